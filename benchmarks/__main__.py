@@ -1,0 +1,50 @@
+"""Run every benchmark and print its figure beside the target.
+
+python -m benchmarks           exits with 0 whatever the figures
+python -m benchmarks --check   exits with 1 if a target is missed
+"""
+
+import sys
+
+from benchmarks import encoding, gallery, memory
+from benchmarks.workload import load_retriever, load_workload
+
+QUERIES = 512
+BATCH = 64
+SMALL, LARGE = 2_000, 20_000
+
+
+def main(check: bool) -> int:
+    retriever, models = load_retriever(BATCH)
+    workload, queries = load_workload(QUERIES)
+    print(f"models: {models}; queries and images: {queries}\n")
+    speed_up = encoding.speed_up(retriever, workload)
+    share = gallery.share_of_bare_rate(retriever.encoder, workload, 80 * BATCH, BATCH)
+    growth = memory.growth(workload, SMALL, LARGE, BATCH)
+    lines = [
+        (
+            f"{QUERIES} queries in batches / one at a time, a text call per object",
+            f"{speed_up:.1f}x",
+            ">= 20x",
+            speed_up >= 20,
+        ),
+        ("embedding a gallery / the bare forward rate", f"{share:.0%}", ">= 85%", share >= 0.85),
+        (
+            f"peak memory for {LARGE:,} images / for {SMALL:,}",
+            f"{growth:.0%}",
+            "80% to 120%",
+            0.8 <= growth <= 1.2,
+        ),
+    ]
+    width = max(len(what) for what, *_ in lines)
+    print(f"\n{'':{width}}  {'figure':>8}  {'target':>12}")
+    for what, figure, target, met in lines:
+        print(f"{what:{width}}  {figure:>8}  {target:>12}  {'ok' if met else 'MISSED'}")
+    return 1 if check and not all(met for *_, met in lines) else 0
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if arguments not in ([], ["--check"]):
+        sys.exit("usage: python -m benchmarks [--check]")
+    sys.exit(main(check=bool(arguments)))

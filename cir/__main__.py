@@ -1,0 +1,123 @@
+"""The command line: python -m cir COMMAND."""
+
+import argparse
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from transformers.utils import logging
+
+from cir.errors import UserError
+from cir.records import Edit
+from cir.tagger import Tagger
+from cir.tagging_metrics import same_edit
+
+_LINES_AT_ONCE = 256
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cir", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    tag = commands.add_parser("tag", help="print the objects to add and to remove as JSON")
+    tag.add_argument("sentence", nargs="?", help="without it, one sentence a line is read")
+    tag.set_defaults(run=_tag)
+    score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
+    score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
+    score.set_defaults(run=_score)
+    for command in (tag, score):
+        command.add_argument(
+            "--tagger", type=Path, default=Path("models", "tagger"), help="default: %(default)s"
+        )
+    return parser
+
+
+def _tag(options: argparse.Namespace) -> int:
+    """Print an edit, or one a line; an empty line is reported by number and gives status 1."""
+    if options.sentence is not None:
+        if not options.sentence.strip():
+            raise UserError("the sentence to tag is empty")
+        _print_edits(Tagger.load(options.tagger).tag([options.sentence]), ["the sentence"])
+        return 0
+    tagger = Tagger.load(options.tagger)
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    status = 0
+    for batch in _batches(sys.stdin):
+        texts = {number: line.strip() for number, line in batch}
+        for number in [number for number, text in texts.items() if not text]:
+            print(f"error: line {number} is empty; expected a sentence", file=sys.stderr)
+            del texts[number]
+            status = 1
+        _print_edits(tagger.tag(list(texts.values())), [f"line {number}" for number in texts])
+    return status
+
+
+def _batches(lines: TextIO) -> Iterator[list[tuple[int, str]]]:
+    """Numbered lines, some at a time; from a person, each as soon as it is typed."""
+    numbered = enumerate(lines, 1)
+    size = 1 if lines.isatty() else _LINES_AT_ONCE
+    while batch := list(itertools.islice(numbered, size)):
+        yield batch
+
+
+def _print_edits(edits: list[Edit], places: list[str]) -> None:
+    for edit, place in zip(edits, places, strict=True):
+        if not edit.add and not edit.remove:
+            print(f"note: {place} names no object to add or to remove", file=sys.stderr)
+        record = {"text": edit.text, "add": edit.add, "remove": edit.remove}
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def _score(options: argparse.Namespace) -> int:
+    """Print the share of exact edits, strictly and with describing words forgiven."""
+    true = _read_edits(options.file)
+    predicted = Tagger.load(options.tagger).tag([edit.text for edit in true])
+    pairs = list(zip(true, predicted, strict=True))
+    strict = sum(same_edit(one, other) for one, other in pairs)
+    forgiven = sum(same_edit(one, other, forgive_adjective=True) for one, other in pairs)
+    print(f"exact edits, strictly:               {strict / len(pairs):7.2%} of {len(pairs):,}")
+    print(f"exact edits, an adjective forgiven:  {forgiven / len(pairs):7.2%} of {len(pairs):,}")
+    return 0
+
+
+def _read_edits(path: Path) -> list[Edit]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    edits = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            edits.append(Edit(row["text"], tuple(row["add"]), tuple(row["remove"])))
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f'{path}, line {number}: expected an object with "text", "add" and "remove"'
+            ) from None
+    if not edits:
+        raise UserError(f"{path} holds no sentence")
+    return edits
+
+
+if __name__ == "__main__":
+    sys.exit(main())

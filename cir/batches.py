@@ -1,0 +1,97 @@
+"""What a training step sees: which triplets or images, and their pixels.
+
+A step's batch depends on the seed and the step's number alone, so that training that was killed
+goes on with the very batches it would have seen, and each of several processes knows the whole
+batch while it decodes only its own slice.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+
+from cir.datasets.shards import ImageShards
+from cir.encoders import Encoder
+
+
+def plan_batches(
+    keys: Sequence[Hashable], batch_size: int, steps: int, seed: int, multiple_of: int = 1
+) -> list[np.ndarray]:
+    """Choose the items of every step, each epoch in a new order.
+
+    Within a batch all keys differ: two queries with one target would be each other's negatives.
+    An item whose key the batch already holds waits for a later batch of its epoch.
+
+    Args:
+        keys: one per item; for triplets what the target shows.
+        batch_size: items in a batch; fewer where there are fewer different keys.
+        steps: how many batches.
+        multiple_of: the number of processes, by which the size of a batch must divide.
+
+    Returns:
+        `steps` arrays of item numbers, all of one length.
+    """
+    size = min(batch_size, len(set(keys)))
+    size -= size % multiple_of
+    assert size > 0, f"{len(set(keys))} different keys for {multiple_of} processes"
+    batches: list[np.ndarray] = []
+    epoch = 0
+    while len(batches) < steps:
+        order = np.random.default_rng((seed, epoch)).permutation(len(keys))
+        batches.extend(_batches_of_epoch(order, keys, size))
+        epoch += 1
+    return batches[:steps]
+
+
+def _batches_of_epoch(order: np.ndarray, keys: Sequence[Hashable], size: int) -> list[np.ndarray]:
+    batches = []
+    waiting: list[int] = []
+    batch: list[int] = []
+    taken: set[Hashable] = set()
+    remaining = [int(item) for item in order]
+    while remaining:
+        for item in remaining:
+            if keys[item] in taken:
+                waiting.append(item)
+                continue
+            batch.append(item)
+            taken.add(keys[item])
+            if len(batch) == size:
+                batches.append(np.array(batch))
+                batch, taken = [], set()
+        if len(waiting) == len(remaining) or (waiting and not batch and not batches):
+            break
+        remaining, waiting = (waiting, []) if batch or len(waiting) >= size else ([], [])
+    return batches
+
+
+class Pixels:
+    """The preprocessed images of a split, decoded once if they fit the memory given.
+
+    Args:
+        shards: the images.
+        encoder: whose preprocessing to apply.
+        budget: bytes that decoded images may take; beyond it they are decoded at each use.
+    """
+
+    def __init__(self, shards: ImageShards, encoder: Encoder, budget: int = 2 << 30):
+        self._shards = shards
+        self._preprocess = encoder.preprocess
+        shape = (3, *encoder.image_size)
+        self._row = {name: row for row, name in enumerate(shards.ids)}
+        fits = len(shards) * int(np.prod(shape)) <= budget
+        self._decoded = np.empty((len(shards), *shape), np.uint8) if fits else None
+        self._known = np.zeros(len(shards), bool)
+
+    def get(self, names: Sequence[str]) -> torch.Tensor:
+        """Pixels uint8 [B, 3, H, W] of the images of these ids."""
+        return torch.from_numpy(np.stack([self._one(name) for name in names]))
+
+    def _one(self, name: str) -> np.ndarray:
+        if self._decoded is None:
+            return self._preprocess(self._shards.image(name))
+        row = self._row[name]
+        if not self._known[row]:
+            self._decoded[row] = self._preprocess(self._shards.image(name))
+            self._known[row] = True
+        return self._decoded[row]

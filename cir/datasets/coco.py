@@ -1,0 +1,173 @@
+"""Composed triplets from a COCO-format instances JSON and its folder of images."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cir import files
+from cir.datasets import image_files
+from cir.datasets.object_sets import Rules, compose
+from cir.datasets.sentences import listed
+from cir.datasets.split import Split, by_share
+from cir.errors import UserError
+from cir.templates import Template
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """The images of an instances JSON by file name: where each lies, and what each shows."""
+
+    paths: Mapping[str, Path]
+    shown: Mapping[str, frozenset[str]]
+
+
+def read(annotations: Path, image_folder: Path, min_area: float) -> Annotated:
+    """Read which categories each image shows; crowds count like single objects.
+
+    A category counts as shown if its instances together fill at least `min_area` (a share of
+    the image's area, by `area`, or by the box where there is none): nobody asks for the removal
+    of a speck. File names are ids, so they must differ.
+
+    Raises UserError naming `annotations` for a file of another form, for annotations of unknown
+    images or categories, for repeated names, and for image files that are not there.
+    """
+    content = files.read_json(annotations)
+    listed_images, instances, categories = _parts(content, annotations)
+    names = _by_id(annotations, categories, "categories", "name")
+    file_names = _by_id(annotations, listed_images, "images", "file_name")
+    _refuse_unknown(annotations, instances, "image_id", file_names, "images")
+    _refuse_unknown(annotations, instances, "category_id", names, "categories")
+    paths = {name: image_folder / name for name in file_names.values()}
+    absent = [name for name, path in paths.items() if not path.is_file()]
+    if absent:
+        raise UserError(
+            f"{annotations} lists {len(paths)} images, and {len(absent)} of them are not in "
+            f"{image_folder}: {listed(absent)}"
+        )
+    filled: dict[Any, Counter[str]] = {key: Counter() for key in file_names}
+    for instance in instances:
+        filled[instance["image_id"]][names[instance["category_id"]]] += _area(instance, annotations)
+    shown = {}
+    for image in listed_images:
+        least = min_area * _side(image, "width", annotations) * _side(image, "height", annotations)
+        areas = filled[image["id"]].items()
+        shown[image["file_name"]] = frozenset(name for name, area in areas if area >= least)
+    return Annotated(paths, shown)
+
+
+def _parts(content: Any, path: Path) -> tuple[list[dict], list[dict], list[dict]]:
+    keys = {
+        "images": ("id", "file_name"),
+        "annotations": ("image_id", "category_id"),
+        "categories": ("id", "name"),
+    }
+    for part, needed in keys.items():
+        entries = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not entries:
+            raise UserError(f'{path} is no COCO instances file: expected a list under "{part}"')
+        for number, entry in enumerate(entries):
+            missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
+            if missing:
+                raise UserError(f'{path}: {part}[{number}] has no "{missing[0]}"')
+    return content["images"], content["annotations"], content["categories"]
+
+
+def _by_id(path: Path, entries: Sequence[dict], part: str, label: str) -> dict[Any, str]:
+    """The entries' labels by their ids; ids and labels must both differ."""
+    for key in ("id", label):
+        counts = Counter(entry[key] for entry in entries)
+        repeated = [value for value, count in counts.items() if count > 1]
+        if repeated:
+            raise UserError(
+                f"{path}: {len(repeated)} values of {key} come more than once in {part}: "
+                f"{listed(repeated)}"
+            )
+    return {entry["id"]: entry[label] for entry in entries}
+
+
+def _refuse_unknown(
+    path: Path, instances: Sequence[dict], key: str, known: Mapping[Any, str], part: str
+) -> None:
+    unknown = [instance for instance in instances if instance[key] not in known]
+    if unknown:
+        which = [
+            f"{key} {instance[key]} of annotation {instance.get('id')}" for instance in unknown
+        ]
+        raise UserError(
+            f"{path}: {len(unknown)} of {len(instances)} annotations name none of its {part}: "
+            f"{listed(which)}"
+        )
+
+
+def _area(instance: dict, path: Path) -> float:
+    box = instance.get("bbox", ())
+    area = instance.get("area", box[2] * box[3] if len(box) == 4 else None)
+    if not isinstance(area, int | float) or area < 0:
+        raise UserError(f"{path}: annotation {instance.get('id')} has neither area nor bbox")
+    return area
+
+
+def _side(image: dict, key: str, path: Path) -> float:
+    side = image.get(key)
+    if not isinstance(side, int | float) or side <= 0:
+        raise UserError(f"{path}: image {image['file_name']} has no {key}")
+    return side
+
+
+def load(
+    annotated: Annotated,
+    sentences: Mapping[str, Sequence[Template]],
+    shares: Mapping[str, float],
+    rules: Rules,
+    max_objects: int,
+    max_side: int,
+    seed: int,
+    workers: int = 1,
+) -> dict[str, Split]:
+    """Divide the images by `shares` and compose each part's triplets from its own images.
+
+    Images that show nothing or more than `max_objects` categories stay out, and are counted in
+    the info; the rest has been decoded once. Images of equal content go to the same part.
+    `sentences` gives the templates of each part. A test triplet is `novel` if its edit names a
+    category that no training image shows.
+
+    Raises UserError for images that cannot be decoded, and for a part left without a triplet.
+    """
+    usable = {n: shown for n, shown in annotated.shown.items() if 1 <= len(shown) <= max_objects}
+    digests = image_files.check({name: annotated.paths[name] for name in usable}, workers)
+    part_of = by_share(sorted(set(digests.values())), shares, seed)
+    members = {
+        part: {name: shown for name, shown in usable.items() if part_of[digests[name]] == part}
+        for part in shares
+    }
+    trained = frozenset().union(*members["train"].values())
+    info = {
+        "source": "coco",
+        "names": sorted(trained),
+        "images_listed": len(annotated.shown),
+        "images_showing_nothing": sum(not shown for shown in annotated.shown.values()),
+        "images_with_too_many_objects": sum(
+            len(shown) > max_objects for shown in annotated.shown.values()
+        ),
+    }
+    splits = {}
+    for number, (part, shown) in enumerate(members.items()):
+        known = trained if part != "train" else None
+        triplets = compose(shown, sentences[part], rules, known, seed + number)
+        if not triplets:
+            raise UserError(
+                f"{len(annotated.shown)} images, {len(shown)} of them for {part}, give no triplet "
+                f"there: no two have sets of objects that share {rules.min_shared} and differ by "
+                f"1 to {rules.max_edit}, one of them shown by no other image"
+            )
+        splits[part] = Split(len(shown), _rows(annotated, shown, max_side), triplets, info)
+    return splits
+
+
+def _rows(
+    annotated: Annotated, shown: Mapping[str, frozenset[str]], max_side: int
+) -> Iterator[tuple[str, bytes, list[str]]]:
+    for name, names in shown.items():
+        yield name, image_files.stored(annotated.paths[name], name, max_side), sorted(names)

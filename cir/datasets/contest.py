@@ -1,0 +1,199 @@
+"""A folder in the contest's format: data.csv (query_image, query_text, target_image), images.
+
+    root/data.csv                            one folder, divided by shares, or
+    root/train/data.csv, root/test/data.csv  (root/val/data.csv if there is one)
+
+The images lie beside data.csv or in `images/` there.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cir.datasets import image_files, split
+from cir.datasets.sentences import listed
+from cir.datasets.split import Split
+from cir.errors import UserError
+from cir.records import Triplet
+
+COLUMNS = ("query_image", "query_text", "target_image")
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The queries of one data.csv, and where the images that they name lie."""
+
+    triplets: tuple[Triplet, ...]
+    paths: Mapping[str, Path]
+    unnamed: int  # images in the folder that no query names
+
+    def rows(self, max_side: int) -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
+        """The images as `shards.write` takes them, those above `max_side` pixels made smaller."""
+        for name, path in self.paths.items():
+            yield name, image_files.stored(path, name, max_side), ()
+
+
+def read(folder: Path) -> Queries:
+    """Read data.csv; every image that it names exists (whether it decodes is another matter).
+
+    A byte order mark, Windows line ends, further columns and spaces around values are accepted.
+    Raises one UserError naming the file and all that is wrong with it, with row numbers as a
+    spreadsheet counts them (the header is row 1).
+    """
+    path = folder / "data.csv"
+    rows = _read_rows(path)
+    image_folder = folder / "images" if (folder / "images").is_dir() else folder
+    problems = _blank_values(rows)
+    paths: dict[str, Path] = {}
+    absent: dict[str, int] = {}
+    for number, row in rows:
+        for name in (row["query_image"], row["target_image"]):
+            if name and (image_folder / name).is_file():
+                paths[name] = image_folder / name
+            elif name:
+                absent.setdefault(name, number)
+    if absent:
+        where = listed([f"{name} of row {number}" for name, number in absent.items()])
+        problems.append(
+            f"{len(absent)} of {len(absent) + len(paths)} images are not in {image_folder}: {where}"
+        )
+    if problems:
+        raise UserError(f"{path}: " + "; ".join(problems))
+    triplets = tuple(
+        Triplet(f"row-{number:05d}", row["query_image"], row["query_text"], row["target_image"])
+        for number, row in rows
+    )
+    return Queries(triplets, paths, _count_others(image_folder, paths))
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows with their numbers; values stripped, blank rows left out."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = list(csv.reader(file, strict=True))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV file in UTF-8: {error}") from error
+    header = [value.strip() for value in table[0]] if table else []
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise UserError(
+            f"{path} has no column {', '.join(missing)}: expected {', '.join(COLUMNS)}, "
+            f"got {', '.join(header) or 'an empty file'}"
+        )
+    filled = [(number, row) for number, row in enumerate(table[1:], 2) if any(map(str.strip, row))]
+    uneven = [number for number, row in filled if len(row) != len(header)]
+    if uneven:
+        raise UserError(
+            f"{path}: {len(uneven)} of {len(filled)} rows do not have the {len(header)} values of "
+            f"the header (a text with a comma needs quotes around it): {listed(uneven)}"
+        )
+    if not filled:
+        raise UserError(f"{path} has a header but no rows")
+    places = [(column, header.index(column)) for column in COLUMNS]
+    return [(number, {c: row[place].strip() for c, place in places}) for number, row in filled]
+
+
+def _blank_values(rows: list[tuple[int, dict[str, str]]]) -> list[str]:
+    problems = []
+    for column in COLUMNS:
+        blank = [number for number, row in rows if not row[column]]
+        if blank:
+            problems.append(
+                f"{column} is empty in {len(blank)} of {len(rows)} rows: {listed(blank)}"
+            )
+    return problems
+
+
+def _count_others(folder: Path, paths: Mapping[str, Path]) -> int:
+    known = set(paths.values())
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in image_files.SUFFIXES)
+    return sum(path not in known for path in found)
+
+
+def load(
+    root: Path, shares: Mapping[str, float], max_side: int, seed: int, workers: int = 1
+) -> dict[str, Split]:
+    """Make train, val and test of a folder; every image has been decoded once.
+
+    One folder is divided by `shares` (of "train", "val" and "test", adding up to 1) so that no
+    image is in two parts; the queries between two parts are lost, and counted in the info. With
+    train/ and test/ but no val/, val is divided from train in the same way. Images of equal
+    content count as one image there, whatever their names.
+
+    Raises UserError for what `read` refuses, for images that cannot be decoded, and where a part
+    is left without a query.
+    """
+    given = {name: read(folder) for name, folder in _folders(root).items()}
+    digests = {name: image_files.check(part.paths, workers) for name, part in given.items()}
+    unnamed = sum(part.unnamed for part in given.values())
+    info: dict = {"source": "contest", "given": list(given), "images_without_query": unnamed}
+    if "test" in given:
+        training = set(digests["train"].values()) | set(digests.get("val", {}).values())
+        info["test_images_also_in_training"] = len(training & set(digests["test"].values()))
+    if "val" not in given:
+        parted = {
+            name: shares[name] for name in split.SPLITS if name not in given or name == "train"
+        }
+        whole = given["train"]
+        parts = _divide(whole, digests["train"], parted, seed)
+        given = {**given, **parts}
+        kept = sum(len(part.triplets) for part in parts.values())
+        info["queries"] = len(whole.triplets)
+        info["queries_lost_between_parts"] = len(whole.triplets) - kept
+    return {
+        name: Split(len(part.paths), part.rows(max_side), part.triplets, info)
+        for name, part in ((name, given[name]) for name in split.SPLITS)
+    }
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """The folders with a data.csv by the split that they give; one folder gives "train"."""
+    if not root.is_dir():
+        raise UserError(f"data.root is no folder: {root}")
+    if (root / "data.csv").is_file():
+        return {"train": root}
+    found = {name: root / name for name in split.SPLITS if (root / name / "data.csv").is_file()}
+    if not {"train", "test"} <= set(found):
+        raise UserError(
+            f"{root} has no queries: expected data.csv there, or train/data.csv and test/data.csv"
+        )
+    return found
+
+
+def _divide(
+    whole: Queries, digests: Mapping[str, str], shares: Mapping[str, float], seed: int
+) -> dict[str, Queries]:
+    links = [(digests[t.reference], digests[t.target]) for t in whole.triplets]
+    total = sum(shares.values())
+    part_of = split.by_links(links, {name: share / total for name, share in shares.items()}, seed)
+    parts = {}
+    for part in shares:
+        paths = {n: path for n, path in whole.paths.items() if part_of[digests[n]] == part}
+        kept = tuple(t for t in whole.triplets if t.reference in paths and t.target in paths)
+        if not kept:
+            raise UserError(
+                f"{len(whole.triplets)} queries with {len(whole.paths)} images leave none for "
+                f"{part}, as no image may be in two parts: give train/ and test/ folders instead"
+            )
+        parts[part] = Queries(kept, paths, whole.unnamed)
+    return parts
+
+
+def remarks(info: Mapping) -> list[str]:
+    """What the user should know of how the parts came about, as sentences."""
+    said = []
+    if lost := info.get("queries_lost_between_parts"):
+        said.append(
+            f"{lost:,} of {info['queries']:,} queries are left out: their two images are in "
+            "different parts, and no image may be in two"
+        )
+    if shared := info.get("test_images_also_in_training"):
+        said.append(
+            f"{shared:,} images of test/ are also in train/ or val/: the scores will flatter"
+        )
+    if unnamed := info["images_without_query"]:
+        said.append(f"{unnamed:,} images are named by no query and left out")
+    return said

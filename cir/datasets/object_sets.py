@@ -1,0 +1,146 @@
+"""Compose triplets from images whose sets of objects are known.
+
+A reference and a target show partly the same objects; the edit adds what only the target shows
+and removes what only the reference shows. The sentence is a filled template.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cir import templates
+from cir.records import Triplet
+from cir.templates import Template
+
+_BLOCK = 512  # targets compared at a time with all sets
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which pairs of images make a triplet.
+
+    Reference and target share at least `min_shared` objects and differ in at most `max_edit`.
+    Each target serves at most `per_target` triplets, and each of those names at most
+    `near_misses` near misses.
+    """
+
+    min_shared: int
+    max_edit: int
+    per_target: int
+    near_misses: int
+
+
+def compose(
+    shown: Mapping[str, frozenset[str]],
+    sentences: Sequence[Template],
+    rules: Rules,
+    known: frozenset[str] | None,
+    seed: int,
+) -> list[Triplet]:
+    """Compose the triplets of a gallery, in the order of its images.
+
+    `shown` maps each image of the gallery to the names it shows. A target is an image whose set
+    no other image has. Its references are drawn so that the kinds of edit (how many added, how
+    many removed) come evenly, among the kinds that `sentences` can say. Near misses show the
+    target's set but for one object that is missing, too many, or another. With `known`, a
+    triplet whose edit holds a name outside of it is `novel`.
+    """
+    rng = np.random.default_rng(seed)
+    says = defaultdict(list)
+    for template in sentences:
+        says[template.additions, template.removals].append(template)
+    sets = _Sets(shown)
+    triplets = []
+    for target, added, removed in sets.around_unique():
+        near = _near_misses(added, removed, rules.near_misses, rng)
+        choices = _choices(sets.sizes[target] - added, added, removed, rules, says)
+        for number, (kind, other) in enumerate(_evenly(choices, rules.per_target, rng)):
+            want, have = sets.distinct[target], sets.distinct[other]
+            add = rng.permutation(sorted(want - have)).tolist()
+            remove = rng.permutation(sorted(have - want)).tolist()
+            template = says[kind][rng.integers(len(says[kind]))]
+            triplets.append(
+                Triplet(
+                    id=f"{sets.holders[target][0]}:{number}",
+                    reference=sets.holder(other, rng),
+                    text=templates.fill(template, add, remove).text,
+                    target=sets.holders[target][0],
+                    add=tuple(add),
+                    remove=tuple(remove),
+                    near_misses=tuple(sets.holder(miss, rng) for miss in near if miss != other),
+                    novel=known is not None and not known.issuperset(add + remove),
+                )
+            )
+    return triplets
+
+
+class _Sets:
+    """The distinct sets of a gallery, and who holds each."""
+
+    def __init__(self, shown: Mapping[str, frozenset[str]]) -> None:
+        by_set = defaultdict(list)
+        for image, names in shown.items():
+            by_set[names].append(image)
+        self.distinct = list(by_set)
+        self.holders = list(by_set.values())
+        self.sizes = np.array([len(names) for names in self.distinct], dtype=int)
+        column = {name: i for i, name in enumerate(sorted(frozenset().union(*self.distinct)))}
+        self._member = np.zeros((len(self.distinct), len(column)), dtype=np.float32)
+        for row, names in enumerate(self.distinct):
+            self._member[row, [column[name] for name in names]] = 1
+
+    def holder(self, row: int, rng: np.random.Generator) -> str:
+        return self.holders[row][rng.integers(len(self.holders[row]))]
+
+    def around_unique(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """For each set with one holder: its row, and how many names it has more, and fewer,
+        than each of the distinct sets (two integer arrays [number of distinct sets])."""
+        unique = [row for row, images in enumerate(self.holders) if len(images) == 1]
+        for start in range(0, len(unique), _BLOCK):
+            block = unique[start : start + _BLOCK]
+            shared = (self._member[block] @ self._member.T).astype(int)
+            for row, common in zip(block, shared, strict=True):
+                yield row, self.sizes[row] - common, self.sizes - common
+
+
+def _choices(
+    common: np.ndarray,
+    added: np.ndarray,
+    removed: np.ndarray,
+    rules: Rules,
+    says: Mapping[tuple[int, int], list[Template]],
+) -> dict[tuple[int, int], list[int]]:
+    """The sets that may be references of a target, by the kind of their edit."""
+    edited = added + removed
+    allowed = (edited > 0) & (edited <= rules.max_edit) & (common >= rules.min_shared)
+    found = defaultdict(list)
+    for row in np.flatnonzero(allowed).tolist():
+        kind = (int(added[row]), int(removed[row]))
+        if kind in says:
+            found[kind].append(row)
+    return found
+
+
+def _evenly(
+    choices: Mapping[tuple[int, int], list[int]], most: int, rng: np.random.Generator
+) -> list[tuple[tuple[int, int], int]]:
+    """Up to `most` different choices, going round the kinds in an order drawn anew."""
+    waiting = {kind: rng.permutation(rows).tolist() for kind, rows in sorted(choices.items())}
+    kinds = list(waiting)
+    drawn = []
+    while len(drawn) < most and any(waiting.values()):
+        for place in rng.permutation(len(kinds)):
+            if waiting[kinds[place]] and len(drawn) < most:
+                drawn.append((kinds[place], waiting[kinds[place]].pop()))
+    return drawn
+
+
+def _near_misses(
+    added: np.ndarray, removed: np.ndarray, most: int, rng: np.random.Generator
+) -> list[int]:
+    """Sets that differ from the target's by one name, then those with one name exchanged."""
+    one_off = np.flatnonzero(added + removed == 1)
+    exchanged = np.flatnonzero((added == 1) & (removed == 1))
+    return [*rng.permutation(one_off).tolist(), *rng.permutation(exchanged).tolist()][:most]

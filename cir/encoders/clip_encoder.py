@@ -1,0 +1,199 @@
+"""Any open_clip model as the retriever's encoder."""
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import transforms
+
+from cir import files
+from cir.encoders import micro_vitamin  # noqa: F401  (registers ViTamin-Micro-64)
+from cir.errors import UserError
+
+_CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
+_WEIGHTS = "open_clip_model.safetensors"
+_PROMPT = "prompt.json"
+
+
+class Encoder(nn.Module):
+    """An open_clip model with its preprocessing, its tokenizer and the prompt for names.
+
+    Args:
+        clip: the open_clip model.
+        config: open_clip's description of it (embed_dim, vision_cfg, text_cfg, …).
+        tokenizer: open_clip's tokenizer for it.
+        prompt: what a name is put into, with one `{}`; "a photo of a {}".
+    """
+
+    def __init__(self, clip: nn.Module, config: dict, tokenizer, prompt: str):
+        super().__init__()
+        if prompt.count("{}") != 1:
+            raise UserError(f'encoder.prompt must hold one {{}} for the name, got "{prompt}".')
+        self.clip = clip
+        self.config = config
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        preprocess = PreprocessCfg(**clip.visual.preprocess_cfg)
+        self.resize = _without_tensor_steps(image_transform_v2(preprocess, is_train=False))
+        for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
+            self.register_buffer(f"pixel_{name}", torch.tensor(values).view(1, 3, 1, 1), False)
+
+    @classmethod
+    def create(cls, model: str, pretrained: str | None, prompt: str) -> "Encoder":
+        """Build a model by open_clip name with random weights, a published tag or a file of them.
+
+        Args:
+            model: an open_clip model name, "hf-hub:owner/repository" or "local-dir:folder".
+            pretrained: None (random weights), a tag such as "datacomp1b", or a checkpoint file.
+            prompt: see the class.
+
+        Raises:
+            UserError: unknown model or tag, weights out of reach, weights of another model.
+        """
+        try:
+            clip = open_clip.create_model(
+                model, pretrained=pretrained, require_pretrained=pretrained is not None
+            )
+            tokenizer = open_clip.get_tokenizer(model)
+        except Exception as error:  # open_clip raises whatever its many sources raise
+            raise UserError(_why_not_loaded(model, pretrained, error)) from error
+        return cls(clip, _config_of(model), tokenizer, prompt)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Encoder":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the folder is missing, incomplete, or its weights fit another model.
+        """
+        folder = Path(folder)
+        missing = [name for name in (_CONFIG, _WEIGHTS, _PROMPT) if not (folder / name).is_file()]
+        if missing:
+            raise UserError(f"{folder} is no saved encoder: it lacks {', '.join(missing)}.")
+        prompt = json.loads((folder / _PROMPT).read_text(encoding="utf-8"))["prompt"]
+        return cls.create(f"local-dir:{folder}", None, prompt)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the model into an existing folder, in open_clip's own layout and the prompt."""
+        folder = Path(folder)
+        config = {
+            "model_cfg": self.config,
+            "preprocess_cfg": asdict(PreprocessCfg(**self.clip.visual.preprocess_cfg)),
+        }
+        files.write_json(folder / _CONFIG, config)
+        files.write_json(folder / _PROMPT, {"prompt": self.prompt})
+        weights = {name: value.contiguous() for name, value in self.clip.state_dict().items()}
+        save_file(weights, folder / _WEIGHTS)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.config["embed_dim"]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.pixel_mean.device
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of what `preprocess` returns."""
+        size = self.clip.visual.image_size
+        return (size, size) if isinstance(size, int) else tuple(size)
+
+    def fingerprint(self) -> str:
+        """A short digest of weights, architecture and prompt: equal iff the vectors would be."""
+        digest = hashlib.sha256()
+        for name, value in self.clip.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.float().cpu().numpy().tobytes())
+        return files.fingerprint(digest.hexdigest(), self.config, self.prompt)
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Resize and crop an RGB image as the model was trained to see it: uint8 [3, H, W]."""
+        height, width = self.image_size
+        if image.mode != "RGB" or image.size != (width, height):  # else there is nothing to do
+            image = self.resize(image)
+        return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels uint8 [B, 3, H, W] → features [B, D], not normalised."""
+        pixels = pixels.to(self.device, non_blocking=True)
+        pixels = (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
+        return self.clip.encode_image(pixels).float()
+
+    def encode_names(self, names: Sequence[str]) -> torch.Tensor:
+        """Names, each put into the prompt → features [N, D], not normalised."""
+        return self.encode_texts([self.prompt.format(name) for name in names])
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Texts as they are → features [N, D], not normalised; [0, D] for no texts."""
+        if not texts:
+            return torch.zeros(0, self.dim, device=self.device)
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        with _shortest_context(self.clip, tokens) as tokens:
+            return self.clip.encode_text(tokens).float()
+
+    def use_gradient_checkpointing(self) -> None:
+        """Trade time for memory: recompute activations in the backward pass."""
+        self.clip.set_grad_checkpointing(True)
+
+
+@contextlib.contextmanager
+def _shortest_context(clip: nn.Module, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Cut the padding that all texts share: the same features in a fraction of the time.
+
+    A causal text tower that reads its end-of-text token never looks at what follows it. Towers of
+    any other kind get their full context.
+    """
+    text = getattr(clip, "text", None)
+    mask = getattr(text, "attn_mask", None)
+    if mask is None or getattr(text, "pool_type", None) != "argmax" or text.cls_emb is not None:
+        yield tokens
+        return
+    length = int(tokens.argmax(dim=-1).max()) + 1
+    text.attn_mask = mask[:length, :length]
+    try:
+        yield tokens[:, :length]
+    finally:
+        text.attn_mask = mask
+
+
+def _without_tensor_steps(transform: transforms.Compose) -> transforms.Compose:
+    """The steps on the Pillow image alone; scaling and normalising happen per batch."""
+    *on_image, to_tensor, normalise = transform.transforms
+    assert isinstance(to_tensor, transforms.ToTensor), to_tensor
+    assert isinstance(normalise, transforms.Normalize), normalise
+    return transforms.Compose(on_image)
+
+
+def _config_of(model: str) -> dict:
+    if model.startswith("local-dir:"):
+        path = Path(model.removeprefix("local-dir:")) / _CONFIG
+        return json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
+    if model.startswith("hf-hub:"):
+        return open_clip.factory._get_hf_config(model.removeprefix("hf-hub:"))["model_cfg"]
+    return open_clip.get_model_config(model.replace("/", "-"))
+
+
+def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str:
+    what = f'encoder "{model}"' + (f' with weights "{pretrained}"' if pretrained else "")
+    reason = " ".join(str(error).split())
+    if "state_dict" in reason:
+        return f"Cannot load {what}: the weights are of another architecture ({reason[:200]})."
+    return f"Cannot load {what}: {reason[:300] or type(error).__name__}"
+
+
+# open_clip warns on the root logger about every model that is built before its weights are read.
+logging.getLogger().addFilter(lambda record: "pretrained weights loaded for" not in record.msg)

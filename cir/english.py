@@ -1,0 +1,81 @@
+"""The little grammar that filled sentences need: "a" or "an", and plurals."""
+
+import re
+
+# Sound, not spelling, decides between "a" and "an".
+_SILENT_H = ("heir", "honest", "honor", "honour", "hour")
+_SAID_WITH_Y_OR_W = re.compile(
+    r"eu|ewe|once\b|ones?\b|oneself|onesie|u[bft]i|ufo|ukr|uku|uni(?!n|m)|ur[aio]|us[aeiu]|uten|uto"
+)
+_VOWEL_LETTER_NAME = re.compile(r"[FHLMNRSX](?:\b|[A-Z\d])")  # "an SUV", "an X-ray"
+_VOWEL_NUMBER = re.compile(r"8|1[18](?!\d)|x-")  # "an 8-ball", "an x-ray"
+
+_IRREGULAR = {
+    "calf": "calves",
+    "child": "children",
+    "elf": "elves",
+    "foot": "feet",
+    "goose": "geese",
+    "half": "halves",
+    "knife": "knives",
+    "leaf": "leaves",
+    "loaf": "loaves",
+    "man": "men",
+    "mouse": "mice",
+    "ox": "oxen",
+    "person": "people",
+    "quiz": "quizzes",
+    "scarf": "scarves",
+    "shelf": "shelves",
+    "thief": "thieves",
+    "tooth": "teeth",
+    "wharf": "wharves",
+    "wife": "wives",
+    "wolf": "wolves",
+}
+_SAME = {
+    *("aircraft", "bison", "clothes", "cod", "cutlery", "deer", "fish", "furniture", "glasses"),
+    *("jeans", "moose", "salmon", "scissors", "sheep", "shorts", "shrimp", "spacecraft", "squid"),
+    *("trousers", "trout"),
+}
+_ONLY_ALONE = {"elf", "goose", "ox"}  # not in "bookshelf", "mongoose", "box"
+_REGULAR = {"caiman", "german", "human", "ottoman", "roman", "talisman"}
+_ADDS_ES_AFTER_O = {"buffalo", "echo", "hero", "mango", "mosquito", "potato", "tomato", "volcano"}
+_SINGULAR_IN_S = ("ss", "us", "is", "as", "lens")
+
+
+def article(name: str) -> str:
+    """The indefinite article, "a" or "an", that English puts before `name`."""
+    if _VOWEL_LETTER_NAME.match(name) or _VOWEL_NUMBER.match(name):
+        return "an"
+    if re.match(r"U(?:\b|[A-Z\d])", name):  # "a U-bolt", "a USB stick"
+        return "a"
+    lowered = name.lower()
+    if _SAID_WITH_Y_OR_W.match(lowered):
+        return "a"
+    return "an" if lowered.startswith(("a", "e", "i", "o", "u", *_SILENT_H)) else "a"
+
+
+def plural(name: str) -> str:
+    """The plural of a name: of its last word, or of the word before "of", "with", "on" or "in".
+
+    A name that already looks plural ("scissors", "binoculars") stays as it is.
+    """
+    head, *rest = re.split(r"(?=\s(?:of|with|on|in)\s)", name, maxsplit=1)
+    last = re.split(r"[\s\-]", head)[-1]
+    return head[: len(head) - len(last)] + _plural_word(last) + "".join(rest)
+
+
+def _plural_word(word: str) -> str:
+    lowered = word.lower()
+    if lowered in _SAME or (lowered.endswith("s") and not lowered.endswith(_SINGULAR_IN_S)):
+        return word
+    for singular, irregular in _IRREGULAR.items():
+        ends_so = lowered.endswith(singular) and singular not in _ONLY_ALONE
+        if (ends_so and lowered not in _REGULAR) or lowered == singular:
+            return word[: len(word) - len(singular)] + irregular
+    if lowered.endswith(("s", "x", "z", "ch", "sh")) or lowered in _ADDS_ES_AFTER_O:
+        return word + "es"
+    if lowered.endswith("y") and not lowered.endswith(("ay", "ey", "iy", "oy", "uy")):
+        return word[:-1] + "ies"
+    return word + "s"

@@ -1,0 +1,100 @@
+"""How far a long step has come: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(Generic[T]):
+    """Yields the items of an iterable and shows how many units are done, and how fast."""
+
+    def __init__(
+        self,
+        items: Iterable[T],
+        total: int | None,
+        what: str,
+        unit: str,
+        units_in: Callable[[T], int] | None,
+        show: bool,
+    ) -> None:
+        self._items = items
+        self._total = total
+        self._what = what
+        self._unit = unit
+        self._units_in = units_in or (lambda item: 1)
+        self._show = show
+        self._note = ""
+
+    def note(self, text: str) -> None:
+        """Show `text` beside the count from now on, such as "loss 0.31"."""
+        self._note = text
+
+    def __iter__(self) -> Iterator[T]:
+        if not self._show:
+            yield from self._items
+        elif sys.stderr.isatty():
+            yield from self._with_bar()
+        else:
+            yield from self._with_lines()
+
+    def _with_bar(self) -> Iterator[T]:
+        with tqdm(total=self._total, desc=self._what, unit=f" {self._unit}") as bar:
+            for item in self._items:
+                yield item
+                bar.set_postfix_str(self._note, refresh=False)
+                bar.update(self._units_in(item))
+
+    def _with_lines(self) -> Iterator[T]:
+        done = 0
+        started = last = time.monotonic()
+        for item in self._items:
+            yield item
+            done += self._units_in(item)
+            now = time.monotonic()
+            if now - last >= _SECONDS_BETWEEN_LINES:
+                self._print_line(done, now - started)
+                last = now
+        self._print_line(done, time.monotonic() - started)
+
+    def _print_line(self, done: int, seconds: float) -> None:
+        count = f"{done:,}" if self._total is None else f"{done:,}/{self._total:,}"
+        rate = done / max(seconds, 1e-9)
+        parts = [f"{count} {self._unit}", f"{seconds:.0f} s", f"{rate:,.3g} {self._unit}/s"]
+        if self._note:
+            parts.append(self._note)
+        say(f"{self._what}: {', '.join(parts)}")
+
+
+def say(text: str) -> None:
+    """Tell the person who watches one thing in a line of its own, without tearing a bar."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def progress(
+    items: Iterable[T],
+    total: int | None,
+    what: str,
+    unit: str,
+    units_in: Callable[[T], int] | None = None,
+    show: bool = True,
+) -> Progress[T]:
+    """Iterate over `items` while showing the progress of `what` on standard error.
+
+    Args:
+        items: what is worked through, one at a time or in batches.
+        total: how many units there are in all, or None where that is not known.
+        what: the name of the step, such as "embedding the gallery".
+        unit: the plural name of what is counted, such as "images".
+        units_in: how many units an item holds (a batch: `len`); without it, one each.
+        show: False keeps silent, as every process but the first should.
+
+    The result also has `note(text)`, for a figure to show beside the count.
+    """
+    return Progress(items, total, what, unit, units_in, show)

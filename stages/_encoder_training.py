@@ -1,0 +1,71 @@
+"""What the two stages that train the encoder have in common."""
+
+import csv
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cir import distributed, files
+from cir.encoders import Encoder
+from cir.progress import say
+from cir.training import Schedule
+from stages import Section
+
+
+class Optimisation(Section):
+    """AdamW with warm-up and cosine; see cir.training.Schedule.
+
+    `precision` and `compile` are for GPUs: on a CPU autocast is slower than fp32, so there it is
+    not used. `temperature` is where the learned temperature starts.
+    """
+
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    warmup: Annotated[float, Field(ge=0, le=1)]
+    gradient_clip: PositiveFloat
+    temperature: PositiveFloat
+    precision: Literal["no", "bf16", "fp16"]
+    compile: bool
+    evaluate_every: PositiveInt
+    workers: NonNegativeInt
+
+    def schedule(self, seed: int) -> Schedule:
+        """The schedule that cir.training.fit takes."""
+        on_gpu = torch.cuda.is_available()
+        if self.precision != "no" and not on_gpu:
+            say(f"no GPU: training in fp32 instead of {self.precision}")
+        return Schedule(
+            steps=self.steps,
+            warmup=self.warmup,
+            gradient_clip=self.gradient_clip,
+            precision=self.precision if on_gpu else "no",
+            compile=self.compile,
+            evaluate_every=self.evaluate_every,
+            workers=self.workers,
+            seed=seed,
+        )
+
+    def start_temperature(self, encoder: Encoder) -> None:
+        """Set the encoder's learned temperature to where training starts."""
+        with torch.no_grad():
+            encoder.clip.logit_scale.fill_(math.log(1 / self.temperature))
+
+
+def write_curve(path: Path, columns: Sequence[str], history: Sequence[dict[str, float]]) -> None:
+    """Write the rows of a training history, whole; a column that a row lacks stays empty."""
+    with files.whole_file(path) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def clean_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run whose result is safely on disk."""
+    if distributed.is_main_process():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,56 @@
+"""Templates and object names become the tagger's training, validation and test sentences."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from datasets import disable_progress_bars
+from pydantic import Field, PositiveInt
+
+from cir import files
+from cir.tagging_data import Recipe, expand, read_names, to_dataset
+from cir.templates import load_templates
+from stages import Section, StageParams, load, run
+
+TEMPLATES = Path("prompt_templates.json")
+NAMES = Path("data/object_names.txt")
+OUT = Path("data/tagging")
+
+
+class ExpandTemplates(Section):
+    """See cir.tagging_data.Recipe; `fillings` sentences come from every template."""
+
+    fillings: PositiveInt
+    seen: int = Field(ge=0)
+    unseen_objects: int = Field(ge=0)
+    both_unseen: int = Field(ge=0)
+    validation_templates: float = Field(gt=0, lt=0.5)
+    test_templates: float = Field(gt=0, lt=0.5)
+    test_names: float = Field(gt=0, lt=0.5)
+    coloured: float = Field(ge=0, le=1)
+
+
+class Params(StageParams):
+    seed: int
+    expand_templates: ExpandTemplates
+
+
+def main() -> None:
+    params = load(Params)
+    disable_progress_bars()
+    recipe = Recipe(**params.expand_templates.model_dump())
+    expansion = expand(load_templates(TEMPLATES), read_names(NAMES), recipe, params.seed)
+    with files.exclusive(OUT), files.whole_folder(OUT) as folder:
+        for split, sentences in expansion.sentences.items():
+            to_dataset(sentences).save_to_disk(folder / split)
+        templates = {
+            split: [asdict(template) for template in some]
+            for split, some in expansion.templates.items()
+        }
+        files.write_json(folder / "templates.json", templates)
+        files.write_json(folder / "names.json", expansion.names)
+    counts = ", ".join(f"{len(some):,} {split}" for split, some in expansion.sentences.items())
+    print(f"{sum(map(len, expansion.sentences.values())):,} sentences: {counts}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,32 @@
+"""The trained models → export/submission, a folder that answers the contest's queries alone."""
+
+from pathlib import Path
+
+from pydantic import PositiveInt
+
+from cir.submission.export import export
+from stages import Section, StageParams, load, run
+
+ENCODER = Path("models/encoder")
+TAGGER = Path("models/tagger")
+SUBMISSION = Path("export/submission")
+
+
+class ExportSubmission(Section):
+    """`batch_size`: images that the submission encodes at once."""
+
+    batch_size: PositiveInt
+
+
+class Params(StageParams):
+    export_submission: ExportSubmission
+
+
+def main() -> None:
+    params = load(Params).export_submission
+    size = export(ENCODER, TAGGER, SUBMISSION, params.batch_size)
+    print(f"{SUBMISSION}: {size / 1e6:,.1f} MB, tried in a process of its own")
+
+
+if __name__ == "__main__":
+    run(main)

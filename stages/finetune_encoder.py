@@ -1,0 +1,164 @@
+"""Train the composition: reference image + edit against target image."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cir import distributed, files
+from cir.batches import Pixels, plan_batches
+from cir.composers import COMPOSERS
+from cir.composition import CompositionBatches, CompositionObjective, gallery_accuracy, shows
+from cir.datasets.shards import ImageShards, read_triplets
+from cir.encoders import Encoder, parameter_groups
+from cir.retriever import EncodedComposer
+from cir.tagger import Tagger
+from cir.training import fit
+from stages import Section, StageParams, load, run
+from stages._encoder_training import Optimisation, clean_checkpoints, write_curve
+
+TRAIN = Path("data/retrieval/train")
+VAL = Path("data/retrieval/val")
+BASE = Path("models/encoder_base")
+TAGGER = Path("models/tagger")
+MODEL = Path("models/encoder")
+METRICS = Path("metrics/finetune.json")
+CURVE = Path("metrics/curves/finetune.csv")
+COLUMNS = ("step", "learning_rate", "loss", "composition", "naming", "accuracy", "mrr")
+
+
+class Head(Section):
+    """Only the projection of the image tower."""
+
+    what: Literal["head"]
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        return parameter_groups.head(encoder)
+
+
+class LastBlocks(Section):
+    """The last blocks of both towers and what follows them."""
+
+    what: Literal["last_blocks"]
+    blocks: PositiveInt
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        return parameter_groups.last_blocks(encoder, self.blocks)
+
+
+class AllLayers(Section):
+    """Every weight, the learning rate shrinking by `decay` per block from the top down."""
+
+    what: Literal["all"]
+    decay: Annotated[PositiveFloat, Field(le=1)]
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        return parameter_groups.all_layers(encoder, self.decay)
+
+
+class Finetune(Optimisation):
+    """`near_misses` of each triplet join the batch; `naming_weight` weighs the naming loss."""
+
+    steps: PositiveInt
+    train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
+    near_misses: NonNegativeInt
+    naming_weight: NonNegativeFloat
+    gradient_checkpointing: bool
+
+
+class Arithmetic(Section):
+    """See cir.composers.ArithmeticComposer."""
+
+    name: Literal["arithmetic"]
+    normalise_image: bool
+    normalise_objects: bool
+    image_weight: float
+    added_weight: float
+    removed_weight: float
+
+
+class Params(StageParams):
+    seed: int
+    composer: Arithmetic
+    finetune_encoder: Finetune
+
+
+def main() -> None:
+    params = load(Params)
+    torch.manual_seed(params.seed)
+    settings = params.composer.model_dump()
+    composer = COMPOSERS[settings.pop("name")](**settings)
+    model = EncodedComposer(Encoder.load(BASE), composer)
+    with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
+        checkpoints = files.checkpoint_folder(
+            "finetune", params.model_dump(), BASE, TAGGER, TRAIN, VAL
+        )
+        history, trained = train(model, params, checkpoints)
+        if distributed.is_main_process():
+            save(model, history, trained)
+            clean_checkpoints(checkpoints)
+
+
+def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[list[dict], int]:
+    """Train on the triplets of the training split; returns history and number of weights."""
+    section = params.finetune_encoder
+    tagger = Tagger.load(TAGGER)
+    shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
+    edits = tagger.tag([triplet.text for triplet in triplets])
+    objects = {name: shards.objects(name) for name in shards.ids}
+    keys = [shows(triplet.target, objects) for triplet in triplets]
+    plan = plan_batches(
+        keys, section.batch_size, section.steps, params.seed, distributed.processes()
+    )
+    if section.gradient_checkpointing:
+        model.encoder.use_gradient_checkpointing()
+    section.start_temperature(model.encoder)
+    groups = parameter_groups.optimiser_groups(
+        model.encoder,
+        section.train.shares(model.encoder),
+        section.learning_rate,
+        section.weight_decay,
+    )
+    pixels = Pixels(shards, model.encoder)
+    batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
+    history = fit(
+        CompositionObjective(model, section.naming_weight),
+        groups,
+        batches,
+        validation(model, tagger),
+        section.schedule(params.seed),
+        checkpoints,
+        "training the composition",
+    )
+    return history, parameter_groups.trained_weights(groups)
+
+
+def validation(model: EncodedComposer, tagger: Tagger):
+    """What measures the model on the validation split, sentences read by the tagger."""
+    shards, triplets = ImageShards(VAL), read_triplets(VAL)
+    edits = tagger.tag([triplet.text for triplet in triplets])
+    pixels = Pixels(shards, model.encoder)
+    return lambda: gallery_accuracy(model, pixels, shards.ids, triplets, edits)
+
+
+def save(model: EncodedComposer, history: list[dict[str, float]], trained: int) -> None:
+    """Write the model, its metrics and its curve, each whole."""
+    best = max(history, key=lambda row: (row["score"], row["step"]))
+    with files.whole_folder(MODEL) as folder:
+        model.save(folder)
+    files.write_json(
+        METRICS,
+        {
+            "val_accuracy": best["accuracy"],
+            "val_mrr": best["mrr"],
+            "best_step": best["step"],
+            "trained_weights": trained,
+        },
+    )
+    write_curve(CURVE, COLUMNS, history)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,123 @@
+"""Contrast images with the names of what they show; a published model is fetched and verified."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cir import distributed, files
+from cir.batches import Pixels, plan_batches
+from cir.datasets.shards import ImageShards, read_triplets
+from cir.encoders import Encoder
+from cir.encoders.parameter_groups import all_layers, optimiser_groups
+from cir.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
+from cir.tagger import Tagger
+from cir.training import fit
+from stages import Section, StageParams, load, run
+from stages._encoder_training import Optimisation, clean_checkpoints, write_curve
+
+TRAIN = Path("data/retrieval/train")
+TAGGER = Path("models/tagger")
+MODEL = Path("models/encoder_base")
+CURVE = Path("metrics/curves/pretrain.csv")
+COLUMNS = ("step", "learning_rate", "loss", "naming", "score")
+
+
+class EncoderChoice(Section):
+    """See cir.encoders.Encoder.create."""
+
+    model: str
+    pretrained: str | None
+    prompt: str
+
+
+class Pretrain(Optimisation):
+    """`steps` 0 takes the weights as they are; `held_out` images choose the checkpoint."""
+
+    steps: NonNegativeInt
+    held_out: PositiveInt
+    layer_decay: Annotated[PositiveFloat, Field(le=1)]
+
+
+class Params(StageParams):
+    seed: int
+    encoder: EncoderChoice
+    pretrain_encoder: Pretrain
+
+
+def main() -> None:
+    params = load(Params)
+    torch.manual_seed(params.seed)
+    encoder = Encoder.create(**params.encoder.model_dump())
+    verify(encoder)
+    if not params.pretrain_encoder.steps:
+        save(encoder, [])
+        return
+    with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
+        checkpoints = files.checkpoint_folder("pretrain", params.model_dump(), TRAIN, TAGGER)
+        save(encoder, train(encoder, params, checkpoints))
+        clean_checkpoints(checkpoints)
+
+
+def train(encoder: Encoder, params: Params, checkpoints: Path) -> list[dict[str, float]]:
+    """Train on the training split's images and what they are known to show."""
+    section = params.pretrain_encoder
+    shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
+    objects = {name: shards.objects(name) for name in shards.ids}
+    edits = Tagger.load(TAGGER).tag([triplet.text for triplet in triplets])
+    objects = objects_by_image(objects, triplets, edits)
+    held_out, kept = hold_out(objects, section.held_out, params.seed)
+    plan = plan_batches(
+        list(kept), section.batch_size, section.steps, params.seed, distributed.processes()
+    )
+    pixels = Pixels(shards, encoder)
+    section.start_temperature(encoder)
+    return fit(
+        NamingObjective(encoder),
+        optimiser_groups(
+            encoder,
+            all_layers(encoder, section.layer_decay),
+            section.learning_rate,
+            section.weight_decay,
+        ),
+        NamingBatches(pixels, kept, plan),
+        lambda: {"score": naming_score(encoder, pixels, held_out)},
+        section.schedule(params.seed),
+        checkpoints,
+        "pretraining the encoder",
+    )
+
+
+def hold_out(objects: dict, count: int, seed: int) -> tuple[dict, dict]:
+    """Divide images into `count` (at most a tenth) that choose the checkpoint, and the rest."""
+    names = list(objects)
+    count = min(count, max(1, len(names) // 10))
+    chosen = set(np.random.default_rng(seed).choice(len(names), count, replace=False))
+    held_out = {name: objects[name] for number, name in enumerate(names) if number in chosen}
+    return held_out, {name: objects[name] for name in names if name not in held_out}
+
+
+@torch.inference_mode()
+def verify(encoder: Encoder) -> None:
+    """See that the model encodes an image and a name into finite vectors of one length."""
+    encoder.eval()
+    pixels = torch.zeros(1, 3, *encoder.image_size, dtype=torch.uint8)
+    image, name = encoder.encode_images(pixels), encoder.encode_names(["umbrella"])
+    assert image.shape == name.shape == (1, encoder.dim), f"{image.shape}, {name.shape}"
+    assert bool(image.isfinite().all() and name.isfinite().all()), "a feature is not finite"
+
+
+def save(encoder: Encoder, history: list[dict[str, float]]) -> None:
+    """Write the model and its curve, whole."""
+    if not distributed.is_main_process():
+        return
+    with files.whole_folder(MODEL) as folder:
+        encoder.save(folder)
+    write_curve(CURVE, COLUMNS, history)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,94 @@
+"""The test queries against the embedded gallery → metrics/retrieval.json, plots and pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import PositiveInt
+
+from cir import files, pictures
+from cir.breakdown import edits_to_group_by, failures, kind_of, spread
+from cir.datasets.shards import ImageShards, read_triplets
+from cir.embedding import Embeddings
+from cir.retriever import Retriever
+from cir.scoring import Scores, Task, recall_curves, score
+from stages import Section, StageParams, load, run
+
+ENCODER = Path("models/encoder")
+TAGGER = Path("models/tagger")
+TEST = Path("data/retrieval/test")
+EMBEDDINGS = Path("data/embeddings")
+METRICS = Path("metrics")
+
+
+class Score(Section):
+    """`resamples` of the bootstrap; `rows` of queries on each sheet of pictures."""
+
+    batch_size: PositiveInt
+    resamples: PositiveInt
+    rows: PositiveInt
+
+
+class Params(StageParams):
+    seed: int
+    score: Score
+
+
+def main() -> None:
+    params = load(Params)
+    retriever = Retriever.load(ENCODER, TAGGER, params.score.batch_size)
+    embeddings = Embeddings.load(EMBEDDINGS, retriever.encoder.fingerprint())
+    images = ImageShards(TEST)
+    task = Task(read_triplets(TEST), embeddings)
+    scores = score(retriever, images, task, params.seed, params.score.resamples)
+    fingerprints = {"encoder": embeddings.fingerprint, "tagger": files.fingerprint(TAGGER)}
+    files.write_json(METRICS / "retrieval.json", {**scores.metrics, "fingerprints": fingerprints})
+    write_tables(scores, task)
+    draw_pictures(scores, task, images, retriever, params.score.rows)
+    low, high = scores.metrics["interval95"]
+    print(
+        f"accuracy {scores.metrics['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}) of "
+        f"{len(task.triplets):,} queries in a gallery of {len(embeddings.ids):,} images"
+    )
+
+
+def write_tables(scores: Scores, task: Task) -> None:
+    """The curve of recall and the failures as CSV, and the two plots."""
+    curve = pd.DataFrame(recall_curves(scores))
+    with files.whole_file(METRICS / "curves" / "recall_at_k.csv") as path:
+        curve.to_csv(path, index=False)
+    columns = ["query", "sentence", "add", "remove", "reference", "target", "first"]
+    columns += ["target_rank", "target_score", "first_score"]
+    lost = failures(scores.hard, task.triplets, scores.edits)
+    with files.whole_file(METRICS / "failures.csv") as path:
+        pd.DataFrame(lost, columns=columns).to_csv(path, index=False, float_format="%.4f")
+    lines = {"the whole gallery": (curve["k"], curve["recall"])}
+    if scores.contest_like is not None:
+        lines["targets and references only"] = (curve["k"], curve["recall_contest_like"])
+    folder = METRICS / "pictures"
+    pictures.save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
+    bars = {kind: value["accuracy"] for kind, value in scores.metrics["by_kind"].items()}
+    pictures.save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
+
+
+def draw_pictures(
+    scores: Scores, task: Task, images: ImageShards, retriever: Retriever, rows: int
+) -> None:
+    """Sheets of queries that found their target and of those that did not; one for the README."""
+    edits = edits_to_group_by(task.triplets, scores.edits)
+    kinds = [kind_of(edit) for edit in edits]
+    correct = scores.hard.correct
+    found, lost = (spread(np.flatnonzero(these), kinds, rows) for these in (correct, ~correct))
+    richest = sorted(found, key=lambda row: len(edits[row].add + edits[row].remove))[-1:]
+    for name, queries, with_target in (
+        ("successes.jpg", found, False),
+        ("failures.jpg", lost, True),
+        ("example.png", richest, False),
+    ):
+        labels = retriever.tagger.word_labels([task.triplets[query].text for query in queries])
+        shown = pictures.query_rows(scores.hard, task.triplets, images, queries, labels)
+        pictures.save_sheet(pictures.sheet(shown, with_target), METRICS / "pictures" / name)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""What several test files share."""
+
+import io
+
+import numpy as np
+import pytest
+
+import cir  # noqa: F401  (before open_clip and transformers, wherever a test imports them first)
+from cir.datasets import shards
+from cir.encoders import Encoder
+from cir.records import Triplet
+from cir.scenes import draw_scene
+
+MICRO = "ViTamin-Micro-64"
+PROMPT = "a photo of a {}"
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """An untrained micro encoder; tests that train make their own."""
+    return Encoder.create(MICRO, None, PROMPT).eval()
+
+
+@pytest.fixture(scope="session")
+def split(tmp_path_factory):
+    """A small drawn split on disk: 24 triplets of six names, with one near miss each."""
+    folder = tmp_path_factory.mktemp("split")
+    write_drawn_split(folder, queries=24, seed=5)
+    return folder
+
+
+def write_drawn_split(folder, queries, seed):
+    """Draw triplets that exchange one object for another, and write them as a split."""
+    rng = np.random.default_rng(seed)
+    names = ["red mug", "blue car", "green fish", "yellow hat", "purple key", "pink tree"]
+    images, triplets = [], []
+    for number in range(queries):
+        kept, removed, added, other = (str(name) for name in rng.permutation(names)[:4])
+        ids = [f"{kind}{number}" for kind in ("reference", "target", "miss")]
+        for name, shown in zip(ids, (removed, added, other), strict=True):
+            image = io.BytesIO()
+            draw_scene([kept, shown], np.random.default_rng((seed, len(images)))).save(image, "PNG")
+            images.append((name, image.getvalue(), (kept, shown)))
+        text = f"replace the {removed} with a {added}"
+        triplets.append(
+            Triplet(f"q{number}", ids[0], text, ids[1], (added,), (removed,), (ids[2],))
+        )
+    shards.write(folder, images, triplets, {"source": "test"}, rows_per_shard=50)

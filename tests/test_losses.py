@@ -1,0 +1,68 @@
+"""Contrastive losses against loops over pairs, and against hand-worked numbers."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from cir.losses import multi_positive_info_nce, symmetric_info_nce
+
+
+def test_multi_positive_is_the_mean_over_anchors_of_the_mean_over_positives():
+    torch.manual_seed(0)
+    logits = torch.randn(5, 7).double()
+    positive = torch.rand(5, 7) < 0.4
+    positive[2] = False  # an anchor without positives does not count
+    total, anchors = 0.0, 0
+    for row in range(5):
+        if not positive[row].any():
+            continue
+        denominator = math.log(sum(math.exp(logits[row, c]) for c in range(7)))
+        terms = [denominator - logits[row, c].item() for c in range(7) if positive[row, c]]
+        total, anchors = total + sum(terms) / len(terms), anchors + 1
+    assert multi_positive_info_nce(logits, positive).item() == pytest.approx(total / anchors)
+
+
+def test_with_one_positive_each_it_is_cross_entropy():
+    logits, answers = torch.randn(6, 6), torch.randperm(6)
+    positive = functional.one_hot(answers, 6).bool()
+    expected = functional.cross_entropy(logits, answers)
+    torch.testing.assert_close(multi_positive_info_nce(logits, positive), expected)
+
+
+def slow_symmetric(query, candidates, temperature, same):
+    """Every similarity by hand; what shows the same as the target is left out."""
+    cosine = lambda a, b: (a @ b / (a.norm() * b.norm())).item()  # noqa: E731
+    batch = len(query)
+    forward = backward = 0.0
+    for i in range(batch):
+        kept = [j for j in range(len(candidates)) if j == i or not same[i][j]]
+        scores = {j: cosine(query[i], candidates[j]) / temperature for j in kept}
+        forward += math.log(sum(math.exp(s) for s in scores.values())) - scores[i]
+        kept = [k for k in range(batch) if k == i or not same[k][i]]
+        scores = {k: cosine(query[k], candidates[i]) / temperature for k in kept}
+        backward += math.log(sum(math.exp(s) for s in scores.values())) - scores[i]
+    return (forward + backward) / (2 * batch)
+
+
+def test_symmetric_info_nce_is_its_definition():
+    torch.manual_seed(1)
+    query, candidates = torch.randn(4, 6).double(), torch.randn(10, 6).double()
+    same = torch.zeros(4, 10, dtype=torch.bool)
+    same[0, 0] = same[1, 7] = same[2, 3] = True
+    got = symmetric_info_nce(query, candidates, 0.2, same).item()
+    assert got == pytest.approx(slow_symmetric(query, candidates, 0.2, same))
+
+
+def test_hand_worked_pair():
+    # Two orthogonal queries that equal their targets: logits are the identity over 0.5.
+    expected = math.log(1 + math.exp(-2))
+    assert symmetric_info_nce(torch.eye(2), torch.eye(2), 0.5).item() == pytest.approx(expected)
+
+
+def test_a_harder_negative_raises_the_loss():
+    query = torch.eye(3)
+    near = torch.nn.functional.normalize(torch.eye(3) + 0.3, dim=1)
+    alone = symmetric_info_nce(query, query, 0.1)
+    assert symmetric_info_nce(query, torch.cat([query, near]), 0.1) > alone
