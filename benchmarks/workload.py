@@ -16,7 +16,7 @@ from cir.records import Edit
 from cir.retriever import EncodedComposer, Retriever
 from cir.scenes import all_names, draw_scene
 from cir.tagger import Tagger
-from cir.tagger_training import MicroSize, fresh_model
+from cir.tagger_models import MicroSize, fresh_model
 from cir.templates import split_words
 
 ENCODER = Path("models/encoder")

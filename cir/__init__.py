@@ -10,7 +10,8 @@ The layers, from top to bottom; an import points down, or to the right within a 
     made_up_names, tagger_vocabulary       objects and words that no list holds
     edit_grammar, edit_reversal            how sentences that ask for edits are put together
     edit_words, tagging_data, held_out     words of edits; the expanded templates and their splits
-    submission, scoring, pictures          what leaves the pipeline: a folder, figures, drawings
+    submission, ablation, scoring          what leaves the pipeline: a folder, figures
+    pictures                               drawings of queries and answers, plots
     retriever                              tagger + encoder + composer: query and gallery vectors
     embedding, breakdown, ranking          vectors on disk, who is nearest, to what kind of query
     datasets, scenes, encoders, composers  images, drawn ones, and what turns them into vectors

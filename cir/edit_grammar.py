@@ -26,6 +26,7 @@ _AGREEING = {
     "takes": ("takes", "take"),
     "replaces": ("replaces", "replace"),
 }
+_RARE_JOINTS = (" together with ", " along with ", " as well as ")
 _OBJECTS = {"A": POSITIVE_SLOT, "a": POSITIVE_SLOT, "R": NEGATIVE_SLOT, "r": NEGATIVE_SLOT}
 _DETERMINERS = {"A": ("a", "a", "a", "the", "the", ""), "R": ("the", "the", "the", "the", "a", "")}
 _FIELD = re.compile(r"\{(\w+)\}")
@@ -120,6 +121,6 @@ def _listed(field: str, count: int, rng: random.Random) -> str:
     items = [f"{rng.choice(determiners)} {_OBJECTS[field]}".strip() for _ in range(count)]
     if count == 1:
         return items[0]
-    last = rng.choice((" and ", " and ", ", ", ", and "))
+    last = rng.choice((" and ", " and ", ", ", ", and ", *_RARE_JOINTS))
     middle = rng.choice((", ", ", ", " and "))
     return middle.join(items[:-1]) + last + items[-1]

@@ -34,6 +34,7 @@ class EditWords:
     polar: words, other than the verbs, that may tell adding from removing.
     scene: parts of a picture ("background"), which are no objects.
     places: what may come between an object to add ("pos") or to remove ("neg") and a place.
+    tails: what else may follow an object; asides: what may come between a verb and its object.
     determiners: what may stand before an object; describing: adjectives no part of a name.
     """
 
@@ -47,6 +48,8 @@ class EditWords:
     polar: list[str]
     scene: list[str]
     places: dict[str, list[str]]
+    tails: list[str]
+    asides: list[str]
     determiners: list[str]
     describing: list[str]
 
@@ -73,6 +76,7 @@ class EditWords:
         phrases += [text for some in self.after.values() for text in some]
         lists = (self.openings, self.greetings, self.adverbs, self.endings, self.polar, self.scene)
         texts = [*verbs, *phrases, *places, *self.determiners, *self.describing]
+        texts += [*self.tails, *self.asides]
         texts += [text for some in lists for text in some]
         return _words_of(texts)
 

@@ -15,12 +15,13 @@ def split_templates(
 ) -> dict[str, list[Template]]:
     """Split into train, validation and test, alike in style and in numbers of objects.
 
-    Templates are sorted by style, additions and removals, in random order where these agree, and
-    the held-out ones are taken at even distances.
+    Templates are sorted by additions, removals and style, in random order where these agree, and
+    the held-out ones are taken at even distances: a kind of edit with more templates than one
+    such distance is in every part.
     """
     rng = random.Random(f"templates {seed}")
     shuffled = rng.sample(list(templates), len(templates))
-    ordered = sorted(shuffled, key=lambda item: (item.style, item.additions, item.removals))
+    ordered = sorted(shuffled, key=lambda item: (item.additions, item.removals, item.style))
     is_test = _evenly(len(ordered), test, rng.random())
     rest = [item for item, held in zip(ordered, is_test, strict=True) if not held]
     is_validation = _evenly(len(rest), validation / (1 - test), rng.random())

@@ -32,24 +32,17 @@ class EncodedComposer(nn.Module):
         self.encoder = encoder
         self.composer = composer
 
-    def queries(self, pixels: torch.Tensor, edits: Sequence[Edit]) -> torch.Tensor:
-        """Reference pixels uint8 [B, 3, H, W] and B edits → query vectors [B, D] of length 1.
-
-        Each name that the edits hold is encoded once, all in one text call.
-        """
+    def encode_edits(self, edits: Sequence[Edit]) -> EditFeatures:
+        """Encode each name that the edits hold once, all in one text call."""
         names = names_in(edits)
-        return self.compose(pixels, edits, names, self.encoder.encode_names(names))
+        return EditFeatures.gather(edits, names, self.encoder.encode_names(names))
 
-    def compose(
-        self,
-        pixels: torch.Tensor,
-        edits: Sequence[Edit],
-        names: Sequence[str],
-        features: torch.Tensor,
-    ) -> torch.Tensor:
-        """As `queries`, with the features [N, D] of the N names already at hand."""
-        image = self.encoder.encode_images(pixels)
-        edit = EditFeatures.gather(edits, names, features)
+    def queries(self, pixels: torch.Tensor, edits: Sequence[Edit]) -> torch.Tensor:
+        """Reference pixels uint8 [B, 3, H, W] and B edits → query vectors [B, D] of length 1."""
+        return self.compose(self.encoder.encode_images(pixels), self.encode_edits(edits))
+
+    def compose(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
+        """Features [B, D] of the references and encoded edits → query vectors of length 1."""
         return functional.normalize(self.composer(image, edit), dim=1)
 
     def gallery(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -110,7 +103,8 @@ class Retriever:
         return self._batched(
             len(images),
             lambda rows: self.model.compose(
-                self._pixels(images[rows]), edits[rows], names, features
+                self.encoder.encode_images(self._pixels(images[rows])),
+                EditFeatures.gather(edits[rows], names, features),
             ),
         )
 

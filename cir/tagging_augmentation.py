@@ -34,6 +34,7 @@ _BEFORE_SLOT = re.compile(rf"{_DETERMINER}(?= {_SLOT})", re.IGNORECASE)
 _LISTED = re.compile(rf"({_DETERMINER} )({_SLOT})", re.IGNORECASE)
 _WORD_BEFORE_SLOT = re.compile(rf"([\w'’-]+) {_SLOT}")
 _PLACEABLE = re.compile(rf"({_SLOT})(?=\s*[,;.:!?]|$| (?:and|for|with|gone|out|in|is|are)\b)")
+_BEFORE_OBJECT = re.compile(rf" (?:(?:the|an?|any|some|this|that|my|your) )?{_SLOT}")
 _BARE_SLOT = re.compile(rf"(?:^|(?<=[,;:] )|(?<=\band )|(?<=\bor ))(?={_SLOT})")
 _JOINTS = (". ", ", and ", "; ", " and ", ", then ", ". Also, ", ", also ", ", but ", " and then ")
 _SUFFIXES = ("ful", "ous", "ing", "y", "ive", "ish", "less", "able", "ant", "al", "ic", "ed")
@@ -86,7 +87,7 @@ class Augmenter:
         self._reversed = Reversal(words)
         self._held_out = {normal_form(template) for template in material.held_out}
         self._kept = _kept_words(material.templates, words)
-        phrases = (*words.openings, *words.greetings, *words.adverbs, *words.endings)
+        phrases = (*words.openings, *words.greetings, *words.adverbs, *words.endings, *words.asides)
         idle = {word for phrase in phrases for word in split_words(phrase)}
         idle |= words.alternatives.keys()  # "image", "shot"
         others = _seldom_objects(material.templates) - self._kept - idle
@@ -109,9 +110,9 @@ class Augmenter:
         if rng.random() < self._strength.joined and _slots(text) + len(other.slots) < 6:
             text = _join(text, self._allowed(self._vary(other.template, rng), other), rng)
         text = self._open_and_end(text, rng)
+        text = self._hide(text, rng)
         if rng.random() < self._strength.idle:
             text = self._idle(text, rng)
-        text = self._hide(text, rng)
         if rng.random() < self._strength.surface:
             text = _resurface(text, rng)
         varied = Template(self._allowed(text, template), template.style)
@@ -149,7 +150,10 @@ class Augmenter:
     def _other_verb(self, found: re.Match, rng: random.Random) -> str:
         verb = rng.choice(self._words.same_sense[found[0].lower()])
         adverb = rng.choice(self._words.adverbs) + " " if rng.random() < 0.15 else ""
-        return _like(found[0], adverb + verb)
+        rest = found.string[found.end() :]
+        wide = _BEFORE_OBJECT.match(rest) and rng.random() < 0.06
+        aside = f", {rng.choice(self._words.asides)}," if wide else ""
+        return _like(found[0], adverb + verb + aside)
 
     def _other_phrase(self, found: re.Match, rng: random.Random) -> str:
         return _like(found[0], rng.choice(self._words.alternatives[found[0].lower()]))
@@ -196,6 +200,8 @@ class Augmenter:
         return self._name.made_up_word(rng)[:6] + rng.choice(_SUFFIXES)
 
     def _put_somewhere(self, found: re.Match, rng: random.Random) -> str:
+        if rng.random() < 0.2:
+            return f"{found[0]} {rng.choice(self._words.tails)}"
         label = "pos" if found[0] == POSITIVE_SLOT else "neg"
         place = rng.choice(self._words.places[label])
         return (

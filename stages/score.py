@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import PositiveInt
 
 from cir import files, pictures
+from cir.ablation import compare_arithmetic
 from cir.breakdown import edits_to_group_by, failures, kind_of, spread
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.embedding import Embeddings
@@ -44,6 +45,7 @@ def main() -> None:
     fingerprints = {"encoder": embeddings.fingerprint, "tagger": files.fingerprint(TAGGER)}
     files.write_json(METRICS / "retrieval.json", {**scores.metrics, "fingerprints": fingerprints})
     write_tables(scores, task)
+    write_csv("ablation.csv", compare_arithmetic(retriever, images, task, scores.edits))
     draw_pictures(scores, task, images, retriever, params.score.rows)
     low, high = scores.metrics["interval95"]
     print(
@@ -60,8 +62,7 @@ def write_tables(scores: Scores, task: Task) -> None:
     columns = ["query", "sentence", "add", "remove", "reference", "target", "first"]
     columns += ["target_rank", "target_score", "first_score"]
     lost = failures(scores.hard, task.triplets, scores.edits)
-    with files.whole_file(METRICS / "failures.csv") as path:
-        pd.DataFrame(lost, columns=columns).to_csv(path, index=False, float_format="%.4f")
+    write_csv("failures.csv", lost, columns)
     lines = {"the whole gallery": (curve["k"], curve["recall"])}
     if scores.contest_like is not None:
         lines["targets and references only"] = (curve["k"], curve["recall_contest_like"])
@@ -69,6 +70,12 @@ def write_tables(scores: Scores, task: Task) -> None:
     pictures.save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
     bars = {kind: value["accuracy"] for kind, value in scores.metrics["by_kind"].items()}
     pictures.save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
+
+
+def write_csv(name: str, rows: list[dict], columns: list[str] | None = None) -> None:
+    """Write rows as metrics/`name`, whole."""
+    with files.whole_file(METRICS / name) as path:
+        pd.DataFrame(rows, columns=columns).to_csv(path, index=False, float_format="%.4f")
 
 
 def draw_pictures(

@@ -23,7 +23,7 @@ from cir.scoring import Task, query_vectors, score
 from cir.submission import export as exporting
 from cir.submission import sources
 from cir.submission.export import export
-from cir.tagger_training import MicroSize, fresh_model
+from cir.tagger_models import MicroSize, fresh_model
 
 ROOT = Path(cir.__file__).resolve().parents[1]
 BATCH = 16

@@ -53,7 +53,7 @@ def test_templates_are_split_without_remainder(project, expansion):
     assert [round(len(parts[name]) / 635, 2) for name in ("validation", "test")] == [0.05, 0.15]
     styles = Counter(t.style for t in project[0])
     held = Counter(t.style for t in parts["test"])
-    assert all(abs(held[style] - 0.15 * count) <= 2 for style, count in styles.items())
+    assert all(abs(held[style] - 0.15 * count) <= 4 for style, count in styles.items())
 
 
 def test_each_split_keeps_to_its_templates(expansion):
@@ -182,3 +182,13 @@ def test_a_bad_list_of_names(tmp_path, content, complaint):
         read_names(path)
     with pytest.raises(UserError, match="there is none"):
         read_names(tmp_path / "none.txt")
+
+
+def test_every_part_has_every_kind_of_edit():
+    """Scenes of each split need sentences of every kind; 15 kinds with 18 templates at least."""
+    templates = load_templates(ROOT / "prompt_templates.json")
+    kinds = {(template.additions, template.removals) for template in templates}
+    for seed in range(20):
+        parts = split_templates(templates, 0.07, 0.12, seed)
+        for part in parts.values():
+            assert {(template.additions, template.removals) for template in part} == kinds
