@@ -12,6 +12,7 @@ import torch
 
 from cir.datasets.shards import ImageShards
 from cir.encoders import Encoder
+from cir.errors import UserError
 
 
 def plan_batches(
@@ -30,10 +31,17 @@ def plan_batches(
 
     Returns:
         `steps` arrays of item numbers, all of one length.
+
+    Raises:
+        UserError: there are fewer different keys than processes.
     """
     size = min(batch_size, len(set(keys)))
     size -= size % multiple_of
-    assert size > 0, f"{len(set(keys))} different keys for {multiple_of} processes"
+    if size < 1:
+        raise UserError(
+            f"the training split has {len(set(keys))} different targets or images: too few for "
+            f"{multiple_of} processes"
+        )
     batches: list[np.ndarray] = []
     epoch = 0
     while len(batches) < steps:

@@ -12,7 +12,7 @@ from cir.batches import Pixels
 from cir.composers import EditFeatures
 from cir.composers.base import names_in
 from cir.distributed import gather, own_slice
-from cir.losses import symmetric_info_nce
+from cir.losses import near_miss_set_loss, symmetric_info_nce
 from cir.naming import names_shown, naming_loss
 from cir.ranking import rank
 from cir.records import Edit, Triplet
@@ -108,15 +108,22 @@ class CompositionObjective(nn.Module):
         model: what is trained.
         naming_weight: weight of the naming loss on targets and references, where their objects
             are known; it keeps the names anchored while the composition is learned.
+        set_weight: weight of the near-miss set loss on queries, targets and references, where
+            their objects are known.
     """
 
-    def __init__(self, model: EncodedComposer, naming_weight: float):
+    def __init__(self, model: EncodedComposer, naming_weight: float, set_weight: float):
         super().__init__()
         self.model = model
         self.naming_weight = naming_weight
+        self.set_weight = set_weight
 
     def forward(self, batch: CompositionBatch) -> dict[str, torch.Tensor]:
-        """Losses by name; the same on every process."""
+        """Losses by name; the same on every process.
+
+        Under autocast the features are computed in half precision and compared in fp32: a cosine
+        of three digits, times the scale, would drown the differences that matter.
+        """
         encoder, own = self.model.encoder, len(batch.edits)
         target, reference, *others = encoder.encode_images(batch.pixels).split(own)
         names = encoder.encode_names(batch.names)
@@ -124,14 +131,25 @@ class CompositionObjective(nn.Module):
         query = gather(self.model.composer(reference, edit))
         target, reference = gather(target), gather(reference)
         candidates = torch.cat([target, reference, *map(gather, others)])
-        scale = encoder.clip.logit_scale.exp().clamp(max=100)
+        with torch.autocast(query.device.type, enabled=False):
+            losses = self._losses(batch, query, target, reference, candidates, names)
+        return losses | self.model.composer.auxiliary_losses()
+
+    def _losses(self, batch, query, target, reference, candidates, names):
+        scale = self.model.encoder.clip.logit_scale.exp().clamp(max=100)
         same = batch.same.to(query.device)
         losses = {"composition": symmetric_info_nce(query, candidates, 1 / scale, same)}
-        if self.naming_weight and batch.shown is not None:
-            shown = batch.shown.to(query.device)
+        if batch.shown is None:
+            return losses
+        shown = batch.shown.to(query.device)
+        if self.naming_weight:
             naming = naming_loss(torch.cat([target, reference]), names, shown, scale)
             losses["naming"] = self.naming_weight * naming
-        return losses | self.model.composer.auxiliary_losses()
+        if self.set_weight:
+            vectors = torch.cat([query, target, reference])
+            sets = torch.cat([shown[: len(query)], shown])
+            losses["sets"] = self.set_weight * near_miss_set_loss(vectors, names, sets, scale)
+        return losses
 
 
 @torch.inference_mode()

@@ -52,3 +52,46 @@ def symmetric_info_nce(
     forward = functional.cross_entropy(logits, answers)
     backward = functional.cross_entropy(logits[:, :batch].T, answers)
     return (forward + backward) / 2
+
+
+def near_miss_set_loss(
+    vector: torch.Tensor, name: torch.Tensor, shown: torch.Tensor, scale: torch.Tensor | float
+) -> torch.Tensor:
+    """InfoNCE of a vector against the sum of its set of names, and against every near-miss set.
+
+    A near miss has one name more, one fewer, or one exchanged for another of the N; its vector is
+    the sum of its names' features. Where sums stand for images (the arithmetic composer's premise)
+    these are the hardest negatives there are, and no image of them is needed. All B·(2N + kN) of
+    them are compared through inner products, none is built.
+
+    Args:
+        vector: float [B, D], composed queries or images.
+        name: float [N, D], features of the names.
+        shown: bool [B, N], the names that each vector should be the sum of; at least one.
+        scale: what cosines are multiplied by (the inverse temperature).
+    """
+    vector = functional.normalize(vector, dim=1)
+    total = shown.to(name.dtype) @ name
+    dot, square = (vector * total).sum(dim=1), total.square().sum(dim=1)  # [B]
+    dot_name, total_name = vector @ name.T, total @ name.T  # [B, N]
+    gram = name @ name.T
+    square_name = gram.diagonal()
+
+    def logit(dots: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
+        return scale * dots / squares.clamp(min=1e-6).sqrt()
+
+    never = float("-inf")
+    own = logit(dot, square)
+    more = logit(dot[:, None] + dot_name, square[:, None] + 2 * total_name + square_name)
+    dot_fewer = dot[:, None] - dot_name
+    square_fewer = square[:, None] - 2 * total_name + square_name
+    single = shown.sum(dim=1, keepdim=True) == 1  # without its one name a set is empty
+    fewer = logit(dot_fewer, square_fewer).masked_fill(~shown | single, never)
+    row, left_out = shown.nonzero(as_tuple=True)
+    exchanged = logit(
+        dot_fewer[row, left_out, None] + dot_name[row],
+        square_fewer[row, left_out, None] + 2 * (total_name[row] - gram[left_out]) + square_name,
+    ).masked_fill(shown[row], never)
+    exchanged_sum = torch.full_like(more, never).index_put((row, left_out), exchanged.logsumexp(1))
+    others = torch.cat([own[:, None], more.masked_fill(shown, never), fewer, exchanged_sum], dim=1)
+    return (others.logsumexp(dim=1) - own).mean()

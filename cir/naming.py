@@ -98,7 +98,8 @@ class NamingObjective(nn.Module):
         name = self.encoder.encode_names(batch.names)
         shown = batch.shown.to(image.device)
         scale = self.encoder.clip.logit_scale.exp().clamp(max=100)
-        return {"naming": naming_loss(image, name, shown, scale)}
+        with torch.autocast(image.device.type, enabled=False):  # compare in fp32, see composition
+            return {"naming": naming_loss(image, name, shown, scale)}
 
 
 @torch.inference_mode()

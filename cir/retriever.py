@@ -84,7 +84,7 @@ class Retriever:
         """Read a trained encoder with its composer, and a trained tagger; on a GPU if there is."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = EncodedComposer.load(encoder_folder).to(device)
-        return cls(model, Tagger.load(tagger_folder), batch_size)
+        return cls(model, Tagger.load(tagger_folder, device), batch_size)
 
     @property
     def encoder(self) -> Encoder:

@@ -28,7 +28,6 @@ class Schedule:
         warmup: the share of the steps in which the learning rate rises; it then falls as a cosine.
         gradient_clip: largest norm of the gradient.
         precision: "no" (fp32), "bf16" or "fp16" autocast.
-        compile: whether torch.compile is applied to the objective.
         evaluate_every: steps between validations; checkpoints are written then too.
         workers: processes that prepare batches; 0 prepares them in the training process.
         seed: of everything random.
@@ -38,7 +37,6 @@ class Schedule:
     warmup: float
     gradient_clip: float
     precision: str
-    compile: bool
     evaluate_every: int
     workers: int
     seed: int
@@ -117,8 +115,6 @@ class _Run:
         )
         self._resume(optimiser)
         self.model, self.optimiser = self.accelerator.prepare(objective, optimiser)
-        if schedule.compile:
-            self.model = torch.compile(self.model)
 
     def advance(self, batch: Any) -> float:
         """Take one step of the optimiser; returns the loss, which may be no finite number."""
@@ -167,6 +163,7 @@ class _Run:
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
             "best": self.best,
         }
         with files.whole_file(self.folder / _CHECKPOINT) as path:
@@ -181,5 +178,7 @@ class _Run:
         self.objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.speaks:
             say(f"resuming after step {self.step} of an interrupted run")

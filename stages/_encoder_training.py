@@ -16,12 +16,14 @@ from cir.progress import say
 from cir.training import Schedule
 from stages import Section
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 class Optimisation(Section):
     """AdamW with warm-up and cosine; see cir.training.Schedule.
 
-    `precision` and `compile` are for GPUs: on a CPU autocast is slower than fp32, so there it is
-    not used. `temperature` is where the learned temperature starts.
+    `precision` is for GPUs: on a CPU autocast is slower than fp32, so there it is not used.
+    `temperature` is where the learned temperature starts.
     """
 
     batch_size: PositiveInt
@@ -31,7 +33,6 @@ class Optimisation(Section):
     gradient_clip: PositiveFloat
     temperature: PositiveFloat
     precision: Literal["no", "bf16", "fp16"]
-    compile: bool
     evaluate_every: PositiveInt
     workers: NonNegativeInt
 
@@ -45,7 +46,6 @@ class Optimisation(Section):
             warmup=self.warmup,
             gradient_clip=self.gradient_clip,
             precision=self.precision if on_gpu else "no",
-            compile=self.compile,
             evaluate_every=self.evaluate_every,
             workers=self.workers,
             seed=seed,

@@ -13,11 +13,12 @@ from cir.composers import COMPOSERS
 from cir.composition import CompositionBatches, CompositionObjective, gallery_accuracy, shows
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.encoders import Encoder, parameter_groups
+from cir.progress import say
 from cir.retriever import EncodedComposer
 from cir.tagger import Tagger
 from cir.training import fit
 from stages import Section, StageParams, load, run
-from stages._encoder_training import Optimisation, clean_checkpoints, write_curve
+from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints, write_curve
 
 TRAIN = Path("data/retrieval/train")
 VAL = Path("data/retrieval/val")
@@ -26,7 +27,7 @@ TAGGER = Path("models/tagger")
 MODEL = Path("models/encoder")
 METRICS = Path("metrics/finetune.json")
 CURVE = Path("metrics/curves/finetune.csv")
-COLUMNS = ("step", "learning_rate", "loss", "composition", "naming", "accuracy", "mrr")
+COLUMNS = ("step", "learning_rate", "loss", "composition", "naming", "sets", "accuracy", "mrr")
 
 
 class Head(Section):
@@ -59,12 +60,13 @@ class AllLayers(Section):
 
 
 class Finetune(Optimisation):
-    """`near_misses` of each triplet join the batch; `naming_weight` weighs the naming loss."""
+    """`near_misses` of each triplet join the batch; `naming_weight` and `set_weight` weigh two losses."""
 
     steps: PositiveInt
     train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
     near_misses: NonNegativeInt
     naming_weight: NonNegativeFloat
+    set_weight: NonNegativeFloat
     gradient_checkpointing: bool
 
 
@@ -104,7 +106,7 @@ def main() -> None:
 def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[list[dict], int]:
     """Train on the triplets of the training split; returns history and number of weights."""
     section = params.finetune_encoder
-    tagger = Tagger.load(TAGGER)
+    tagger = Tagger.load(TAGGER, DEVICE)
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
     edits = tagger.tag([triplet.text for triplet in triplets])
     objects = {name: shards.objects(name) for name in shards.ids}
@@ -112,6 +114,10 @@ def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[li
     plan = plan_batches(
         keys, section.batch_size, section.steps, params.seed, distributed.processes()
     )
+    if (section.naming_weight or section.set_weight) and not all(objects.values()):
+        say(
+            "the source does not say what every image shows: batches of such images train on composition alone"
+        )
     if section.gradient_checkpointing:
         model.encoder.use_gradient_checkpointing()
     section.start_temperature(model.encoder)
@@ -124,7 +130,7 @@ def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[li
     pixels = Pixels(shards, model.encoder)
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(
-        CompositionObjective(model, section.naming_weight),
+        CompositionObjective(model, section.naming_weight, section.set_weight),
         groups,
         batches,
         validation(model, tagger),

@@ -13,11 +13,12 @@ from cir.batches import Pixels, plan_batches
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
 from cir.encoders.parameter_groups import all_layers, optimiser_groups
+from cir.errors import UserError
 from cir.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
 from cir.tagger import Tagger
 from cir.training import fit
 from stages import Section, StageParams, load, run
-from stages._encoder_training import Optimisation, clean_checkpoints, write_curve
+from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints, write_curve
 
 TRAIN = Path("data/retrieval/train")
 TAGGER = Path("models/tagger")
@@ -67,7 +68,7 @@ def train(encoder: Encoder, params: Params, checkpoints: Path) -> list[dict[str,
     section = params.pretrain_encoder
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
     objects = {name: shards.objects(name) for name in shards.ids}
-    edits = Tagger.load(TAGGER).tag([triplet.text for triplet in triplets])
+    edits = Tagger.load(TAGGER, DEVICE).tag([triplet.text for triplet in triplets])
     objects = objects_by_image(objects, triplets, edits)
     held_out, kept = hold_out(objects, section.held_out, params.seed)
     plan = plan_batches(
@@ -107,7 +108,8 @@ def verify(encoder: Encoder) -> None:
     pixels = torch.zeros(1, 3, *encoder.image_size, dtype=torch.uint8)
     image, name = encoder.encode_images(pixels), encoder.encode_names(["umbrella"])
     assert image.shape == name.shape == (1, encoder.dim), f"{image.shape}, {name.shape}"
-    assert bool(image.isfinite().all() and name.isfinite().all()), "a feature is not finite"
+    if not (image.isfinite().all() and name.isfinite().all()):
+        raise UserError("the encoder's weights give features that are no finite numbers")
 
 
 def save(encoder: Encoder, history: list[dict[str, float]]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cir.batches import Pixels, plan_batches
 from cir.datasets import shards
+from cir.errors import UserError
 
 
 @given(
@@ -50,7 +51,7 @@ def test_the_seed_changes_the_plan():
 
 def test_batches_divide_by_the_number_of_processes():
     assert {len(batch) for batch in plan_batches(list(range(9)), 7, 4, 0, multiple_of=2)} == {6}
-    with pytest.raises(AssertionError, match="processes"):
+    with pytest.raises(UserError, match="2 processes"):
         plan_batches(["a"], 4, 1, 0, multiple_of=2)
 
 

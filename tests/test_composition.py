@@ -61,7 +61,7 @@ def test_the_objective_is_info_nce_of_composed_queries(loaded, model):
     plan = plan_batches([t.id for t in triplets], 4, 1, seed=0)
     batch = CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=0)[0]
     with torch.inference_mode():
-        losses = CompositionObjective(model, naming_weight=0.0)(batch)
+        losses = CompositionObjective(model, naming_weight=0.0, set_weight=0.0)(batch)
         query = model.queries(batch.pixels[4:], batch.edits)
         scale = model.encoder.clip.logit_scale.exp()
         expected = symmetric_info_nce(query, model.gallery(batch.pixels), 1 / scale, batch.same)
@@ -74,8 +74,8 @@ def test_the_naming_loss_joins_with_its_weight(loaded, model):
     plan = plan_batches([t.id for t in triplets], 4, 1, seed=0)
     batch = CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=0)[0]
     with torch.inference_mode():
-        once = CompositionObjective(model, naming_weight=1.0)(batch)["naming"]
-        half = CompositionObjective(model, naming_weight=0.5)(batch)["naming"]
+        once = CompositionObjective(model, naming_weight=1.0, set_weight=0.0)(batch)["naming"]
+        half = CompositionObjective(model, naming_weight=0.5, set_weight=0.0)(batch)["naming"]
     assert half.item() == pytest.approx(once.item() / 2)
 
 
@@ -89,7 +89,7 @@ def test_training_learns_the_composition(split):
     keys = [shows(t.target, objects) for t in triplets]
     plan = plan_batches(keys, 8, 60, seed=0)
     before = gallery_accuracy(model.eval(), pixels, images.ids, triplets, edits)
-    objective = CompositionObjective(model.train(), naming_weight=0.5)
+    objective = CompositionObjective(model.train(), naming_weight=0.5, set_weight=0.5)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
     for batch in CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=1):
         optimiser.zero_grad()

@@ -164,3 +164,36 @@ class TestParameterGroups:
         assert shares["visual.conv1.weight"] == 0.5**13
         assert shares["visual.proj"] == 1
         assert set(parameter_groups.head(encoder)) == {"visual.proj"}
+
+
+def test_a_folder_without_weights_is_refused_not_filled_with_random_ones(encoder, tmp_path):
+    encoder.save(tmp_path)
+    (tmp_path / "open_clip_model.safetensors").unlink()
+    with pytest.raises(UserError, match="Cannot load encoder"):
+        Encoder.create(f"local-dir:{tmp_path}", None, PROMPT)
+
+
+def test_weights_are_not_given_twice(encoder, tmp_path):
+    encoder.save(tmp_path)
+    with pytest.raises(UserError, match="must be null"):
+        Encoder.create(f"local-dir:{tmp_path}", "mine.pt", PROMPT)
+
+
+def test_gradient_checkpointing_gives_the_same_gradient(tmp_path):
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        encoder = Encoder.create(MICRO, None, PROMPT).train()
+        if checkpointing:
+            encoder.use_gradient_checkpointing()
+        pixels = torch.arange(3 * 64 * 64).remainder(251).to(torch.uint8).view(1, 3, 64, 64)
+        similarity = encoder.encode_images(pixels) @ encoder.encode_names(["red mug"]).T
+        similarity.sum().backward()
+        gradients.append([p.grad for p in encoder.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 50
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(recomputed, plain)
+
+
+def test_final_norms_of_plain_clip_come_after_the_blocks():
+    assert parameter_groups._depth("ln_final.weight", 12) == 13

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cir.losses import multi_positive_info_nce, symmetric_info_nce
+from cir.losses import multi_positive_info_nce, near_miss_set_loss, symmetric_info_nce
 
 
 def test_multi_positive_is_the_mean_over_anchors_of_the_mean_over_positives():
@@ -66,3 +66,41 @@ def test_a_harder_negative_raises_the_loss():
     near = torch.nn.functional.normalize(torch.eye(3) + 0.3, dim=1)
     alone = symmetric_info_nce(query, query, 0.1)
     assert symmetric_info_nce(query, torch.cat([query, near]), 0.1) > alone
+
+
+def slow_near_miss_set(vector, name, shown, scale):
+    """Every near-miss set built and compared, one at a time."""
+    total = 0.0
+    for row in range(len(vector)):
+        own = {n for n in range(len(name)) if shown[row, n]}
+        rest = set(range(len(name))) - own
+        sets = [own] + [own | {b} for b in rest]
+        sets += [own - {a} for a in own if len(own) > 1]
+        sets += [own - {a} | {b} for a in own for b in rest]
+        logits = [
+            scale
+            * functional.cosine_similarity(vector[row], name[sorted(s)].sum(dim=0), dim=0).item()
+            for s in sets
+        ]
+        total += math.log(sum(math.exp(x) for x in logits)) - logits[0]
+    return total / len(vector)
+
+
+def test_near_miss_set_loss_is_its_definition():
+    torch.manual_seed(2)
+    vector, name = torch.randn(4, 6).double(), torch.randn(7, 6).double()
+    shown = torch.zeros(4, 7, dtype=torch.bool)
+    for row, names in enumerate([(0, 1), (2,), (1, 3, 6), (0, 2, 4, 5)]):
+        shown[row, list(names)] = True
+    got = near_miss_set_loss(vector, name, shown, 3.0).item()
+    assert got == pytest.approx(slow_near_miss_set(vector, name, shown, 3.0))
+
+
+def test_near_miss_set_loss_has_a_finite_gradient_everywhere():
+    torch.manual_seed(3)
+    vector = torch.randn(3, 5, requires_grad=True)
+    name = torch.randn(6, 5, requires_grad=True)
+    shown = torch.tensor([[1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 1, 0], [0, 1, 1, 1, 0, 1]]).bool()
+    near_miss_set_loss(vector, name, shown, 14.0).backward()
+    assert vector.grad.isfinite().all()
+    assert name.grad.isfinite().all()

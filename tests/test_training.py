@@ -48,7 +48,6 @@ def schedule(steps=40, evaluate_every=10):
         warmup=0.1,
         gradient_clip=1.0,
         precision="no",
-        compile=False,
         evaluate_every=evaluate_every,
         workers=0,
         seed=3,
@@ -141,9 +140,9 @@ batches = CompositionBatches(
     Pixels(images, model.encoder), triplets, [t.edit for t in triplets], objects, plan, 1
 )
 groups = optimiser_groups(model.encoder, all_layers(model.encoder, 1.0), 1e-4, 0.05)
-schedule = Schedule(4, 0.25, 1.0, "no", False, 2, 0, 0)
+schedule = Schedule(4, 0.25, 1.0, "no", 2, 0, 0)
 history = fit(
-    CompositionObjective(model, 0.5), groups, batches, lambda: {"score": 0.0}, schedule,
+    CompositionObjective(model, 0.5, 0.5), groups, batches, lambda: {"score": 0.0}, schedule,
     __import__("pathlib").Path(out + "-checkpoints"), "both",
 )
 if distributed.is_main_process():

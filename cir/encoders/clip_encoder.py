@@ -24,6 +24,7 @@ from cir.errors import UserError
 _CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
 _WEIGHTS = "open_clip_model.safetensors"
 _PROMPT = "prompt.json"
+_HUB, _FOLDER = "hf-hub:", "local-dir:"  # open_clip's ways to name a model that is not built in
 
 
 class Encoder(nn.Module):
@@ -50,21 +51,30 @@ class Encoder(nn.Module):
             self.register_buffer(f"pixel_{name}", torch.tensor(values).view(1, 3, 1, 1), False)
 
     @classmethod
-    def create(cls, model: str, pretrained: str | None, prompt: str) -> "Encoder":
+    def create(
+        cls, model: str, pretrained: str | None, prompt: str, *, weights_follow: bool = False
+    ) -> "Encoder":
         """Build a model by open_clip name with random weights, a published tag or a file of them.
 
         Args:
             model: an open_clip model name, "hf-hub:owner/repository" or "local-dir:folder".
             pretrained: None (random weights), a tag such as "datacomp1b", or a checkpoint file.
             prompt: see the class.
+            weights_follow: the caller loads weights into the model: a folder may lack them.
 
         Raises:
             UserError: unknown model or tag, weights out of reach, weights of another model.
         """
-        try:
-            clip = open_clip.create_model(
-                model, pretrained=pretrained, require_pretrained=pretrained is not None
+        if pretrained is not None and model.startswith((_HUB, _FOLDER)):
+            raise UserError(
+                f'encoder.model "{model}" brings its own weights; encoder.pretrained must be null, '
+                f'got "{pretrained}".'
             )
+        # From the hub or a folder open_clip would go on with random weights if there are none.
+        brings_weights = model.startswith((_HUB, _FOLDER)) and not weights_follow
+        required = pretrained is not None or brings_weights
+        try:
+            clip = open_clip.create_model(model, pretrained=pretrained, require_pretrained=required)
             tokenizer = open_clip.get_tokenizer(model)
         except Exception as error:  # open_clip raises whatever its many sources raise
             raise UserError(_why_not_loaded(model, pretrained, error)) from error
@@ -82,7 +92,7 @@ class Encoder(nn.Module):
         if missing:
             raise UserError(f"{folder} is no saved encoder: it lacks {', '.join(missing)}.")
         prompt = json.loads((folder / _PROMPT).read_text(encoding="utf-8"))["prompt"]
-        return cls.create(f"local-dir:{folder}", None, prompt)
+        return cls.create(f"{_FOLDER}{folder}", None, prompt)
 
     def save(self, folder: Path | str) -> None:
         """Write the model into an existing folder, in open_clip's own layout and the prompt."""
@@ -179,11 +189,11 @@ def _without_tensor_steps(transform: transforms.Compose) -> transforms.Compose:
 
 
 def _config_of(model: str) -> dict:
-    if model.startswith("local-dir:"):
-        path = Path(model.removeprefix("local-dir:")) / _CONFIG
+    if model.startswith(_FOLDER):
+        path = Path(model.removeprefix(_FOLDER)) / _CONFIG
         return json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
-    if model.startswith("hf-hub:"):
-        return open_clip.factory._get_hf_config(model.removeprefix("hf-hub:"))["model_cfg"]
+    if model.startswith(_HUB):
+        return open_clip.factory._get_hf_config(model.removeprefix(_HUB))["model_cfg"]
     return open_clip.get_model_config(model.replace("/", "-"))
 
 
@@ -196,4 +206,6 @@ def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str
 
 
 # open_clip warns on the root logger about every model that is built before its weights are read.
-logging.getLogger().addFilter(lambda record: "pretrained weights loaded for" not in record.msg)
+logging.getLogger().addFilter(
+    lambda record: "No pretrained weights loaded for" not in record.getMessage()
+)

@@ -11,7 +11,7 @@ from cir.errors import UserError
 _BLOCK = re.compile(r"\.(?:res)?blocks\.(\d+)\.")
 # What stands after the last block of either tower, by the names that open_clip and timm give it.
 _AFTER_BLOCKS = re.compile(
-    r"(\.head\b|\.proj$|\.ln_post\b|\.ln_final\b|text_projection|trunk\.(norm|fc_norm|detectors)\b"
+    r"(\.head\b|\.proj$|\.ln_post\b|(^|\.)ln_final\b|text_projection|trunk\.(norm|fc_norm|detectors)\b"
     r"|logit_scale|logit_bias|attn_pool\b)"
 )
 

@@ -45,7 +45,9 @@ def assemble(folder: Path) -> Retriever:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = torch.load(folder / _WEIGHTS, weights_only=True, mmap=True)
     settings = files.read_json(folder / _SETTINGS)
-    encoder = Encoder.create(f"local-dir:{folder / 'encoder'}", None, settings["prompt"])
+    encoder = Encoder.create(
+        f"local-dir:{folder / 'encoder'}", None, settings["prompt"], weights_follow=True
+    )
     encoder.clip.load_state_dict(weights["encoder"])
     of_composer = dict(settings["composer"])
     composer = COMPOSERS[of_composer.pop("name")](**of_composer)
