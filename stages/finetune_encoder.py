@@ -60,7 +60,10 @@ class AllLayers(Section):
 
 
 class Finetune(Optimisation):
-    """`near_misses` of each triplet join the batch; `naming_weight` and `set_weight` weigh two losses."""
+    """What is trained, and on which losses: see cir.composition.CompositionObjective.
+
+    `near_misses` of each triplet join the batch as further negatives.
+    """
 
     steps: PositiveInt
     train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
@@ -115,9 +118,7 @@ def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[li
         keys, section.batch_size, section.steps, params.seed, distributed.processes()
     )
     if (section.naming_weight or section.set_weight) and not all(objects.values()):
-        say(
-            "the source does not say what every image shows: batches of such images train on composition alone"
-        )
+        say("what some images show is unknown: batches with such images train on composition alone")
     if section.gradient_checkpointing:
         model.encoder.use_gradient_checkpointing()
     section.start_temperature(model.encoder)
