@@ -51,7 +51,7 @@ def test_preprocessing_is_open_clips_own(encoder):
     config = open_clip.transform.PreprocessCfg(**encoder.clip.visual.preprocess_cfg)
     transform = open_clip.transform.image_transform_v2(config, is_train=False)
     expected = encoder.clip.encode_image(transform(image)[None])
-    got = encoder.encode_images(torch.from_numpy(encoder.preprocess(image))[None])
+    got = encoder.encode_images(torch.from_numpy(encoder.preprocess(image).copy())[None])
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
