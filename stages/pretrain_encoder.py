@@ -33,6 +33,7 @@ class EncoderChoice(Section):
     model: str
     pretrained: str | None
     prompt: str
+    pooling: str | None
 
 
 class Pretrain(Optimisation):

@@ -1,5 +1,7 @@
 """open_clip models as encoders: saving, loading, padding, preprocessing, what is refused."""
 
+import re
+
 import numpy as np
 import open_clip
 import pytest
@@ -98,6 +100,48 @@ def test_a_checkpoint_file_is_loaded(encoder, tmp_path):
 def test_what_cannot_be_made_is_named(model, pretrained, prompt, named):
     with pytest.raises(UserError, match=named):
         Encoder.create(model, pretrained, prompt)
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg", "map"])
+def test_a_pooling_is_saved_with_the_model(pooling, tmp_path):
+    made = Encoder.create(MICRO, None, PROMPT, pooling).eval()
+    made.save(tmp_path)
+    loaded = Encoder.load(tmp_path).eval()
+    pixels = some_pixels()
+    tower = loaded.clip.visual
+    with torch.inference_mode():
+        assert torch.equal(loaded.encode_images(pixels), made.encode_images(pixels))
+        tokens = tower.trunk.forward_features((pixels / 255 - made.pixel_mean) / made.pixel_std)
+        answers = torch.relu(tower.trunk.detectors(tokens))
+        pooled = {"max": answers.amax(1), "avg": answers.mean(1)}.get(pooling)
+        if pooled is None:  # attention weighs tokens: their order does not matter, their share does
+            pooled = tower.trunk.attn_pool(answers.flip(1))
+        expected = tower.head(pooled)
+    torch.testing.assert_close(made.encode_images(pixels).detach(), expected)
+
+
+def test_without_a_pooling_the_model_keeps_its_own():
+    pixels = some_pixels()
+    features = []
+    for pooling in (None, "max"):
+        torch.manual_seed(3)
+        encoder = Encoder.create(MICRO, None, PROMPT, pooling).eval()
+        features.append(encoder.encode_images(pixels).detach())
+    assert torch.equal(*features)
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (MICRO, "('max', 'avg', 'map'), got 'sum'"),
+        ("ViT-S-32-alt", 'not from timm; got "sum"'),
+        ("ViTamin-Nano", "ViTamin-Nano"),
+        ("local-dir:missing", "missing"),
+    ],
+)
+def test_a_pooling_that_the_tower_lacks_is_named(model, named):
+    with pytest.raises(UserError, match=re.escape(named)):
+        Encoder.create(model, None, PROMPT, "sum")
 
 
 def test_no_hub_within_reach_is_one_sentence(monkeypatch):

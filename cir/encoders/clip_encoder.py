@@ -52,7 +52,13 @@ class Encoder(nn.Module):
 
     @classmethod
     def create(
-        cls, model: str, pretrained: str | None, prompt: str, *, weights_follow: bool = False
+        cls,
+        model: str,
+        pretrained: str | None,
+        prompt: str,
+        pooling: str | None = None,
+        *,
+        weights_follow: bool = False,
     ) -> "Encoder":
         """Build a model by open_clip name with random weights, a published tag or a file of them.
 
@@ -60,10 +66,13 @@ class Encoder(nn.Module):
             model: an open_clip model name, "hf-hub:owner/repository" or "local-dir:folder".
             pretrained: None (random weights), a tag such as "datacomp1b", or a checkpoint file.
             prompt: see the class.
+            pooling: how a timm image tower pools its tokens, in timm's words ("avg", "max",
+                "map", …); None leaves it as the model has it.
             weights_follow: the caller loads weights into the model: a folder may lack them.
 
         Raises:
-            UserError: unknown model or tag, weights out of reach, weights of another model.
+            UserError: unknown model or tag, weights out of reach, weights of another model, a
+                pooling that the image tower does not have.
         """
         if pretrained is not None and model.startswith((_HUB, _FOLDER)):
             raise UserError(
@@ -74,11 +83,16 @@ class Encoder(nn.Module):
         brings_weights = model.startswith((_HUB, _FOLDER)) and not weights_follow
         required = pretrained is not None or brings_weights
         try:
-            clip = open_clip.create_model(model, pretrained=pretrained, require_pretrained=required)
+            changes = {} if pooling is None else {"vision_cfg": _pooled_by(pooling, model)}
+            clip = open_clip.create_model(
+                model, pretrained=pretrained, require_pretrained=required, **changes
+            )
             tokenizer = open_clip.get_tokenizer(model)
+        except UserError:
+            raise
         except Exception as error:  # open_clip raises whatever its many sources raise
             raise UserError(_why_not_loaded(model, pretrained, error)) from error
-        return cls(clip, _config_of(model), tokenizer, prompt)
+        return cls(clip, {**_config_of(model), **changes}, tokenizer, prompt)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Encoder":
@@ -195,6 +209,18 @@ def _config_of(model: str) -> dict:
     if model.startswith(_HUB):
         return open_clip.factory._get_hf_config(model.removeprefix(_HUB))["model_cfg"]
     return open_clip.get_model_config(model.replace("/", "-"))
+
+
+def _pooled_by(pooling: str, model: str) -> dict:
+    """The model's vision_cfg with another pooling, which open_clip can only give timm's towers."""
+    config = _config_of(model) or {}  # of an unknown model open_clip has more to say than we
+    vision = config.get("vision_cfg", {})
+    if config and "timm_model_name" not in vision:
+        raise UserError(
+            f'encoder.pooling must be null for "{model}", whose image tower is not from timm; '
+            f'got "{pooling}".'
+        )
+    return {**vision, "timm_pool": pooling}
 
 
 def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str:

@@ -9,8 +9,8 @@ and a stage of transformer blocks with gated MLPs. Importing this module registe
 
 One thing differs from the published models. They average the last tokens; here each token first
 answers a set of learned detectors, and the image keeps the strongest answer of each ("is there a
-teal umbrella anywhere?"). Averaging dilutes an object by the ground around it and did not learn in
-the time we have; DECISIONS.md has the figures.
+teal umbrella anywhere?"). Averaging dilutes an object by the ground around it; DECISIONS.md has
+the figures. The other two ways of pooling are there to compare.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import open_clip
 import torch
-from timm.layers import HybridEmbed
+from timm.layers import AttentionPoolLatent, HybridEmbed
 from timm.models import register_model
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vitamin import GeGluMlp, MbConvLNBlock, Stem, StridedConv
@@ -26,12 +26,15 @@ from torch import nn
 
 MODEL_NAME = "ViTamin-Micro-64"
 _DETECTORS = 512
+_POOLINGS = ("max", "avg", "map")
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class DetectorPooledViTamin(VisionTransformer):
     """A ViTamin whose pooled feature is the strongest answer of each detector over all tokens.
+
+    `reset_classifier(0, "avg")` takes the mean answer instead, "map" a learned query's attention.
 
     Args:
         detectors: how many detectors; the length of the pooled feature.
@@ -46,11 +49,22 @@ class DetectorPooledViTamin(VisionTransformer):
 
     def pool(self, x: torch.Tensor, pool_type: str | None = None) -> torch.Tensor:
         """Tokens [B, N, C] → [B, detectors]."""
-        return nn.functional.relu(self.detectors(x)).amax(dim=1)
+        answers = nn.functional.relu(self.detectors(x))
+        if self.attn_pool is not None:
+            return self.attn_pool(answers)
+        return answers.mean(dim=1) if self.global_pool == "avg" else answers.amax(dim=1)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Set the classifier; the pooling is part of this model and stays."""
+        """Set the classifier and, if `global_pool` is given, the pooling: "max", "avg" or "map"."""
         self.num_classes = num_classes
+        if global_pool is not None:
+            if global_pool not in _POOLINGS:
+                raise ValueError(f"pooling must be one of {_POOLINGS}, got {global_pool!r}")
+            self.global_pool = global_pool
+            attends = global_pool == "map"
+            self.attn_pool = (
+                AttentionPoolLatent(self.num_features, num_heads=4) if attends else None
+            )
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
