@@ -21,21 +21,24 @@ def edits_to_group_by(triplets: Sequence[Triplet], tagged: Sequence[Edit]) -> li
     return [triplet.edit or edit for triplet, edit in zip(triplets, tagged, strict=True)]
 
 
-def accuracy_by(keys: Sequence[str], correct: np.ndarray) -> dict[str, dict[str, object]]:
-    """Accuracy and count for each key, in the order of the keys."""
+def accuracy_by(
+    name: str, keys: Sequence[str] | Sequence[int], correct: np.ndarray
+) -> list[dict[str, object]]:
+    """A row of count and accuracy for each key, which stands under `name`, in order."""
     keys_of = np.array(keys)
-    return {
-        key: {
-            "accuracy": float(correct[keys_of == key].mean()),
+    return [
+        {
+            name: key,
             "queries": int((keys_of == key).sum()),
+            "accuracy": float(correct[keys_of == key].mean()),
         }
         for key in sorted(set(keys))
-    }
+    ]
 
 
 def error_counts(
     ranking: Ranking, triplets: Sequence[Triplet], tagged: Sequence[Edit]
-) -> dict[str, int]:
+) -> list[dict[str, object]]:
     """What came first where the target did not, and how many of these edits were misread."""
     counts = Counter({"own reference": 0, "own near miss": 0, "another image": 0, "a tie": 0})
     misread = 0
@@ -50,7 +53,8 @@ def error_counts(
         else:
             counts["another image"] += 1
         misread += triplet.edit is not None and not same_edit(triplet.edit, tagged[row])
-    return {**counts, "after a misread sentence": misread}
+    counts["after a misread sentence"] = misread
+    return [{"cause": cause, "queries": number} for cause, number in counts.items()]
 
 
 def failures(
@@ -73,6 +77,29 @@ def failures(
         for row in np.flatnonzero(~ranking.correct)
     ]
     return sorted(rows, key=lambda row: -row["target_rank"])
+
+
+def answers(
+    ranking: Ranking, triplets: Sequence[Triplet], tagged: Sequence[Edit], shown: int = 5
+) -> list[dict[str, object]]:
+    """A row for every query: what it asks for, its first `shown` answers, its target's rank."""
+    edits = edits_to_group_by(triplets, tagged)
+    return [
+        {
+            "query": triplet.id,
+            "kind": kind_of(edits[row]),
+            "objects": len(edits[row].add) + len(edits[row].remove),
+            "novel": triplet.novel,
+            "sentence": triplet.text,
+            "reference": triplet.reference,
+            "target": triplet.target,
+            "rank": int(ranking.target_ranks[row]),
+            "target_score": float(ranking.target_scores[row]),
+            "answers": ranking.top_ids(row)[:shown],
+            "scores": [float(score) for score in ranking.top_scores[row, :shown]],
+        }
+        for row, triplet in enumerate(triplets)
+    ]
 
 
 def spread(rows: Sequence[int], kinds: Sequence[str], count: int) -> list[int]:

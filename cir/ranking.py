@@ -40,7 +40,7 @@ class Ranking:
 
     `top_indices` [Q, k] points into `gallery_ids`; `top_scores` [Q, k] are cosines, never
     rising along a row; `target_ranks` [Q] and `target_scores` [Q] tell of the target, whose
-    rank counts from 1.
+    rank counts from 1. `gallery_size` is how many of the images were ranked.
     """
 
     query_ids: tuple[str, ...]
@@ -49,6 +49,7 @@ class Ranking:
     top_scores: np.ndarray
     target_ranks: np.ndarray
     target_scores: np.ndarray
+    gallery_size: int
 
     def __post_init__(self) -> None:
         queries, images = len(self.query_ids), len(self.gallery_ids)
@@ -60,9 +61,10 @@ class Ranking:
             assert array.shape == (queries,), f"{array.shape} targets for {queries} queries"
         assert len(set(self.query_ids)) == queries, "query ids repeat"
         assert len(set(self.gallery_ids)) == images, "gallery ids repeat"
+        assert self.gallery_size <= images, f"{self.gallery_size} of {images} images"
         if queries:
             assert 0 <= self.top_indices.min() <= self.top_indices.max() < images
-            assert 1 <= self.target_ranks.min() <= self.target_ranks.max() <= images
+            assert 1 <= self.target_ranks.min() <= self.target_ranks.max() <= self.gallery_size
             assert np.isfinite(self.top_scores).all(), "a score is not finite"
             assert (np.diff(self.top_scores, axis=1) <= 0).all(), "scores rise along a row"
 
@@ -118,7 +120,7 @@ def rank(
         for start in range(0, len(queries), step)
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Ranking(tuple(query_ids), tuple(gallery_ids), *columns)
+    return Ranking(tuple(query_ids), tuple(gallery_ids), *columns, int(allowed.sum()))
 
 
 def _rank_block(

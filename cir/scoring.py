@@ -1,6 +1,6 @@
 """How well the retriever does on a test split, taken apart by what the queries ask for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from cir.retriever import Retriever
 from cir.tagging_metrics import same_edit
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
+TARGETS_AND_REFERENCES, TRUE_EDITS = "targets and references only", "true edits"
+HEADLINE = ("accuracy", "interval95", "recall@5", "recall@10", "mrr")
+Row = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -84,32 +87,72 @@ def score(
 ) -> Scores:
     """Rank the gallery for every query, and say how often, and for which, the target comes first.
 
-    A part that the source cannot tell (true edits, names never trained on) is left out, and
-    `metrics["absent"]` says why.
+    In `metrics`, the few headline figures stand alone and everything else is in lists of rows:
+    "results" holds one row per ranking with its protocol. What the source cannot tell (true edits,
+    names never trained on) has no row, and "absent" says why.
     """
     triplets = task.triplets
     edits = retriever.tagger.tag([triplet.text for triplet in triplets])
     queries = query_vectors(retriever, images, triplets, edits)
-    core = task.contest_like
-    hard, part = task.rank(queries), None
+    core, hard, part = task.contest_like, task.rank(queries), None
     protocol = Protocol("contest-like" if core.all() else "hard")
-    groups, absent = _groups(triplets, edits, hard.correct, seed, resamples)
-    metrics = {**_summary(hard, protocol, seed, resamples, len(core)), **groups}
+    measure = Measure(seed, resamples)
+    headline = measure("tagged edits", hard, protocol)
+    rows, absent = _by_names(triplets, hard, protocol, measure)
     if core.all():
-        absent["contest_gallery"] = "every gallery image is some query's target or reference"
+        why = "every gallery image is some query's target or reference"
+        absent.append({"what": TARGETS_AND_REFERENCES, "why": why})
     else:
         part = task.rank(queries, core)
-        contest_like = Protocol("contest-like")
-        metrics["contest_gallery"] = _summary(part, contest_like, seed, resamples, int(core.sum()))
-    metrics["text"] = {"tagged": float(hard.correct.mean())}
+        rows.append(measure(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
     if any(triplet.edit is None for triplet in triplets):
-        absent["text.true_edit"] = "the source gives sentences without their edits"
+        why = "the source gives sentences without their edits"
+        absent.append({"what": TRUE_EDITS, "why": why})
     else:
-        metrics["text"] |= _with_true_edits(retriever, images, task, edits, queries)
-    metrics["baselines"] = _baselines(retriever, task, edits, protocol)
-    metrics["errors"] = error_counts(hard, triplets, edits)
-    metrics["absent"] = absent
+        mended = _ranked_by_true_edits(retriever, images, task, edits, queries)
+        rows.append(measure(TRUE_EDITS, mended, Protocol(protocol.gallery, edit="true")))
+    rows += _halves(retriever, task, edits, protocol, measure)
+    metrics = {
+        **_headline(headline, rows),
+        "results": [headline, *rows],
+        **_groups(triplets, edits, hard.correct),
+        "errors": error_counts(hard, triplets, edits),
+        "absent": absent,
+    }
     return Scores(metrics, edits, hard, part)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Turns a ranking into a row of results; `seed` and `resamples` are of the bootstrap."""
+
+    seed: int
+    resamples: int
+
+    def __call__(
+        self, what: str, ranking: Ranking, protocol: Protocol, chosen: np.ndarray | None = None
+    ) -> dict[str, object]:
+        """The row of all queries, or of those that are `chosen` [Q] bool."""
+        ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
+        correct = ranks == 1
+        return {
+            "what": what,
+            "queries": len(ranks),
+            "gallery_size": ranking.gallery_size,
+            "accuracy": float(correct.mean()),
+            "interval95": list(bootstrap_interval(correct, self.seed, self.resamples)),
+            "recall@5": recall_at_k(ranks, 5),
+            "recall@10": recall_at_k(ranks, 10),
+            "mrr": mean_reciprocal_rank(ranks),
+            "protocol": protocol.to_dict(),
+        }
+
+
+def _headline(headline: Row, rows: Sequence[Row]) -> dict[str, object]:
+    """The figures that stand alone."""
+    figures = {name: headline[name] for name in HEADLINE}
+    novel = [row["accuracy"] for row in rows if row["what"] == "novel names"]
+    return {**figures, "novel_accuracy": novel[0]} if novel else figures
 
 
 def query_vectors(
@@ -126,63 +169,42 @@ def query_vectors(
     return np.concatenate(parts)
 
 
-def _summary(
-    ranking: Ranking, protocol: Protocol, seed: int, resamples: int, gallery_size: int
-) -> dict[str, object]:
-    return {
-        **_accuracy(ranking.correct, seed, resamples),
-        "recall@5": recall_at_k(ranking.target_ranks, 5),
-        "recall@10": recall_at_k(ranking.target_ranks, 10),
-        "mrr": mean_reciprocal_rank(ranking.target_ranks),
-        "gallery_size": gallery_size,
-        "protocol": protocol.to_dict(),
-    }
-
-
-def _accuracy(correct: np.ndarray, seed: int, resamples: int) -> dict[str, object]:
-    interval = bootstrap_interval(correct, seed, resamples)
-    return {
-        "accuracy": float(correct.mean()),
-        "interval95": list(interval),
-        "queries": len(correct),
-    }
+def _by_names(
+    triplets: Sequence[Triplet], ranking: Ranking, protocol: Protocol, measure: Measure
+) -> tuple[list[Row], list[Row]]:
+    """Rows for queries whose names were trained on and for the others; and which are absent."""
+    novel = np.array([triplet.novel for triplet in triplets])
+    rows, absent = [], []
+    for kind, chosen in (("seen", ~novel), ("novel", novel)):
+        if chosen.any():
+            rows.append(measure(f"{kind} names", ranking, protocol, chosen))
+        else:
+            why = f"the source has no queries with {kind} names"
+            absent.append({"what": f"{kind} names", "why": why})
+    return rows, absent
 
 
 def _groups(
-    triplets: Sequence[Triplet],
-    tagged: Sequence[Edit],
-    correct: np.ndarray,
-    seed: int,
-    resamples: int,
-) -> tuple[dict[str, object], dict[str, str]]:
-    """Accuracy by kind of edit, by number of objects, and for seen and novel names.
-
-    The second value says of each group that is absent why it is.
-    """
+    triplets: Sequence[Triplet], tagged: Sequence[Edit], correct: np.ndarray
+) -> dict[str, list[Row]]:
+    """Accuracy by kind of edit and by number of objects."""
     edits = edits_to_group_by(triplets, tagged)
-    objects = [str(len(edit.add) + len(edit.remove)) for edit in edits]
-    groups: dict[str, object] = {
-        "by_kind": accuracy_by([kind_of(edit) for edit in edits], correct),
-        "by_objects": accuracy_by(objects, correct),
-    }
-    novel = np.array([triplet.novel for triplet in triplets])
-    absent = {}
-    for name, chosen in (("seen", ~novel), ("novel", novel)):
-        if chosen.any():
-            groups[name] = _accuracy(correct[chosen], seed, resamples)
-        else:
-            absent[name] = f"the source has no queries with {name} names"
-    return groups, absent
+    kinds = accuracy_by("kind", [kind_of(edit) for edit in edits], correct)
+    counts = {kind_of(edit): (len(edit.add), len(edit.remove)) for edit in edits}
+    for row in kinds:
+        row["added"], row["removed"] = counts[row["kind"]]
+    objects = [len(edit.add) + len(edit.remove) for edit in edits]
+    return {"by_kind": kinds, "by_objects": accuracy_by("objects", objects, correct)}
 
 
-def _with_true_edits(
+def _ranked_by_true_edits(
     retriever: Retriever,
     images: ImageShards,
     task: Task,
     tagged: Sequence[Edit],
     queries: np.ndarray,
-) -> dict[str, float]:
-    """Accuracy with the true edits, all else the same: what the tagger costs.
+) -> Ranking:
+    """The ranking with true edits, all else the same: it shows what the tagger costs.
 
     Only the queries whose sentence was misread are encoded again.
     """
@@ -193,30 +215,23 @@ def _with_true_edits(
         triplets = [task.triplets[row] for row in misread]
         edits = [true[row] for row in misread]
         mended[misread] = query_vectors(retriever, images, triplets, edits)
-    return {
-        "true_edit": float(task.rank(mended).correct.mean()),
-        "tagger_exact_edit": 1 - len(misread) / len(true),
-    }
+    return task.rank(mended)
 
 
-def _baselines(
-    retriever: Retriever, task: Task, edits: Sequence[Edit], protocol: Protocol
-) -> dict[str, object]:
+def _halves(
+    retriever: Retriever,
+    task: Task,
+    edits: Sequence[Edit],
+    protocol: Protocol,
+    measure: Measure,
+) -> list[Row]:
     """What one half of a query finds alone: the reference's own vector, or the edit's."""
     references = task.embeddings.vectors[task.rows(t.reference for t in task.triplets)]
-    halves: Mapping[str, tuple[np.ndarray, str, str]] = {
-        "image_only": (references, "image", "none"),
-        "text_only": (_edit_vectors(retriever, edits), "edit", "tagged"),
-    }
-    result = {}
-    for name, (vectors, query, edit) in halves.items():
-        ranking = task.rank(vectors)
-        result[name] = {
-            "accuracy": float(ranking.correct.mean()),
-            "recall@10": recall_at_k(ranking.target_ranks, 10),
-            "protocol": Protocol(protocol.gallery, query, edit).to_dict(),
-        }
-    return result
+    of_edits = _edit_vectors(retriever, edits)
+    return [
+        measure("image only", task.rank(references), Protocol(protocol.gallery, "image", "none")),
+        measure("edit only", task.rank(of_edits), Protocol(protocol.gallery, "edit", "tagged")),
+    ]
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from cir.errors import UserError
 from cir.records import Edit
@@ -51,6 +52,7 @@ class Tagger:
                 f"{folder} holds no tagger (config.json is missing); "
                 "train one first with: dvc repro train_tagger"
             )
+        logging.disable_progress_bar()  # a bar for 54 small tensors, amid the lines of a log
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)

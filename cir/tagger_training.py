@@ -1,7 +1,7 @@
 """Training a token classifier to tag edit sentences, by transformers' Trainer."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,11 +130,13 @@ def train(
     recipe: Recipe,
     seed: int,
     checkpoints: Path,
+    follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
     """Train for `recipe.steps` steps and return the checkpoint with the most exact edits.
 
     Continues from the last whole checkpoint in the folder `checkpoints`, if there is one. Returns
-    the model and the curve: one entry a logging step or validation.
+    the model and the curve: one entry a logging step or validation. `follow` is told the whole
+    curve whenever it has grown.
     """
     trainer = Trainer(
         model=model,
@@ -143,7 +145,7 @@ def train(
         eval_dataset=list(validation),
         data_collator=Collator(tokenizer),
         compute_metrics=_exact_edits,
-        callbacks=[_ShowProgress()],
+        callbacks=[_ShowProgress(follow)],
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_whole_checkpoint(checkpoints)
@@ -212,7 +214,10 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 class _ShowProgress(TrainerCallback):
-    """Shows the steps as the other steps of the pipeline do."""
+    """Shows the steps as the other steps of the pipeline do, and tells of the curve."""
+
+    def __init__(self, follow: Callable[[Sequence[dict[str, float]]], None]):
+        self._follow = follow
 
     def on_train_begin(self, args, state, control, **kwargs):
         left = range(state.global_step, state.max_steps)
@@ -228,3 +233,4 @@ class _ShowProgress(TrainerCallback):
             self._progress.note(f"loss {logs['loss']:.4f}")
         if "eval_exact_edit" in logs:
             self._progress.note(f"exact edits {logs['eval_exact_edit']:.1%}")
+        self._follow(_curve(state.log_history))

@@ -1,11 +1,11 @@
 """How well predicted word labels agree with the true ones."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from cir.records import Edit
-from cir.templates import TaggedSentence, spans_of
+from cir.templates import LABELS, TaggedSentence, spans_of
 
 Labels = Sequence[str]
 
@@ -35,22 +35,40 @@ def agreement(true: Sequence[Labels], predicted: Sequence[Labels]) -> dict[str, 
 
 
 def breakdown(sentences: Sequence[TaggedSentence], predicted: Sequence[Labels]) -> dict[str, Any]:
-    """`agreement` over all sentences, and exact edits by number of objects and by style."""
-    by_objects: dict[str, list[bool]] = defaultdict(list)
-    by_style: dict[str, list[bool]] = defaultdict(list)
-    for sentence, guess in zip(sentences, predicted, strict=True):
-        exact = list(sentence.labels) == list(guess)
-        by_objects[str(len(sentence.add) + len(sentence.remove))].append(exact)
-        by_style[sentence.style].append(exact)
+    """`agreement` over all sentences; rows by number of objects and by style; confused words."""
+    exact = [list(s.labels) == list(p) for s, p in zip(sentences, predicted, strict=True)]
+    objects = [len(sentence.add) + len(sentence.remove) for sentence in sentences]
+    true = [sentence.labels for sentence in sentences]
     return {
-        **agreement([sentence.labels for sentence in sentences], predicted),
-        "by_objects": _shares(by_objects),
-        "by_style": _shares(by_style),
+        **agreement(true, predicted),
+        "by_objects": _exact_by("objects", objects, exact),
+        "by_style": _exact_by("style", [sentence.style for sentence in sentences], exact),
+        "confusion": confusion(true, predicted),
     }
 
 
-def _shares(groups: dict[str, list[bool]]) -> dict[str, float]:
-    return {name: sum(found) / len(found) for name, found in sorted(groups.items())}
+def _exact_by(
+    name: str, keys: Sequence[str] | Sequence[int], exact: Sequence[bool]
+) -> list[dict[str, Any]]:
+    groups: dict[Any, list[bool]] = defaultdict(list)
+    for key, right in zip(keys, exact, strict=True):
+        groups[key].append(right)
+    return [
+        {name: key, "count": len(group), "exact_edit": sum(group) / len(group)}
+        for key, group in sorted(groups.items())
+    ]
+
+
+def confusion(true: Sequence[Labels], predicted: Sequence[Labels]) -> list[dict[str, Any]]:
+    """How many words of each true label got each label: one row per true label."""
+    counts = Counter(
+        pair
+        for labels, guesses in zip(true, predicted, strict=True)
+        for pair in zip(labels, guesses, strict=True)
+    )
+    return [
+        {"true": label, **{guess: counts[label, guess] for guess in LABELS}} for label in LABELS
+    ]
 
 
 def same_edit(true: Edit, predicted: Edit, forgive_adjective: bool = False) -> bool:

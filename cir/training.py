@@ -50,6 +50,7 @@ def fit(
     schedule: Schedule,
     checkpoints: Path,
     what: str,
+    follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> list[dict[str, float]]:
     """Train, and leave the objective with the weights that validated best.
 
@@ -61,6 +62,7 @@ def fit(
         checkpoints: a folder that outlives a killed run. A run that finds a checkpoint there
             goes on from it; the folder is removed at the end.
         what: what is trained, for the progress line.
+        follow: is told the whole history after every validation, in the first process.
 
     Returns:
         One row per validation: step, learning rate, mean losses since the last, validation.
@@ -86,6 +88,8 @@ def fit(
         bar.note(f"loss {loss:.3f}")
         if run.step % schedule.evaluate_every == 0 or run.step == schedule.steps:
             run.validate(validate)
+            if run.speaks:
+                follow(run.history)
             objective.train()
     assert run.best is not None, "a run ends with a validation"
     objective.load_state_dict(run.best)

@@ -18,6 +18,7 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from cir import files
 from cir.errors import UserError
 
 PARAMS_FILE = Path("params.yaml")
@@ -34,6 +35,18 @@ class Section(pydantic.BaseModel):
 
 class StageParams(Section):
     """What a stage reads from params.yaml; its fields are top-level keys."""
+
+
+class StageMetrics(Section):
+    """What a stage's metrics file holds: `class Metrics(StageMetrics)` in the stage's script.
+
+    Its few scalars are columns of `dvc exp show` and `dvc metrics diff`. All else is in lists,
+    which DVC leaves out of its tables. None is left out of the file.
+    """
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole."""
+        files.write_json(path, self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 P = TypeVar("P", bound=StageParams)

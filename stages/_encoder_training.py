@@ -1,16 +1,14 @@
 """What the two stages that train the encoder have in common."""
 
-import csv
 import math
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import distributed, files
+from cir import distributed
 from cir.encoders import Encoder
 from cir.progress import say
 from cir.training import Schedule
@@ -55,14 +53,6 @@ class Optimisation(Section):
         """Set the encoder's learned temperature to where training starts."""
         with torch.no_grad():
             encoder.clip.logit_scale.fill_(math.log(1 / self.temperature))
-
-
-def write_curve(path: Path, columns: Sequence[str], history: Sequence[dict[str, float]]) -> None:
-    """Write the rows of a training history, whole; a column that a row lacks stays empty."""
-    with files.whole_file(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def clean_checkpoints(folder: Path) -> None:

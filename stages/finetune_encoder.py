@@ -17,8 +17,9 @@ from cir.progress import say
 from cir.retriever import EncodedComposer
 from cir.tagger import Tagger
 from cir.training import fit
-from stages import Section, StageParams, load, run
-from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints, write_curve
+from stages import Section, StageMetrics, StageParams, load, run
+from stages._curves import Curve, event_folder
+from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints
 
 TRAIN = Path("data/retrieval/train")
 VAL = Path("data/retrieval/val")
@@ -84,8 +85,18 @@ class Arithmetic(Section):
     removed_weight: float
 
 
+class Metrics(StageMetrics):
+    """Of the weights that validated best."""
+
+    val_accuracy: Annotated[float, Field(ge=0, le=1)]
+    val_mrr: Annotated[float, Field(ge=0, le=1)]
+    best_step: PositiveInt
+    trained_weights: PositiveInt
+
+
 class Params(StageParams):
     seed: int
+    tensorboard: str | None
     composer: Arithmetic
     finetune_encoder: Finetune
 
@@ -97,16 +108,19 @@ def main() -> None:
     composer = COMPOSERS[settings.pop("name")](**settings)
     model = EncodedComposer(Encoder.load(BASE), composer)
     with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
-        checkpoints = files.checkpoint_folder(
-            "finetune", params.model_dump(), BASE, TAGGER, TRAIN, VAL
-        )
-        history, trained = train(model, params, checkpoints)
+        recipe = params.model_dump(exclude={"tensorboard"})
+        checkpoints = files.checkpoint_folder("finetune", recipe, BASE, TAGGER, TRAIN, VAL)
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
+        history, trained = train(model, params, checkpoints, curve)
         if distributed.is_main_process():
             save(model, history, trained)
+            curve.write(history)
             clean_checkpoints(checkpoints)
 
 
-def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[list[dict], int]:
+def train(
+    model: EncodedComposer, params: Params, checkpoints: Path, curve: Curve
+) -> tuple[list[dict], int]:
     """Train on the triplets of the training split; returns history and number of weights."""
     section = params.finetune_encoder
     tagger = Tagger.load(TAGGER, DEVICE)
@@ -138,6 +152,7 @@ def train(model: EncodedComposer, params: Params, checkpoints: Path) -> tuple[li
         section.schedule(params.seed),
         checkpoints,
         "training the composition",
+        curve.follow,
     )
     return history, parameter_groups.trained_weights(groups)
 
@@ -151,20 +166,16 @@ def validation(model: EncodedComposer, tagger: Tagger):
 
 
 def save(model: EncodedComposer, history: list[dict[str, float]], trained: int) -> None:
-    """Write the model, its metrics and its curve, each whole."""
+    """Write the model and its metrics, each whole."""
     best = max(history, key=lambda row: (row["score"], row["step"]))
     with files.whole_folder(MODEL) as folder:
         model.save(folder)
-    files.write_json(
-        METRICS,
-        {
-            "val_accuracy": best["accuracy"],
-            "val_mrr": best["mrr"],
-            "best_step": best["step"],
-            "trained_weights": trained,
-        },
-    )
-    write_curve(CURVE, COLUMNS, history)
+    Metrics(
+        val_accuracy=best["accuracy"],
+        val_mrr=best["mrr"],
+        best_step=best["step"],
+        trained_weights=trained,
+    ).write(METRICS)
 
 
 if __name__ == "__main__":

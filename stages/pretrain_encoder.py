@@ -18,7 +18,8 @@ from cir.naming import NamingBatches, NamingObjective, naming_score, objects_by_
 from cir.tagger import Tagger
 from cir.training import fit
 from stages import Section, StageParams, load, run
-from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints, write_curve
+from stages._curves import Curve, event_folder
+from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints
 
 TRAIN = Path("data/retrieval/train")
 TAGGER = Path("models/tagger")
@@ -46,6 +47,7 @@ class Pretrain(Optimisation):
 
 class Params(StageParams):
     seed: int
+    tensorboard: str | None
     encoder: EncoderChoice
     pretrain_encoder: Pretrain
 
@@ -56,15 +58,19 @@ def main() -> None:
     encoder = Encoder.create(**params.encoder.model_dump())
     verify(encoder)
     if not params.pretrain_encoder.steps:
-        save(encoder, [])
+        save(encoder, [], Curve(CURVE, COLUMNS, None))
         return
     with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
-        checkpoints = files.checkpoint_folder("pretrain", params.model_dump(), TRAIN, TAGGER)
-        save(encoder, train(encoder, params, checkpoints))
+        recipe = params.model_dump(exclude={"tensorboard"})
+        checkpoints = files.checkpoint_folder("pretrain", recipe, TRAIN, TAGGER)
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
+        save(encoder, train(encoder, params, checkpoints, curve), curve)
         clean_checkpoints(checkpoints)
 
 
-def train(encoder: Encoder, params: Params, checkpoints: Path) -> list[dict[str, float]]:
+def train(
+    encoder: Encoder, params: Params, checkpoints: Path, curve: Curve
+) -> list[dict[str, float]]:
     """Train on the training split's images and what they are known to show."""
     section = params.pretrain_encoder
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
@@ -90,6 +96,7 @@ def train(encoder: Encoder, params: Params, checkpoints: Path) -> list[dict[str,
         section.schedule(params.seed),
         checkpoints,
         "pretraining the encoder",
+        curve.follow,
     )
 
 
@@ -113,13 +120,13 @@ def verify(encoder: Encoder) -> None:
         raise UserError("the encoder's weights give features that are no finite numbers")
 
 
-def save(encoder: Encoder, history: list[dict[str, float]]) -> None:
+def save(encoder: Encoder, history: list[dict[str, float]], curve: Curve) -> None:
     """Write the model and its curve, whole."""
     if not distributed.is_main_process():
         return
     with files.whole_folder(MODEL) as folder:
         encoder.save(folder)
-    write_curve(CURVE, COLUMNS, history)
+    curve.write(history)
 
 
 if __name__ == "__main__":

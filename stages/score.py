@@ -1,25 +1,29 @@
 """The test queries against the embedded gallery → metrics/retrieval.json, plots and pictures."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cir import files, pictures
 from cir.ablation import compare_arithmetic
-from cir.breakdown import edits_to_group_by, failures, kind_of, spread
+from cir.breakdown import answers, edits_to_group_by, failures, kind_of, spread
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.embedding import Embeddings
 from cir.retriever import Retriever
 from cir.scoring import Scores, Task, recall_curves, score
-from stages import Section, StageParams, load, run
+from stages import Section, StageMetrics, StageParams, load, run
 
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")
 TEST = Path("data/retrieval/test")
 EMBEDDINGS = Path("data/embeddings")
 METRICS = Path("metrics")
+ANSWERS = Path("data/answers.parquet")
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Score(Section):
@@ -35,6 +39,67 @@ class Params(StageParams):
     score: Score
 
 
+class Recalls(StageMetrics):
+    """What a ranking and the headline have in common."""
+
+    accuracy: Share
+    interval95: tuple[Share, Share]
+    recall_5: Share = Field(alias="recall@5")
+    recall_10: Share = Field(alias="recall@10")
+    mrr: Share
+
+
+class Result(Recalls):
+    """One ranking and its protocol: see cir.scoring.Measure and cir.ranking.Protocol."""
+
+    what: str
+    queries: PositiveInt
+    gallery_size: PositiveInt
+    protocol: dict[str, str | bool]
+
+
+class Group(Section):
+    queries: PositiveInt
+    accuracy: Share
+
+
+class Kind(Group):
+    kind: str
+    added: NonNegativeInt
+    removed: NonNegativeInt
+
+
+class Objects(Group):
+    objects: NonNegativeInt
+
+
+class Cause(Section):
+    cause: str
+    queries: NonNegativeInt
+
+
+class Absent(Section):
+    what: str
+    why: str
+
+
+class Fingerprint(Section):
+    model: str
+    fingerprint: str
+
+
+class Metrics(Recalls):
+    """See cir.scoring.score; the scalars are those of the first of the results."""
+
+    novel_accuracy: Share | None = None
+    results: list[Result]
+    by_kind: list[Kind]
+    by_objects: list[Objects]
+    errors: list[Cause]
+    absent: list[Absent]
+    fingerprints: list[Fingerprint]
+
+
 def main() -> None:
     params = load(Params)
     retriever = Retriever.load(ENCODER, TAGGER, params.score.batch_size)
@@ -42,16 +107,31 @@ def main() -> None:
     images = ImageShards(TEST)
     task = Task(read_triplets(TEST), embeddings)
     scores = score(retriever, images, task, params.seed, params.score.resamples)
-    fingerprints = {"encoder": embeddings.fingerprint, "tagger": files.fingerprint(TAGGER)}
-    files.write_json(METRICS / "retrieval.json", {**scores.metrics, "fingerprints": fingerprints})
+    fingerprints = [
+        {"model": "encoder", "fingerprint": embeddings.fingerprint},
+        {"model": "tagger", "fingerprint": files.fingerprint(TAGGER)},
+    ]
+    metrics = Metrics(**scores.metrics, fingerprints=fingerprints)
+    metrics.write(METRICS / "retrieval.json")
+    write_answers(scores, task, retriever)
     write_tables(scores, task)
     write_csv("ablation.csv", compare_arithmetic(retriever, images, task, scores.edits))
     draw_pictures(scores, task, images, retriever, params.score.rows)
-    low, high = scores.metrics["interval95"]
+    low, high = metrics.interval95
     print(
-        f"accuracy {scores.metrics['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}) of "
+        f"accuracy {metrics.accuracy:.2%} (95% interval {low:.2%} to {high:.2%}) of "
         f"{len(task.triplets):,} queries in a gallery of {len(embeddings.ids):,} images"
     )
+
+
+def write_answers(scores: Scores, task: Task, retriever: Retriever) -> None:
+    """What every query asked for and found, for the report."""
+    rows = answers(scores.hard, task.triplets, scores.edits)
+    labels = retriever.tagger.word_labels([triplet.text for triplet in task.triplets])
+    for row, of_words in zip(rows, labels, strict=True):
+        row["labels"] = list(of_words)
+    with files.whole_file(ANSWERS) as path:
+        pd.DataFrame(rows).to_parquet(path, index=False)
 
 
 def write_tables(scores: Scores, task: Task) -> None:
@@ -68,7 +148,7 @@ def write_tables(scores: Scores, task: Task) -> None:
         lines["targets and references only"] = (curve["k"], curve["recall_contest_like"])
     folder = METRICS / "pictures"
     pictures.save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
-    bars = {kind: value["accuracy"] for kind, value in scores.metrics["by_kind"].items()}
+    bars = {row["kind"]: row["accuracy"] for row in scores.metrics["by_kind"]}
     pictures.save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
 
 

@@ -1,18 +1,15 @@
 """Train the tagger on the expanded templates and measure it on every held-out split."""
 
-import csv
-import os
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from datasets import load_from_disk
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from transformers import PreTrainedModel, logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-import cir
 from cir import files
 from cir import tagger_training as training
 from cir.edit_grammar import read_clauses
@@ -24,7 +21,8 @@ from cir.tagging_augmentation import Augmenter, Material, Strength
 from cir.tagging_data import SPLITS, from_dataset
 from cir.tagging_metrics import breakdown
 from cir.templates import TaggedSentence, Template
-from stages import Section, StageParams, load, run
+from stages import Section, StageMetrics, StageParams, load, run
+from stages._curves import Curve, event_folder
 
 DATA = Path("data/tagging")
 WORDS = Path("data/edit_words.json")
@@ -32,6 +30,7 @@ CLAUSES = Path("data/edit_clauses.json")
 MODEL = Path("models/tagger")
 METRICS = Path("metrics/tagger.json")
 CURVE = Path("metrics/curves/tagger.csv")
+COLUMNS = ("step", "loss", "learning_rate", "eval_loss", "eval_exact_edit")
 TESTED = ("seen", "unseen_templates", "unseen_objects", "both_unseen")
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,8 +91,58 @@ class TrainTagger(Section):
 
 class Params(StageParams):
     seed: int
+    tensorboard: str | None
     tagger: Annotated[FromScratch | Pretrained, Field(discriminator="start")]
     train_tagger: TrainTagger
+
+
+class ByObjects(Section):
+    objects: PositiveInt
+    count: PositiveInt
+    exact_edit: Share
+
+
+class ByStyle(Section):
+    style: str
+    count: PositiveInt
+    exact_edit: Share
+
+
+class Confused(Section):
+    """How many words of one true label got each label."""
+
+    true: Literal["other", "pos", "neg"]
+    other: NonNegativeInt
+    pos: NonNegativeInt
+    neg: NonNegativeInt
+
+
+class SplitMetrics(Section):
+    """See cir.tagging_metrics.breakdown."""
+
+    split: Literal["seen", "unseen_templates", "unseen_objects", "both_unseen"]
+    count: PositiveInt
+    exact_edit: Share
+    span_precision: Share
+    span_recall: Share
+    span_f1: Share
+    by_objects: list[ByObjects]
+    by_style: list[ByStyle]
+    confusion: list[Confused]
+
+
+class Size(Section):
+    split: str
+    sentences: PositiveInt
+
+
+class Metrics(StageMetrics):
+    """The two scalars are of the split in which templates and objects are both unseen."""
+
+    tagger_exact_edit: Share
+    tagger_span_f1: Share
+    splits: list[SplitMetrics]
+    sizes: list[Size]
 
 
 def main() -> None:
@@ -102,23 +151,22 @@ def main() -> None:
     logging.disable_progress_bar()
     splits = {name: from_dataset(load_from_disk(DATA / name)) for name in SPLITS}
     with files.exclusive(MODEL):
-        checkpoints = _checkpoint_folder(params)
+        recipe = params.model_dump(exclude={"tensorboard"})
+        checkpoints = files.checkpoint_folder("tagger", recipe, DATA, WORDS, CLAUSES)
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         with files.whole_folder(MODEL) as folder:
-            curve = _train(params, splits, checkpoints, folder)
-        _write_curve(curve)
+            history = _train(params, splits, checkpoints, folder, curve)
+        curve.write(history)
         _measure(splits)
         shutil.rmtree(checkpoints)
 
 
-def _checkpoint_folder(params: Params) -> Path:
-    """Outside DVC's outputs, which it deletes before a stage; named after all that matters."""
-    base = Path(os.environ.get("CIR_CHECKPOINTS", ".checkpoints"))
-    code = sorted(Path(cir.__file__).parent.glob("*.py"))
-    return base / f"tagger-{files.fingerprint(params.model_dump(), DATA, WORDS, CLAUSES, *code)}"
-
-
 def _train(
-    params: Params, splits: dict[str, list[TaggedSentence]], checkpoints: Path, folder: Path
+    params: Params,
+    splits: dict[str, list[TaggedSentence]],
+    checkpoints: Path,
+    folder: Path,
+    curve: Curve,
 ) -> list[dict[str, float]]:
     names = files.read_json(DATA / "names.json")
     templates = {
@@ -141,12 +189,12 @@ def _train(
         varied[index] for index in range(len(splits["validation"]))
     ]
     model, tokenizer = _start(params, material)
-    model, curve = training.train(
-        model, tokenizer, sentences, validation, recipe, params.seed, checkpoints
+    model, history = training.train(
+        model, tokenizer, sentences, validation, recipe, params.seed, checkpoints, curve.follow
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return curve
+    return history
 
 
 def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -158,23 +206,20 @@ def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrai
     return fresh_model(size, words, params.seed)
 
 
-def _write_curve(curve: list[dict[str, float]]) -> None:
-    columns = ("step", "loss", "learning_rate", "eval_loss", "eval_exact_edit")
-    with files.whole_file(CURVE) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(curve)
-
-
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
     tagger = Tagger.load(MODEL, "cuda" if torch.cuda.is_available() else "cpu")
-    results: dict[str, Any] = {}
+    results = []
     for name in TESTED:
         predicted = tagger.word_labels([sentence.text for sentence in splits[name]])
-        results[name] = breakdown(splits[name], predicted)
-        print(f"{name}: {results[name]['exact_edit']:.2%} exact edits of {len(splits[name]):,}")
-    sizes = {name: len(sentences) for name, sentences in splits.items()}
-    files.write_json(METRICS, {"splits": results, "sizes": sizes})
+        results.append(SplitMetrics(split=name, **breakdown(splits[name], predicted)))
+        print(f"{name}: {results[-1].exact_edit:.2%} exact edits of {len(splits[name]):,}")
+    (unseen,) = [result for result in results if result.split == "both_unseen"]
+    Metrics(
+        tagger_exact_edit=unseen.exact_edit,
+        tagger_span_f1=unseen.span_f1,
+        splits=results,
+        sizes=[Size(split=name, sentences=len(sentences)) for name, sentences in splits.items()],
+    ).write(METRICS)
 
 
 if __name__ == "__main__":

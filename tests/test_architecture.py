@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import cir
 from tools.code_deps import imported_modules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,9 +18,9 @@ LONGEST_FUNCTION = 60
 
 
 def layers():
-    """Name in cir → its place in the map of cir/__init__.py: from top to bottom, left to right."""
-    lines = [line for line in cir.__doc__.splitlines() if re.match(r" {4}[a-z]", line)]
-    columns = [re.split(r" {2,}", line.strip())[0] for line in lines]
+    """Name in cir → its place in the map, cir/layers.txt: from top to bottom, left to right."""
+    _, table = (ROOT / "cir" / "layers.txt").read_text(encoding="utf-8").split("\n\n")
+    columns = [re.split(r" {2,}", line)[0] for line in table.splitlines()]
     names = [name.strip() for column in columns for name in column.split(",") if name.strip()]
     assert len(names) == len(set(names))
     return {name: place for place, name in enumerate(names)}
@@ -56,7 +55,7 @@ def test_imports_point_down_or_right_only(path):
         assert parts == {"torchvision_ops"}
         return
     upwards = {part for part in parts if level[part] <= level[own]}
-    assert not upwards, f"{own} imports {upwards}: above it, or left, in the map of cir/__init__.py"
+    assert not upwards, f"{own} imports {upwards}: above it, or left, in cir/layers.txt"
 
 
 def test_datasets_do_not_know_of_their_alternatives():

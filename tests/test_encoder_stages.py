@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import write_drawn_split
 from ruamel.yaml import YAML
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cir.encoders import Encoder
 from cir.errors import UserError
@@ -77,6 +79,20 @@ def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
         assert [row.split(",")[0] for row in rows] == ["step", "2", "4"]
     assert not any(project.glob(".checkpoints/*"))
     assert not list(project.rglob("*.partial"))
+
+
+def test_event_files_are_written_where_they_are_asked_for(project):
+    change(lambda params: params.update(tensorboard=str(project / "runs")))
+    pretrain_encoder.main()
+    finetune_encoder.main()
+    names = sorted(path.name.partition("-")[0] for path in (project / "runs").iterdir())
+    assert names == ["finetune", "pretrain"]
+    for run in (project / "runs").iterdir():
+        told = EventAccumulator(str(run)).Reload().Scalars("loss")
+        name = run.name.partition("-")[0]
+        rows = pd.read_csv(f"metrics/curves/{name}.csv")
+        assert [event.step for event in told] == list(rows["step"])
+        assert [event.value for event in told] == pytest.approx(list(rows["loss"]))
 
 
 def test_the_same_seed_gives_the_same_bits(project):

@@ -130,6 +130,7 @@ def test_a_ranking_is_checked():
         "top_scores": np.array([[0.9, 0.1]]),
         "target_ranks": np.array([1]),
         "target_scores": np.array([0.9]),
+        "gallery_size": 2,
     }
     assert Ranking(**fine).top_ids(0) == ["b", "a"]
     for key, value in {

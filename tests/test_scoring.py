@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cir.breakdown import accuracy_by, failures, kind_of, spread
+from cir.breakdown import accuracy_by, answers, failures, kind_of, spread
 from cir.composers import ArithmeticComposer
 from cir.datasets import shards
 from cir.embedding import Embeddings, embed
@@ -94,53 +94,78 @@ def test_ranks_by_hand(world):
     assert scores.contest_like.target_ranks.tolist() == [1, 1, 2, 1]
 
 
+def results_of(metrics):
+    return {row["what"]: row for row in metrics["results"]}
+
+
 def test_metrics_by_hand(world):
     metrics = scores_of(world).metrics
-    assert (metrics["accuracy"], metrics["queries"], metrics["gallery_size"]) == (0.5, 4, 7)
+    results = results_of(metrics)
+    headline = metrics["results"][0]
+    assert (headline["what"], headline["queries"], headline["gallery_size"]) == (
+        "tagged edits",
+        4,
+        7,
+    )
+    assert metrics["accuracy"] == headline["accuracy"] == 0.5
     assert metrics["interval95"][0] < 0.5 < metrics["interval95"][1]
     assert metrics["recall@5"] == 1.0
     assert metrics["mrr"] == pytest.approx((1 + 1 + 1 / 3 + 1 / 2) / 4)
-    assert metrics["by_kind"]["+1 -0"] == {"accuracy": pytest.approx(1 / 3), "queries": 3}
-    assert metrics["by_kind"]["+0 -1"] == {"accuracy": 1.0, "queries": 1}
-    assert metrics["by_objects"] == {"1": {"accuracy": 0.5, "queries": 4}}
-    assert metrics["seen"]["accuracy"] == pytest.approx(2 / 3)
-    assert (metrics["novel"]["accuracy"], metrics["novel"]["queries"]) == (0.0, 1)
-    assert metrics["contest_gallery"]["accuracy"] == 0.75
-    assert metrics["contest_gallery"]["gallery_size"] == 5
-    assert metrics["text"] == {"tagged": 0.5, "true_edit": 0.75, "tagger_exact_edit": 0.75}
-    assert metrics["errors"] == {
+    removal, addition = metrics["by_kind"]
+    assert removal == {"kind": "+0 -1", "added": 0, "removed": 1, "queries": 1, "accuracy": 1.0}
+    assert (addition["kind"], addition["queries"]) == ("+1 -0", 3)
+    assert addition["accuracy"] == pytest.approx(1 / 3)
+    assert metrics["by_objects"] == [{"objects": 1, "queries": 4, "accuracy": 0.5}]
+    assert results["seen names"]["accuracy"] == pytest.approx(2 / 3)
+    assert results["seen names"]["mrr"] == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert (results["novel names"]["accuracy"], results["novel names"]["queries"]) == (0.0, 1)
+    assert metrics["novel_accuracy"] == 0.0
+    assert results["targets and references only"]["accuracy"] == 0.75
+    assert results["targets and references only"]["gallery_size"] == 5
+    assert results["true edits"]["accuracy"] == 0.75
+    assert {row["cause"]: row["queries"] for row in metrics["errors"]} == {
         "own reference": 0,
         "own near miss": 1,
         "another image": 0,
         "a tie": 1,
         "after a misread sentence": 1,
     }
-    assert metrics["absent"] == {}
+    assert metrics["absent"] == []
 
 
 def test_half_a_query_finds_nothing_here(world):
-    baselines = scores_of(world).metrics["baselines"]
+    results = results_of(scores_of(world).metrics)
     # A reference is most like itself; "c" alone is most like {b, c}; "not a" is all without a.
-    assert baselines["image_only"]["accuracy"] == 0.0
-    assert baselines["text_only"]["accuracy"] == 0.0
-    assert baselines["image_only"]["protocol"]["edit"] == "none"
+    assert results["image only"]["accuracy"] == 0.0
+    assert results["edit only"]["accuracy"] == 0.0
 
 
-def test_protocol_stands_beside_the_results(world):
-    metrics = scores_of(world).metrics
-    assert metrics["protocol"]["gallery"] == "hard"
-    assert metrics["contest_gallery"]["protocol"]["gallery"] == "contest-like"
-    assert metrics["protocol"]["edit"] == "tagged"
+def test_protocol_stands_beside_every_result(world):
+    protocols = {row["what"]: row["protocol"] for row in scores_of(world).metrics["results"]}
+    told = {
+        what: (protocol["gallery"], protocol["query"], protocol["edit"])
+        for what, protocol in protocols.items()
+    }
+    assert told == {
+        "tagged edits": ("hard", "image and edit", "tagged"),
+        "seen names": ("hard", "image and edit", "tagged"),
+        "novel names": ("hard", "image and edit", "tagged"),
+        "targets and references only": ("contest-like", "image and edit", "tagged"),
+        "true edits": ("hard", "image and edit", "true"),
+        "image only": ("hard", "image", "none"),
+        "edit only": ("hard", "edit", "tagged"),
+    }
 
 
 def test_what_the_source_cannot_tell_is_absent_with_a_reason(world):
     plain = [Triplet(t.id, t.reference, t.text, t.target) for t in TRIPLETS]
     metrics = scores_of(world, plain).metrics
-    assert set(metrics["absent"]) == {"novel", "text.true_edit"}
-    assert "novel" not in metrics
-    assert metrics["text"] == {"tagged": 0.5}
-    assert metrics["by_kind"]["+1 -0"]["queries"] == 3  # by the edits as tagged
-    assert metrics["errors"]["after a misread sentence"] == 0
+    assert {row["what"] for row in metrics["absent"]} == {"novel names", "true edits"}
+    assert not {"novel names", "true edits"} & results_of(metrics).keys()
+    assert "novel_accuracy" not in metrics
+    by_kind = {row["kind"]: row["queries"] for row in metrics["by_kind"]}
+    assert by_kind["+1 -0"] == 3  # by the edits as tagged
+    assert metrics["errors"][-1] == {"cause": "after a misread sentence", "queries": 0}
 
 
 def test_a_gallery_of_targets_and_references_alone(world):
@@ -150,10 +175,22 @@ def test_a_gallery_of_targets_and_references_alone(world):
     )
     scores = scores_of(world)
     assert scores.contest_like is None
-    assert scores.metrics["protocol"]["gallery"] == "contest-like"
-    assert "contest_gallery" in scores.metrics["absent"]
-    assert "contest_gallery" not in scores.metrics
+    assert scores.metrics["results"][0]["protocol"]["gallery"] == "contest-like"
+    assert "targets and references only" in {row["what"] for row in scores.metrics["absent"]}
+    assert "targets and references only" not in results_of(scores.metrics)
     assert all(set(row) == {"k", "recall"} for row in recall_curves(scores))
+
+
+def test_answers_tell_of_every_query(world):
+    scores = scores_of(world)
+    rows = answers(scores.hard, TRIPLETS, scores.edits, shown=2)
+    assert [row["rank"] for row in rows] == [1, 1, 3, 2]
+    misread = rows[2]
+    assert (misread["query"], misread["novel"], misread["kind"]) == ("q2", True, "+1 -0")
+    assert (misread["reference"], misread["target"]) == ("i0", "i1")
+    assert misread["answers"] == ["i2", "i0"]
+    assert misread["scores"] == pytest.approx([1.0, 2 / 6**0.5])
+    assert misread["target_score"] == pytest.approx(2 / 3)
 
 
 def test_same_seed_same_metrics(world):
@@ -190,8 +227,9 @@ def test_failures_tell_what_was_read_and_found(world):
 
 def test_groups_and_spread():
     assert kind_of(Edit("", ("x", "y"), ("z",))) == "+2 -1"
-    groups = accuracy_by(["b", "a", "b"], np.array([True, False, False]))
-    assert list(groups) == ["a", "b"]
-    assert groups["b"] == {"accuracy": 0.5, "queries": 2}
+    assert accuracy_by("letter", ["b", "a", "b"], np.array([True, False, False])) == [
+        {"letter": "a", "queries": 1, "accuracy": 0.0},
+        {"letter": "b", "queries": 2, "accuracy": 0.5},
+    ]
     assert spread([0, 1, 2, 4], ["x", "x", "x", "y", "y"], 3) == [0, 4, 1]
     assert spread([], ["x"], 3) == []

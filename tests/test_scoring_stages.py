@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from cir.composers import ArithmeticComposer
 from cir.retriever import EncodedComposer
 from cir.tagger_models import MicroSize, fresh_model
+from cir.templates import split_words
 from stages import embed_gallery, export_submission, score
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,10 +41,16 @@ def test_gallery_score_and_export(project):
     embed_gallery.main()
     score.main()
     metrics = json.loads(Path("metrics/retrieval.json").read_text())
+    score.Metrics.model_validate(metrics)
     failures = pd.read_csv("metrics/failures.csv")
-    assert metrics["queries"] == 8
-    assert metrics["gallery_size"] == 24
-    assert metrics["protocol"]["gallery"] == "hard"
+    headline = metrics["results"][0]
+    assert (headline["queries"], headline["gallery_size"]) == (8, 24)
+    assert headline["protocol"]["gallery"] == "hard"
+    answers = pd.read_parquet("data/answers.parquet")
+    assert (answers["rank"] == 1).mean() == metrics["accuracy"]
+    for row in answers.itertuples():
+        assert len(row.labels) == len(split_words(row.sentence))
+        assert (row.answers[0] == row.target) is (row.rank == 1)
     assert len(failures) == round(8 * (1 - metrics["accuracy"]))
     ablation = pd.read_csv("metrics/ablation.csv").set_index("variant")["accuracy"]
     assert ablation["as trained"] == ablation["nothing normalised, weights 1"]

@@ -25,7 +25,7 @@ from cir.tagger_models import MicroSize, fresh_model, pretrained_model
 from cir.tagger_training import Collator, Recipe, train
 from cir.tagger_vocabulary import context_tokenizer
 from cir.tagging_data import fill_in_order
-from cir.tagging_metrics import agreement, breakdown, same_edit
+from cir.tagging_metrics import agreement, breakdown, confusion, same_edit
 from cir.templates import LABELS, Template, split_words
 
 TEMPLATES = [
@@ -284,8 +284,24 @@ def test_breakdown_by_objects_and_style():
     three = [fill_in_order(t, ["hat", "cat"][: len(t.slots)]) for t in TEMPLATES[:3]]
     told = [list(three[0].labels), ["other"] * 3, list(three[2].labels)]
     result = breakdown(three, told)
-    assert result["by_objects"] == {"1": 0.5, "2": 1.0}
-    assert result["by_style"] == {"both": 1.0, "plain": 0.5}
+    assert result["by_objects"] == [
+        {"objects": 1, "count": 2, "exact_edit": 0.5},
+        {"objects": 2, "count": 1, "exact_edit": 1.0},
+    ]
+    assert result["by_style"] == [
+        {"style": "both", "count": 1, "exact_edit": 1.0},
+        {"style": "plain", "count": 2, "exact_edit": 0.5},
+    ]
+
+
+def test_confusion_counts_words():
+    true = [["other", "pos", "pos"], ["neg", "other"]]
+    told = [["other", "pos", "neg"], ["other", "other"]]
+    assert confusion(true, told) == [
+        {"true": "other", "other": 2, "pos": 0, "neg": 0},
+        {"true": "pos", "other": 0, "pos": 1, "neg": 1},
+        {"true": "neg", "other": 1, "pos": 0, "neg": 0},
+    ]
 
 
 @pytest.mark.parametrize(

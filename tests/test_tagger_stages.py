@@ -1,6 +1,5 @@
 """The stages that expand the templates and train the tagger, for a few steps."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -34,9 +33,11 @@ def test_templates_become_sentences_become_a_tagger(project, capsys):
     expand_templates.main()
     assert "9,525 sentences" in capsys.readouterr().out
     train_tagger.main()
-    splits = json.loads(Path("metrics/tagger.json").read_text())["splits"]
-    assert set(splits) == {"seen", "unseen_templates", "unseen_objects", "both_unseen"}
-    assert all(0 <= split["exact_edit"] <= 1 for split in splits.values())
+    metrics = train_tagger.Metrics.model_validate_json(Path("metrics/tagger.json").read_text())
+    assert [split.split for split in metrics.splits] == list(train_tagger.TESTED)
+    assert metrics.tagger_exact_edit == metrics.splits[-1].exact_edit
+    for split in metrics.splits:
+        assert sum(row.count for row in split.by_objects) == split.count
     steps = [row.split(",")[0] for row in Path("metrics/curves/tagger.csv").read_text().split()]
     assert steps[0] == "step"
     assert steps[-1] == "8"
