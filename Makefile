@@ -1,18 +1,34 @@
-# make repro   train and score everything that is not up to date
-# make test    run the tests
-# make bench   measure speed and memory
-# make lint    check style
+# make repro      train and score everything that is not up to date
+# make test       run the tests
+# make bench      measure speed and memory
+# make lint       check style
+# make smoke      run the whole pipeline at its smallest size, in a folder of its own
+# make fresh      check that dvc.lock is of this code and these params; needs no data
+# make gate       check the metrics against metrics_gate.yaml
+# make comment    write comment.md: metrics, params and dvc.lock against another revision
+# make plots      draw the curves of this revision and another into dvc_plots/
+# make chromium   install the browser that the tests of the report use, where that can be done
 #
+# AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
+# PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
 # Each makes .venv first, and again whenever requirements.txt changes.
 
 PYTHON := .venv/bin/python
 # The stages call `python`; it has to be ours.
 WITH_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+# Recipes read these two from the environment, where no shell takes them for code.
+AGAINST ?= HEAD
+PARAMS ?=
+export AGAINST PARAMS
 
-.PHONY: repro test bench lint check-clone
+.PHONY: repro test bench lint smoke fresh gate comment plots chromium check-clone
 
 repro: .venv/ready
-	@$(WITH_VENV) $(PYTHON) -m dvc repro
+	@if [ -z "$$PARAMS" ]; then \
+	    $(WITH_VENV) $(PYTHON) -m dvc repro; \
+	else \
+	    set -f; $(WITH_VENV) $(PYTHON) -m dvc exp run $$(printf -- '-S %s ' $$PARAMS); \
+	fi
 	@$(PYTHON) -m tools.summary
 
 test: .venv/ready
@@ -24,6 +40,24 @@ bench: .venv/ready
 lint: .venv/ready
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+
+smoke: .venv/ready
+	@$(WITH_VENV) $(PYTHON) -m tools.smoke
+
+fresh: .venv/ready
+	@$(PYTHON) -m tools.stale_lock
+
+gate: .venv/ready
+	@$(PYTHON) -m cir gate --against "$$AGAINST"
+
+comment: .venv/ready
+	@$(PYTHON) -m tools.pull_request --base "$$AGAINST" >comment.md
+
+plots: .venv/ready
+	@$(PYTHON) -m dvc plots diff "$$AGAINST"
+
+chromium:
+	@sh tools/install_chromium.sh
 
 .venv/ready: requirements.txt tools/make_venv.sh | check-clone
 	@sh tools/make_venv.sh

@@ -1,6 +1,6 @@
 """Compositional image retrieval: an image and a sentence find the edited image.
 
-What may import what is in layers.txt beside this file.
+What may import what is in README.md beside this file.
 """
 
 from cir import torchvision_ops

@@ -7,14 +7,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from transformers.utils import logging
-
+from cir import gate
 from cir.errors import UserError
 from cir.records import Edit
-from cir.tagger import Tagger
 from cir.tagging_metrics import same_edit
+
+if TYPE_CHECKING:
+    from cir.tagger import Tagger
 
 _LINES_AT_ONCE = 256
 
@@ -22,8 +23,6 @@ _LINES_AT_ONCE = 256
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
         return options.run(options)
     except UserError as error:
@@ -45,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
     score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
     score.set_defaults(run=_score)
+    check = commands.add_parser("gate", help="fail if a metric is missing, too low or has fallen")
+    check.add_argument("--against", metavar="REV", help="compare with the metrics of this commit")
+    check.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    check.add_argument(
+        "--limits", type=Path, default=Path("metrics_gate.yaml"), help="default: %(default)s"
+    )
+    check.set_defaults(run=_gate)
     for command in (tag, score):
         command.add_argument(
             "--tagger", type=Path, default=Path("models", "tagger"), help="default: %(default)s"
@@ -52,14 +58,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _load_tagger(options: argparse.Namespace) -> "Tagger":
+    from transformers.utils import logging  # seconds that the other commands need not wait
+
+    from cir.tagger import Tagger
+
+    logging.set_verbosity_error()
+    return Tagger.load(options.tagger)
+
+
 def _tag(options: argparse.Namespace) -> int:
     """Print an edit, or one a line; an empty line is reported by number and gives status 1."""
     if options.sentence is not None:
         if not options.sentence.strip():
             raise UserError("the sentence to tag is empty")
-        _print_edits(Tagger.load(options.tagger).tag([options.sentence]), ["the sentence"])
+        _print_edits(_load_tagger(options).tag([options.sentence]), ["the sentence"])
         return 0
-    tagger = Tagger.load(options.tagger)
+    tagger = _load_tagger(options)
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     status = 0
     for batch in _batches(sys.stdin):
@@ -91,13 +106,26 @@ def _print_edits(edits: list[Edit], places: list[str]) -> None:
 def _score(options: argparse.Namespace) -> int:
     """Print the share of exact edits, strictly and with describing words forgiven."""
     true = _read_edits(options.file)
-    predicted = Tagger.load(options.tagger).tag([edit.text for edit in true])
+    predicted = _load_tagger(options).tag([edit.text for edit in true])
     pairs = list(zip(true, predicted, strict=True))
     strict = sum(same_edit(one, other) for one, other in pairs)
     forgiven = sum(same_edit(one, other, forgive_adjective=True) for one, other in pairs)
     print(f"exact edits, strictly:               {strict / len(pairs):7.2%} of {len(pairs):,}")
     print(f"exact edits, an adjective forgiven:  {forgiven / len(pairs):7.2%} of {len(pairs):,}")
     return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    """Print a table of the metrics, and a sentence for each one that is not good enough."""
+    limits = gate.read_limits(options.limits)
+    files = dict.fromkeys(limit.file for limit in limits)
+    base = None if options.against is None else gate.committed(files, options.against)
+    verdicts = gate.judge(limits, gate.present(files), base)
+    print(gate.markdown(verdicts) if options.markdown else gate.table(verdicts), flush=True)
+    problems = gate.problems(verdicts)
+    for sentence in problems:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _read_edits(path: Path) -> list[Edit]:

@@ -18,8 +18,9 @@ LONGEST_FUNCTION = 60
 
 
 def layers():
-    """Name in cir → its place in the map, cir/layers.txt: from top to bottom, left to right."""
-    _, table = (ROOT / "cir" / "layers.txt").read_text(encoding="utf-8").split("\n\n")
+    """Name in cir → its place in the map, cir/README.md: from top to bottom, left to right."""
+    text = (ROOT / "cir" / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     columns = [re.split(r" {2,}", line)[0] for line in table.splitlines()]
     names = [name.strip() for column in columns for name in column.split(",") if name.strip()]
     assert len(names) == len(set(names))
@@ -55,7 +56,7 @@ def test_imports_point_down_or_right_only(path):
         assert parts == {"torchvision_ops"}
         return
     upwards = {part for part in parts if level[part] <= level[own]}
-    assert not upwards, f"{own} imports {upwards}: above it, or left, in cir/layers.txt"
+    assert not upwards, f"{own} imports {upwards}: above it, or left, in cir/README.md"
 
 
 def test_datasets_do_not_know_of_their_alternatives():

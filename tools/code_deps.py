@@ -17,7 +17,8 @@ def code_deps(stage: str, root: Path = ROOT) -> list[str]:
     """The files that `python -m stages.<stage>` may read as code, sorted, relative to `root`.
 
     They are every module that is imported at any depth, within functions too, the packages that
-    contain them, and the data files that lie within those packages.
+    contain them, and the data files that lie within those packages; what is written about a
+    package, in Markdown beside its modules, is none.
     """
     todo = [f"stages.{stage}"]
     modules: set[str] = set()
@@ -71,7 +72,7 @@ def _module_file(module: str, root: Path) -> Path | None:
 def _files_beside(package: Path) -> Iterator[Path]:
     """What a package may read: its files that are no modules, and folders that are no packages."""
     for path in package.iterdir():
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".md"):
             yield path
         elif path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
             yield from (p for p in path.rglob("*") if p.is_file() and p.suffix != ".pyc")
