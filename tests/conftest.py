@@ -1,6 +1,10 @@
 """What several test files share."""
 
 import io
+import os
+
+# Several tests run at once, and each starts processes of its own: a core each is what there is.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ from tools.compose_params import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_DATA = "data/retrieval/test"
-MAY_READ_TEST_DATA = {"embed_gallery", "score", "export_submission"}
+MAY_READ_TEST_DATA = {"embed_gallery", "score", "export_submission", "report"}
 COMMAND = re.compile(r"(python|\\\$\{CIR_LAUNCH:-python\}) -m stages\.(\w+)")
 
 yaml = YAML(typ="safe", pure=True)

@@ -1,0 +1,203 @@
+"""The page: figures and queries filled into page.html, style and script put inside."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cir.report import wording
+from cir.report.figures import dot_plot, line_plot
+from cir.report.gallery import Gallery
+from cir.report.results import Group, Results
+
+_HERE = Path(__file__).parent
+_MOST_ROWS = 60  # of a curve's table; a longer one is thinned out
+_SHARES = ("accuracy", "recall", "exact", "f1", "precision")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How to draw the curve of a training: columns of its table and what they are called."""
+
+    name: str
+    title: str
+    losses: dict[str, str]
+    scores: dict[str, str]
+    caption: str
+
+
+CURVES = (
+    Curve(
+        "tagger",
+        "The tagger",
+        {"loss": "training", "eval_loss": "validation"},
+        {"eval_exact_edit": "exact edits"},
+        "The token classifier. Exact edits are those of validation sentences whose every word is "
+        "labelled right.",
+    ),
+    Curve(
+        "pretrain",
+        "The encoder: naming objects",
+        {"loss": "training"},
+        {"score": "images named right"},
+        "The encoder learns to tell which names an image shows; the score is that of held-out "
+        "images of the training split.",
+    ),
+    Curve(
+        "finetune",
+        "The encoder: composing queries",
+        {"loss": "all", "composition": "composition", "naming": "naming", "sets": "near-miss sets"},
+        {"accuracy": "accuracy", "mrr": "MRR"},
+        "The encoder learns to find the edited image; accuracy and mean reciprocal rank are those "
+        "of the validation split. The step with the highest accuracy is kept.",
+    ),
+)
+
+
+def render(results: Results, gallery: Gallery, how_to_compare: str) -> str:
+    """The whole page as HTML; the same results and gallery give the same text.
+
+    `how_to_compare` is the sentence that stands in place of the table of experiments where none
+    has been written.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    helpers = (wording.percent, wording.interval, wording.count, wording.decimal, wording.kind)
+    helpers += (wording.kind_in_words, wording.protocol, wording.absence)
+    environment.filters.update({helper.__name__: helper for helper in helpers})
+    environment.globals["zip"] = zip
+    script = (_HERE / "script.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render(
+        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        retrieval=results.retrieval,
+        splits=_splits(results),
+        split_names=wording.SPLITS,
+        label_names=wording.LABELS,
+        finetune=results.finetune,
+        ablation=results.ablation.to_dict("records"),
+        recall=_recall(results.curves["recall_at_k"]),
+        groups=[_groups(results, "kind"), _groups(results, "objects")],
+        curves=[_curve(curve, results) for curve in CURVES],
+        experiments=_experiments(results.experiments),
+        how_to_compare=how_to_compare,
+        gallery=gallery,
+        kinds=sorted({answer.kind for answer in gallery.shown}),
+        number_of={name: number for number, name in enumerate(gallery.images)},
+    )
+
+
+def _splits(results: Results) -> list:
+    """The tagger's splits, the hardest first."""
+    order = list(wording.SPLITS)
+    place = {name: number for number, name in enumerate(order)}
+    return sorted(results.tagger.splits, key=lambda split: place.get(split.split, len(order)))
+
+
+def _recall(table: pd.DataFrame) -> dict:
+    lines = {"the whole gallery": _line(table, "k", "recall")}
+    if "recall_contest_like" in table:
+        lines["targets and references only"] = _line(table, "k", "recall_contest_like")
+    rows = [dict(row) for row in table.astype(object).to_dict("records")]
+    label = "Recall at k: " + ", ".join(f"{row['k']}: {row['recall']:.1%}" for row in rows)
+    plot = line_plot(lines, "k", "recall at k", label, share=True, logarithmic=True)
+    return {"plot": Markup(plot), "rows": rows}
+
+
+def _groups(results: Results, by: str) -> dict:
+    """Accuracy by "kind" of edit or number of "objects", with the interval of each."""
+    groups = results.retrieval.by_kind if by == "kind" else results.retrieval.by_objects
+    rows = []
+    for group in groups:
+        right = round(group.accuracy * group.queries)
+        bounds = wording.wilson_interval(right, group.queries)
+        rows.append({"group": group, "name": _name(group), "right": right, "interval": bounds})
+    across = "accuracy, 95% interval"
+    up = "added, removed" if by == "kind" else "objects in the edit"
+    label = f"Accuracy by {'kind of edit' if by == 'kind' else 'number of objects'}: "
+    label += ", ".join(f"{row['name']} {row['group'].accuracy:.1%}" for row in rows)
+    points = {row["name"]: (row["group"].accuracy, *row["interval"]) for row in rows}
+    plot = Markup(dot_plot(points, across, up, label)) if rows else ""
+    return {"by": by, "rows": rows, "plot": plot}
+
+
+def _name(group: Group) -> str:
+    return str(group.objects) if group.kind is None else wording.kind(group.kind)
+
+
+def _curve(curve: Curve, results: Results) -> dict:
+    """The two plots of a training, and its table."""
+    table = results.curves[curve.name]
+    mark = (results.finetune.best_step, "kept") if curve.name == "finetune" else None
+    plots = []
+    for columns, up, share in ((curve.losses, "loss", False), (curve.scores, "score", True)):
+        lines = {title: _line(table, "step", c) for c, title in columns.items() if c in table}
+        lines = {title: line for title, line in lines.items() if line[0]}
+        if lines:
+            ends = ", ".join(f"{title} {ys[-1]:.3g}" for title, (_, ys) in lines.items())
+            label = f"{curve.title}: {up} by step of training, at the end {ends}"
+            name = next(iter(lines)) if len(lines) == 1 and share else up
+            here = mark if share else None
+            plots.append(Markup(line_plot(lines, "step", name, label, share=share, mark=here)))
+    steps = -(-len(table) // _MOST_ROWS)
+    thinned = table.iloc[::-1].iloc[:: max(1, steps)].iloc[::-1]
+    return {"curve": curve, "plots": plots, "columns": list(table), "rows": _cells(thinned)}
+
+
+def _line(table: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[float]]:
+    """The points of a column, without the rows in which it is empty."""
+    if x not in table or y not in table:
+        return [], []
+    points = table[[x, y]].dropna()
+    return points[x].astype(float).tolist(), points[y].astype(float).tolist()
+
+
+def _experiments(table: pd.DataFrame | None) -> dict | None:
+    """The table of experiments as text; shares in percent, the best of a column marked."""
+    if table is None:
+        return None
+    shares = [column for column in table if _is_share(column, table[column])]
+    best = {column: table[column].max() for column in shares if table[column].nunique() > 1}
+    rows = []
+    for _, row in table.iterrows():
+        cells = []
+        for column, value in row.items():
+            text = wording.percent(value) if column in shares and pd.notna(value) else _cell(value)
+            winner = column in best and pd.notna(value) and value == best[column]
+            cells.append({"text": text, "number": _is_number(value), "best": winner})
+        rows.append(cells)
+    numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
+    return {"columns": list(zip(table, numeric, strict=True)), "rows": rows}
+
+
+def _is_share(name: str, column: pd.Series) -> bool:
+    called_so = any(word in name.lower() for word in _SHARES)
+    return (
+        called_so and pd.api.types.is_numeric_dtype(column) and column.dropna().between(0, 1).all()
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    return [[_cell(value) for value in row] for row in table.astype(object).to_numpy()]
+
+
+def _cell(value: object) -> str:
+    if pd.isna(value):
+        return wording.NONE
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,189 @@
+"""What the stages measured, read back from the files of metrics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cir import files
+from cir.errors import UserError
+
+CURVES = ("tagger", "pretrain", "finetune", "recall_at_k")
+
+
+class Measured(BaseModel):
+    """Part of a metrics file: what the page shows of it. Keys that it does not show may stand."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Result(Measured):
+    """One way of asking and how well it went; None where the source cannot tell."""
+
+    what: str
+    accuracy: float
+    queries: int | None = None
+    gallery_size: int | None = None
+    interval95: tuple[float, float] | None = None
+    recall_at_5: float | None = Field(None, alias="recall@5")
+    recall_at_10: float | None = Field(None, alias="recall@10")
+    mrr: float | None = None
+    protocol: dict[str, str | bool] | None = None
+
+
+class Group(Measured):
+    """Accuracy of the queries of one kind of edit, or with one number of objects."""
+
+    kind: str | None = None
+    objects: int | None = None
+    queries: int
+    accuracy: float
+
+
+class Cause(Measured):
+    cause: str
+    queries: int
+
+
+class Absent(Measured):
+    what: str
+    why: str
+
+
+class Fingerprint(Measured):
+    model: str
+    fingerprint: str
+
+
+class Retrieval(Measured):
+    """How queries fared; the first of `results` is the headline."""
+
+    accuracy: float
+    interval95: tuple[float, float]
+    results: list[Result] = Field(min_length=1)
+    by_kind: list[Group]
+    by_objects: list[Group]
+    errors: list[Cause]
+    absent: list[Absent] = []
+    fingerprints: list[Fingerprint] = []
+
+    @property
+    def headline(self) -> Result:
+        return self.results[0]
+
+    def result(self, what: str) -> Result | None:
+        """The result of that name, if the source could give it."""
+        return next((result for result in self.results if result.what == what), None)
+
+
+class Share(Measured):
+    """Exact edits of the sentences with so many objects, or of one style."""
+
+    objects: int | None = None
+    style: str | None = None
+    count: int
+    exact_edit: float
+
+
+class Confusion(Measured):
+    """How many words that are truly `true` were read as each label."""
+
+    true: str
+    other: int
+    pos: int
+    neg: int
+
+
+class Split(Measured):
+    split: str
+    count: int
+    exact_edit: float
+    span_precision: float
+    span_recall: float
+    span_f1: float
+    by_objects: list[Share] = []
+    by_style: list[Share] = []
+    confusion: list[Confusion] = []
+
+
+class Tagger(Measured):
+    """How sentences were read, split by split."""
+
+    splits: list[Split]
+
+
+class Finetune(Measured):
+    """The kept weights on validation."""
+
+    val_accuracy: float
+    val_mrr: float
+    best_step: int
+    trained_weights: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured. `curves` has a table by name; `experiments` is None if not made."""
+
+    retrieval: Retrieval
+    tagger: Tagger
+    finetune: Finetune
+    ablation: pd.DataFrame
+    curves: dict[str, pd.DataFrame]
+    experiments: pd.DataFrame | None
+
+
+M = TypeVar("M", bound=Measured)
+
+
+def read_results(
+    retrieval: Path, tagger: Path, finetune: Path, ablation: Path, curves: Path, experiments: Path
+) -> Results:
+    """Read the files; `curves` is the folder that holds a CSV file for each of CURVES.
+
+    Raises UserError naming a file that is missing or not of its form. Only `experiments` may be
+    missing or empty: it is written by hand when there is something to compare.
+    """
+    return Results(
+        _read(Retrieval, retrieval),
+        _read(Tagger, tagger),
+        _read(Finetune, finetune),
+        _table(ablation, ("variant", "accuracy")),
+        {name: _table(curves / f"{name}.csv") for name in CURVES},
+        _experiments(experiments),
+    )
+
+
+def _read(form: type[M], path: Path) -> M:
+    try:
+        return form.model_validate(files.read_json(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "the whole"
+        said = problem["msg"][0].lower() + problem["msg"][1:]
+        raise UserError(
+            f"{path} has not the form that the report reads ({where}: {said}); "
+            "run the stage that writes it again"
+        ) from None
+
+
+def _table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype_backend="numpy_nullable")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage that writes it") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a table of comma-separated values: {error}") from None
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise UserError(f"{path} lacks the column {lacking[0]}, it has {', '.join(table)}")
+    return table
+
+
+def _experiments(path: Path) -> pd.DataFrame | None:
+    if not path.is_file() or not path.read_text(encoding="utf-8").strip():
+        return None
+    table = _table(path)
+    return table if len(table) else None

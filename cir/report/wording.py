@@ -1,0 +1,111 @@
+"""Figures and protocols in words, as the page says them."""
+
+import math
+from collections.abc import Mapping
+
+from cir.report.results import Absent, Result
+
+NONE = "–"
+SPLITS = {
+    "both_unseen": "both unseen",
+    "unseen_templates": "unseen templates",
+    "unseen_objects": "unseen objects",
+    "seen": "templates and objects of training",
+}
+LABELS = {"other": "other", "pos": "added", "neg": "removed"}
+_GALLERIES = {
+    "hard": "every test image: for each query its target, its reference and its near misses",
+    "contest-like": "the targets and references of all queries, nothing else",
+}
+_QUERIES = {
+    "image and edit": "a reference image with an edit",
+    "image": "a reference image alone",
+    "edit": "an edit alone",
+}
+_EDITS = {
+    "tagged": "the objects that the tagger reads from the sentence",
+    "true": "the true objects",
+    "none": "none",
+}
+
+
+def percent(share: float | None, decimals: int = 1) -> str:
+    """0.9708 as "97.1%"; a dash where there is no figure."""
+    if share is None:
+        return NONE
+    return f"{100 * share:.{decimals}f}%"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """Two shares as "98.8% to 99.7%"."""
+    return NONE if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def count(number: float | None) -> str:
+    """12345 as "12,345"."""
+    return NONE if number is None else f"{number:,.0f}"
+
+
+def decimal(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
+
+
+def kind(kind: str) -> str:
+    """A kind of edit with a true minus sign: "+1 −2"."""
+    return kind.replace("-", "−")
+
+
+def kind_in_words(kind: str) -> str:
+    """ "+1 -2" as "adds 1, removes 2"; what is not of that form stays as it is."""
+    added, _, removed = kind.partition(" ")
+    if not (added.startswith("+") and removed.startswith("-")):
+        return kind
+    parts = [("adds", added[1:]), ("removes", removed[1:])]
+    return ", ".join(f"{verb} {n}" for verb, n in parts if n != "0") or "changes nothing"
+
+
+def protocol(result: Result) -> str:
+    """What was ranked against what, and what counts, in a few sentences."""
+    if result.protocol is None:
+        return "The protocol was not written down."
+    said: Mapping[str, str | bool] = result.protocol
+    query = _known(_QUERIES, said.get("query"))
+    gallery = _known(_GALLERIES, said.get("gallery"))
+    size = f" of {count(result.gallery_size)} images" if result.gallery_size else ""
+    queries = f"{count(result.queries)} queries" if result.queries else "The queries"
+    sentences = [
+        f"{queries}, each {query}, were ranked by {said.get('similarity', 'similarity')} against "
+        f"one gallery{size} ({gallery}).",
+        f"A query counts as right if {said.get('hit', 'the target')} comes first.",
+    ]
+    if said.get("edit") not in (None, "none"):
+        sentences.append(f"The edit is {_known(_EDITS, said['edit'])}.")
+    if said.get("ties") == "against the target":
+        sentences.append("An image that scores as high as the target goes before it.")
+    if "reference_kept" in said:
+        stays = "stays in" if said["reference_kept"] else "is taken out of"
+        sentences.append(f"A query's own reference {stays} its gallery.")
+    return " ".join(sentences)
+
+
+def absence(absent: Absent) -> str:
+    """A sentence for a result that the source cannot give."""
+    what = absent.what[:1].upper() + absent.what[1:]
+    return f"{what}: not measured, for {absent.why.rstrip('.')}."
+
+
+def wilson_interval(right: int, queries: int) -> tuple[float, float]:
+    """The 95% Wilson interval of the share `right` of `queries`, which must be at least one.
+
+    Unlike the bootstrap's it has a width where all queries are right, so that kinds with few
+    queries can be told from kinds with many.
+    """
+    z = 1.959963984540054
+    share, weight = right / queries, z * z / queries
+    middle = (share + weight / 2) / (1 + weight)
+    reach = math.sqrt(share * (1 - share) * weight + weight * weight / 4) / (1 + weight)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _known(words: Mapping[str, str], value: object) -> str:
+    return words.get(str(value), str(value))

@@ -1,0 +1,53 @@
+"""What was measured, and the queries themselves → report/index.html, one file to look at."""
+
+from pathlib import Path
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from cir import files
+from cir.datasets.shards import ImageShards
+from cir.report import build_gallery, read_answers, read_results, render
+from stages import Section, StageParams, load, run
+
+TEST = Path("data/retrieval/test")
+ANSWERS = Path("data/answers.parquet")
+RETRIEVAL = Path("metrics/retrieval.json")
+TAGGER = Path("metrics/tagger.json")
+FINETUNE = Path("metrics/finetune.json")
+ABLATION = Path("metrics/ablation.csv")
+CURVES = Path("metrics/curves")
+EXPERIMENTS = Path("metrics/experiments.csv")
+PAGE = Path("report/index.html")
+
+HOW_TO_COMPARE = (
+    "No experiments have been kept yet. Run some with dvc exp run, then write their figures to "
+    f"{EXPERIMENTS} with python -m tools.experiments."
+)
+
+
+class Report(Section):
+    """`queries` that the gallery shows at most; `thumbnail`: the longest side of an image."""
+
+    queries: NonNegativeInt
+    thumbnail: PositiveInt
+
+
+class Params(StageParams):
+    report: Report
+
+
+def main() -> None:
+    params = load(Params).report
+    results = read_results(RETRIEVAL, TAGGER, FINETUNE, ABLATION, CURVES, EXPERIMENTS)
+    answers = read_answers(ANSWERS)
+    gallery = build_gallery(answers, ImageShards(TEST), params.queries, params.thumbnail)
+    with files.whole_file(PAGE) as path:
+        path.write_text(render(results, gallery, HOW_TO_COMPARE), encoding="utf-8", newline="\n")
+    print(
+        f"{PAGE}: {PAGE.stat().st_size / 1e6:,.1f} MB, {len(gallery.shown)} of {gallery.total:,} "
+        f"queries, {gallery.failures} of them failed"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

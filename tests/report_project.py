@@ -1,0 +1,143 @@
+"""A small run's results, made by hand, for the tests of the report."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from cir.templates import split_words
+
+NASTY = '</script></title><img src=x onerror="document.title=1"> add a "red mug" & <b>hat</b>'
+PROTOCOL = {
+    "gallery": "hard",
+    "query": "image and edit",
+    "edit": "tagged",
+    "reference_kept": True,
+    "hit": "the target",
+    "ties": "against the target",
+    "similarity": "cosine",
+}
+RECALLS = {"recall@5": 0.9, "recall@10": 0.95, "mrr": 0.8125}
+
+
+def answer(number, rank=1, answers=None, **changes):
+    """The row of a query of the split drawn by conftest; its target is at `rank`."""
+    others = [f"miss{number}", *(f"target{(number + step) % 24}" for step in range(1, 6))]
+    target = f"target{number}"
+    found = answers or [*others[: rank - 1], target, *others[rank - 1 :]][:5]
+    sentence = changes.pop("sentence", f"Replace the blue car{number} with a red mug.")
+    marks = {"blue": "neg", f"car{number}": "neg", "red": "pos", "mug": "pos"}
+    return {
+        "query": f"q{number}",
+        "kind": "+1 -1",
+        "objects": 2,
+        "novel": False,
+        "sentence": sentence,
+        "labels": [marks.get(word, "other") for word in split_words(sentence)],
+        "reference": f"reference{number}",
+        "target": target,
+        "rank": rank,
+        "target_score": 0.51 if rank > 5 else 0.9,
+        "answers": found,
+        "scores": [0.9876, 0.8, 0.7, 0.6, 0.52],
+        **changes,
+    }
+
+
+def default_answers():
+    """24 queries: number 3 at rank 4, number 7 at rank 9 (out of the five), the others right."""
+    rows = [answer(number) for number in range(24)]
+    for number in (2, 3, 5):
+        rows[number]["kind"] = "+2 -0"
+    rows[3] |= answer(3, rank=4, kind="+2 -0", novel=True)
+    rows[7] |= answer(7, rank=9)
+    rows[5] |= answer(5, sentence=NASTY, kind="+2 -0", novel=True)
+    return rows
+
+
+def retrieval():
+    """metrics/retrieval.json for these answers."""
+    shares = {"accuracy": 22 / 24, "interval95": [0.75, 0.99], **RECALLS}
+    contest = {**PROTOCOL, "gallery": "contest-like"}
+    return {
+        **shares,
+        "results": [
+            {"what": "tagged edits", "queries": 24, "gallery_size": 72, **shares}
+            | {"protocol": PROTOCOL},
+            {"what": "novel names", "queries": 2, "gallery_size": 72, "accuracy": 0.5}
+            | {"interval95": [0.0, 1.0], **RECALLS, "protocol": PROTOCOL},
+            {"what": "targets and references only", "queries": 24, "gallery_size": 48}
+            | {**shares, "accuracy": 0.9375, "protocol": contest},
+        ],
+        "by_kind": [
+            {"kind": "+1 -1", "added": 1, "removed": 1, "queries": 21, "accuracy": 20 / 21},
+            {"kind": "+2 -0", "added": 2, "removed": 0, "queries": 3, "accuracy": 2 / 3},
+        ],
+        "by_objects": [{"objects": 2, "queries": 24, "accuracy": 22 / 24}],
+        "errors": [
+            {"cause": "own reference", "queries": 0},
+            {"cause": "own near miss", "queries": 2},
+        ],
+        "absent": [{"what": "true edits", "why": "the source gives sentences alone"}],
+        "fingerprints": [{"model": "encoder", "fingerprint": "0123456789abcdef"}],
+    }
+
+
+def tagger():
+    """metrics/tagger.json: two splits, the easier one first."""
+    confusion = [
+        {"true": "other", "other": 901, "pos": 3, "neg": 0},
+        {"true": "pos", "other": 2, "pos": 512, "neg": 1},
+        {"true": "neg", "other": 0, "pos": 0, "neg": 477},
+    ]
+    shares = {"span_precision": 0.97, "span_recall": 0.96, "span_f1": 0.965}
+    split = {"count": 120, **shares, "confusion": confusion}
+    split["by_objects"] = [{"objects": 1, "count": 120, "exact_edit": 0.95}]
+    split["by_style"] = [{"style": "polite_rambling", "count": 120, "exact_edit": 0.95}]
+    return {
+        "tagger_exact_edit": 0.875,
+        "tagger_span_f1": 0.965,
+        "splits": [
+            {"split": "seen", "exact_edit": 0.9625, **split},
+            {"split": "both_unseen", "exact_edit": 0.875, **split},
+        ],
+        "sizes": [{"split": "train", "sentences": 6000}],
+    }
+
+
+TABLES = {
+    "ablation.csv": "variant,accuracy\nas trained,0.9167\nimage half,0.4321\n",
+    "experiments.csv": (
+        "experiment,changed,accuracy,recall@5,trained_weights,train.seconds\n"
+        "bold-ant,composer.image_weight=0.5,0.871,0.99,1234567,12.5\n"
+        'shy-owl,"<i>none</i>, really",0.903,0.98,1234567,\n'
+    ),
+    "curves/tagger.csv": (
+        "step,loss,learning_rate,eval_loss,eval_exact_edit\n"
+        "10,0.9,0.001,,\n20,0.5,0.0005,,\n20,,,0.61,0.77\n"
+    ),
+    "curves/pretrain.csv": (
+        "step,learning_rate,loss,naming,score\n5,0.1,3.0,3.0,0.1\n9,0,1.5,1.5,0.7\n"
+    ),
+    "curves/finetune.csv": (
+        "step,learning_rate,loss,composition,naming,sets,accuracy,mrr\n"
+        "5,0.1,2.4,0.1,0.6,1.7,0.9,0.93\n9,0,1.2,0.05,0.3,0.8,0.94,0.96\n"
+    ),
+    "curves/recall_at_k.csv": "k,recall,recall_contest_like\n1,0.9167,0.9375\n5,0.9583,1.0\n",
+}
+
+
+def write_results(folder, rows=None):
+    """Write the files that the report reads, but for the images, below `folder`."""
+    metrics = Path(folder) / "metrics"
+    (metrics / "curves").mkdir(parents=True, exist_ok=True)
+    finetune = {"val_accuracy": 0.94, "val_mrr": 0.96, "best_step": 9, "trained_weights": 7550673}
+    whole = {"retrieval": retrieval(), "tagger": tagger(), "finetune": finetune}
+    for name, content in whole.items():
+        (metrics / f"{name}.json").write_text(json.dumps(content))
+    for name, text in TABLES.items():
+        (metrics / name).write_text(text)
+    (Path(folder) / "data").mkdir(exist_ok=True)
+    answers = pd.DataFrame(default_answers() if rows is None else rows)
+    answers.to_parquet(Path(folder) / "data" / "answers.parquet", index=False)
+    (Path(folder) / "params.yaml").write_text("seed: 1\nreport: {queries: 24, thumbnail: 48}\n")
