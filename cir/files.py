@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,10 +98,11 @@ def fingerprint(*parts: Any) -> str:
 def checkpoint_folder(name: str, *parts: Any) -> Path:
     """Make and return the folder where the step `name` keeps what it needs to resume.
 
-    Its name carries the fingerprint of `parts` (parameters and inputs, as for `fingerprint`) and
-    of this library's code, so that a step never resumes from what another recipe left. It lies in
-    $CIR_CHECKPOINTS, by default .checkpoints in the current folder: outside the outputs of DVC,
-    which are deleted before a step starts again. Whoever finishes removes the folder.
+    Its name carries the fingerprint of `parts` (parameters, inputs and the caller's code, as for
+    `fingerprint`) and of this library's code, so that a step never resumes from what another
+    recipe left. It lies in $CIR_CHECKPOINTS, by default .checkpoints in the current folder:
+    outside the outputs of DVC, which are deleted before a step starts again. Runs in several
+    folders may share it: hold it with `exclusive`. Whoever finishes removes it.
     """
     code = Path(__file__).resolve().parent
     base = Path(os.environ.get("CIR_CHECKPOINTS") or ".checkpoints").resolve()
@@ -111,28 +112,52 @@ def checkpoint_folder(name: str, *parts: Any) -> Path:
 
 
 @contextmanager
-def exclusive(path: str | Path) -> Iterator[None]:
-    """Hold the right to write `path`; a second holder, in any process, gets a UserError.
+def exclusive(*paths: str | Path) -> Iterator[None]:
+    """Hold the right to write `paths`; a second holder, in any process, gets a UserError.
 
-    The lock is a hidden file beside `path`. The system lets go of it when the process ends,
-    however it ends; the empty file stays, for removing it would let two holders in.
+    The lock of a path is a hidden file beside it. The system lets go of it when the process ends,
+    however it ends.
     """
-    path = Path(path)
+    with ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(_exclusive(Path(path)))
+        yield
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = (path.parent / f".{path.name}.lock").resolve()
     busy = UserError(f"another process is writing {path}; wait for it or stop it, then run again")
     if lock in _locked_here:
         raise busy
-    with lock.open("a") as handle:
-        try:
-            _lock(handle)
-        except (BlockingIOError, PermissionError):
-            raise busy from None
+    try:
+        handle = _open_locked(lock)
+    except BlockingIOError:
+        raise busy from None
+    with handle:
         _locked_here.add(lock)
         try:
             yield
         finally:
             _locked_here.remove(lock)
+            lock.unlink(missing_ok=True)  # while it is still locked
+
+
+def _open_locked(path: Path) -> IO[str]:
+    """Open and lock the file of that name; not one that its last holder has removed meanwhile."""
+    while True:
+        handle = path.open("a")
+        try:
+            _lock(handle)
+            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            handle.close()
+            raise
+        handle.close()
 
 
 def _lock(handle: IO[str]) -> None:
@@ -145,9 +170,9 @@ def _lock(handle: IO[str]) -> None:
     while True:
         try:
             return fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
+        except (BlockingIOError, PermissionError):  # which of them depends on the system
             if time.monotonic() >= deadline:
-                raise
+                raise BlockingIOError from None
             time.sleep(0.1)
 
 

@@ -19,7 +19,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir import files
 from cir.errors import UserError
-from cir.progress import progress
+from cir.progress import progress, say
 from cir.tagging_augmentation import Augmenter
 from cir.templates import LABELS, TaggedSentence, Template
 
@@ -149,6 +149,8 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_whole_checkpoint(checkpoints)
+    if last is not None:
+        say(f"resuming from {last.name} of an interrupted run")
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     return trainer.model, _curve(trainer.state.log_history)
 

@@ -4,7 +4,6 @@ A stage declares `class Params(StageParams)`: its fields are the top-level keys 
 that the stage reads, and the same list stands in dvc.yaml. Its last line is `run(main)`.
 """
 
-import ctypes
 import difflib
 import os
 import signal
@@ -20,9 +19,10 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from cir import files
 from cir.errors import UserError
+from stages._dvc import end_with_dvc
 
 PARAMS_FILE = Path("params.yaml")
-_PR_SET_PDEATHSIG = 1  # from Linux's sys/prctl.h
+CODE = Path(__file__).resolve().parent  # of all stages, for the names of their checkpoints
 
 
 class Section(pydantic.BaseModel):
@@ -74,8 +74,7 @@ def run(main: Callable[[], None]) -> None:
     end with the usual statuses 130 and 143.
     """
     signal.signal(signal.SIGTERM, _terminate(os.getpid()))
-    if "DVC_STAGE" in os.environ:
-        _end_with_parent()
+    end_with_dvc()
     sys.stdout.reconfigure(line_buffering=True)  # in a log too, a line appears when it is said
     try:
         main()
@@ -89,15 +88,6 @@ def run(main: Callable[[], None]) -> None:
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM; libraries that clean up after Ctrl-C clean up after this."""
-
-
-def _end_with_parent() -> None:
-    """Have Linux terminate this process when the one that started it dies.
-
-    A DVC that was killed would otherwise leave the stage running, beside that of the next run.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _terminate(owner: int) -> Callable[[int, Any], None]:

@@ -2,13 +2,15 @@
 
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import distributed
+from cir import distributed, files
 from cir.encoders import Encoder
 from cir.progress import say
 from cir.training import Schedule
@@ -55,7 +57,16 @@ class Optimisation(Section):
             encoder.clip.logit_scale.fill_(math.log(1 / self.temperature))
 
 
-def clean_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run whose result is safely on disk."""
-    if distributed.is_main_process():
-        shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def sole_writer(model: Path, checkpoints: Path) -> Iterator[None]:
+    """Hold the right to write both; once the model is safely on disk, remove the checkpoints.
+
+    Of several processes that train together, the one that writes holds it. A second run gets a
+    UserError.
+    """
+    if not distributed.is_main_process():
+        yield
+        return
+    with files.exclusive(model, checkpoints):
+        yield
+        shutil.rmtree(checkpoints, ignore_errors=True)

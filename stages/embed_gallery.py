@@ -1,6 +1,6 @@
 """The images of the test split → data/embeddings, in the space of the trained encoder."""
 
-import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from cir import files
 from cir.datasets.shards import ImageShards
 from cir.embedding import embed
 from cir.encoders import Encoder
-from stages import Section, StageParams, load, run
+from stages import CODE, Section, StageParams, load, run
 
 ENCODER = Path("models/encoder")
 TEST = Path("data/retrieval/test")
@@ -32,9 +32,10 @@ def main() -> None:
     params = load(Params).embed_gallery
     shards = ImageShards(TEST).shards()
     encoder = Encoder.load(ENCODER).to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    work = Path(os.environ.get("CIR_CHECKPOINTS", ".checkpoints")) / "embed_gallery"
-    with files.exclusive(EMBEDDINGS):
+    work = files.checkpoint_folder("embed_gallery", CODE, ENCODER, TEST)
+    with files.exclusive(EMBEDDINGS, work):
         embed(encoder, shards, EMBEDDINGS, work, params.batch_size, params.workers)
+        shutil.rmtree(work)
 
 
 if __name__ == "__main__":

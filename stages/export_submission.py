@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
+from cir import files
 from cir.submission.export import export
 from stages import Section, StageParams, load, run
 
@@ -24,7 +25,8 @@ class Params(StageParams):
 
 def main() -> None:
     params = load(Params).export_submission
-    size = export(ENCODER, TAGGER, SUBMISSION, params.batch_size)
+    with files.exclusive(SUBMISSION):
+        size = export(ENCODER, TAGGER, SUBMISSION, params.batch_size)
     print(f"{SUBMISSION}: {size / 1e6:,.1f} MB, tried in a process of its own")
 
 

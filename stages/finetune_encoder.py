@@ -1,6 +1,5 @@
 """Train the composition: reference image + edit against target image."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,9 +16,9 @@ from cir.progress import say
 from cir.retriever import EncodedComposer
 from cir.tagger import Tagger
 from cir.training import fit
-from stages import Section, StageMetrics, StageParams, load, run
+from stages import CODE, Section, StageMetrics, StageParams, load, run
 from stages._curves import Curve, event_folder
-from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints
+from stages._encoder_training import DEVICE, Optimisation, sole_writer
 
 TRAIN = Path("data/retrieval/train")
 VAL = Path("data/retrieval/val")
@@ -107,15 +106,14 @@ def main() -> None:
     settings = params.composer.model_dump()
     composer = COMPOSERS[settings.pop("name")](**settings)
     model = EncodedComposer(Encoder.load(BASE), composer)
-    with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
-        recipe = params.model_dump(exclude={"tensorboard"})
-        checkpoints = files.checkpoint_folder("finetune", recipe, BASE, TAGGER, TRAIN, VAL)
+    recipe = params.model_dump(exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("finetune", recipe, CODE, BASE, TAGGER, TRAIN, VAL)
+    with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(model, params, checkpoints, curve)
         if distributed.is_main_process():
             save(model, history, trained)
             curve.write(history)
-            clean_checkpoints(checkpoints)
 
 
 def train(

@@ -1,6 +1,5 @@
 """Contrast images with the names of what they show; a published model is fetched and verified."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +16,9 @@ from cir.errors import UserError
 from cir.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
 from cir.tagger import Tagger
 from cir.training import fit
-from stages import Section, StageParams, load, run
+from stages import CODE, Section, StageParams, load, run
 from stages._curves import Curve, event_folder
-from stages._encoder_training import DEVICE, Optimisation, clean_checkpoints
+from stages._encoder_training import DEVICE, Optimisation, sole_writer
 
 TRAIN = Path("data/retrieval/train")
 TAGGER = Path("models/tagger")
@@ -60,12 +59,11 @@ def main() -> None:
     if not params.pretrain_encoder.steps:
         save(encoder, [], Curve(CURVE, COLUMNS, None))
         return
-    with files.exclusive(MODEL) if distributed.is_main_process() else contextlib.nullcontext():
-        recipe = params.model_dump(exclude={"tensorboard"})
-        checkpoints = files.checkpoint_folder("pretrain", recipe, TRAIN, TAGGER)
+    recipe = params.model_dump(exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("pretrain", recipe, CODE, TRAIN, TAGGER)
+    with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         save(encoder, train(encoder, params, checkpoints, curve), curve)
-        clean_checkpoints(checkpoints)
 
 
 def train(

@@ -21,7 +21,7 @@ from cir.tagging_augmentation import Augmenter, Material, Strength
 from cir.tagging_data import SPLITS, from_dataset
 from cir.tagging_metrics import breakdown
 from cir.templates import TaggedSentence, Template
-from stages import Section, StageMetrics, StageParams, load, run
+from stages import CODE, Section, StageMetrics, StageParams, load, run
 from stages._curves import Curve, event_folder
 
 DATA = Path("data/tagging")
@@ -150,9 +150,9 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     splits = {name: from_dataset(load_from_disk(DATA / name)) for name in SPLITS}
-    with files.exclusive(MODEL):
-        recipe = params.model_dump(exclude={"tensorboard"})
-        checkpoints = files.checkpoint_folder("tagger", recipe, DATA, WORDS, CLAUSES)
+    recipe = params.model_dump(exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("tagger", recipe, CODE, DATA, WORDS, CLAUSES)
+    with files.exclusive(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         with files.whole_folder(MODEL) as folder:
             history = _train(params, splits, checkpoints, folder, curve)

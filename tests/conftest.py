@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from smoke_project import made, one_thread  # noqa: F401  (fixtures)
 
 import cir  # noqa: F401  (before open_clip and transformers, wherever a test imports them first)
 from cir.datasets import shards

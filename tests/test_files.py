@@ -252,3 +252,32 @@ def test_exclusive_refuses_another_process_until_it_is_killed(tmp_path, monkeypa
     assert take(path) == "held"  # waits for the end of a holder that is about to end
     holder.wait()
     holder.stdout.close()
+
+
+def test_exclusive_of_several_paths_leaves_nothing_behind(tmp_path):
+    with files.exclusive(tmp_path / "model", tmp_path / "checkpoints"):
+        with pytest.raises(UserError, match=r"writing .*checkpoints"):
+            take(tmp_path / "checkpoints")
+        assert len(names(tmp_path)) == 2
+    assert names(tmp_path) == []
+
+
+COUNTER = """
+import sys
+from pathlib import Path
+from cir import files
+counter = Path(sys.argv[1])
+for _ in range(25):
+    with files.exclusive(counter):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+def test_exclusive_lets_one_in_at_a_time(tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    command = [sys.executable, "-c", COUNTER, counter]
+    writers = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+    assert counter.read_text() == "75"
+    assert names(tmp_path) == ["counter"]

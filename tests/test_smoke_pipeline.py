@@ -1,0 +1,91 @@
+"""The whole pipeline at its smallest: it runs, and after a change only what must run runs."""
+
+import json
+import shutil
+
+import pytest
+from smoke_project import GROUP, dvc, git
+
+from cir.errors import UserError
+from tools import check_metrics, smoke
+
+pytestmark = GROUP
+
+LONGEST = 90  # seconds, for the whole of it; of the processor's where others use it too
+LAST = ("embed_gallery", "score", "export_submission", "report")
+
+# What runs for each change, in any order. A stage that writes the same bytes as before ends it:
+# nothing behind it runs.
+CHANGES = {
+    "score.rows=3": {"score"},
+    "export_submission.batch_size=64": {"export_submission"},
+    "embed_gallery.workers=2": {"embed_gallery"},
+    "data.workers=2": {"prepare_data"},
+    "pretrain_encoder.workers=1": {"pretrain_encoder"},
+    "expand_templates.both_unseen=2": {"expand_templates", "train_tagger", "report"},
+    "finetune_encoder.learning_rate=0.0005": {"finetune_encoder", *LAST},
+}
+
+
+def test_it_runs_within_the_time(made):
+    project, reproduction = made
+    assert set(reproduction.stages) == {name for name, _ in stages(project)}
+    assert min(reproduction.seconds, reproduction.busy) <= LONGEST, reproduction.stages
+
+
+def stages(project):
+    return [(path.stem, path) for path in sorted((project / "stages").glob("[!_]*.py"))]
+
+
+def test_run_again_it_has_nothing_to_do(made):
+    again = smoke.repro(made[0])
+    assert again.stages == {}
+    assert "up to date" in again.output
+
+
+def test_every_metrics_file_fits_its_schema(made):
+    project, _ = made
+    said = smoke.check_metrics(project)
+    listed = check_metrics.metrics_files(project)
+    assert {name for name, _ in listed} >= {"train_tagger", "finetune_encoder", "score"}
+    assert all(path in said for _, path in listed)
+
+
+def test_a_metrics_file_that_does_not_fit_is_named(made, tmp_path):
+    shutil.copytree(made[0] / "metrics", tmp_path / "metrics")
+    shutil.copy(made[0] / "dvc.yaml", tmp_path)
+    assert list(check_metrics.problems(tmp_path)) == []
+    path = tmp_path / "metrics" / "finetune.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "val_accuracy": 1.5}))
+    (misfit,) = check_metrics.problems(tmp_path)
+    assert misfit.startswith("metrics/finetune.json does not fit stages.finetune_encoder.Metrics")
+    assert "val_accuracy" in misfit
+    path.unlink()
+    assert list(check_metrics.problems(tmp_path)) == ["metrics/finetune.json does not exist"]
+
+
+@pytest.fixture
+def project(made):
+    """The project, afterwards put back to what is committed."""
+    yield made[0]
+    git(made[0], "checkout", "--", ".")
+    dvc(made[0], "checkout", "--quiet")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_runs_the_stages_that_it_must(project, change):
+    smoke.choose(project, [change])
+    assert set(smoke.repro(project).stages) == CHANGES[change]
+
+
+def test_a_failing_stage_is_told_of(project):
+    smoke.choose(project, ["expand_templates.fillings=-1"])
+    with pytest.raises(UserError, match=r"expand_templates\.fillings must be greater than 0"):
+        smoke.repro(project)
+
+
+def test_the_outputs_are_few_files(made):
+    project, _ = made
+    folders = ("data/tagging", "data/retrieval", "data/embeddings", "models", "export")
+    count = sum(path.is_file() for folder in folders for path in (project / folder).rglob("*"))
+    assert 50 < count < 300

@@ -1,0 +1,167 @@
+"""The whole pipeline at its smallest, in a clone of its own: python -m tools.smoke
+
+It runs what is committed, sees that a second run has nothing to do, and checks the metrics files.
+"""
+
+import itertools
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cir.errors import UserError
+from tools.compose_params import compose
+
+ROOT = Path(__file__).resolve().parent.parent
+CHOICES = ("data=smoke", "tagger=smoke", "encoder=smoke")  # the smallest file of each group
+_RUNNING = re.compile(r"Running stage '(.+)':")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What a `dvc repro` did: seconds of each stage that ran, in order, and of all of it.
+
+    `busy` are the processor's seconds: what it takes on a core that nobody else uses.
+    """
+
+    stages: dict[str, float]
+    seconds: float
+    busy: float
+    output: str
+
+
+def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
+    """Clone the project into `folder` and return it; `uncommitted` adds the working tree's changes.
+
+    They are committed in the clone, whose commits have an author of their own.
+    """
+    _git(root, "clone", "--quiet", str(root), str(folder))
+    _git(folder, "config", "user.name", "smoke")
+    _git(folder, "config", "user.email", "smoke@example.org")
+    if uncommitted:
+        tracked, there = _files(folder), _files(root, "--others")
+        for name in tracked - there:
+            (folder / name).unlink()
+        for name in there:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, folder / name)
+        commit(folder, "the working tree")
+    return folder
+
+
+def commit(project: Path, message: str) -> None:
+    """Commit everything that git does not ignore."""
+    _git(project, "add", "--all")
+    _git(project, "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def choose(project: Path, overrides: Sequence[str] = ()) -> None:
+    """Write the project's params.yaml: the smallest size, and what `overrides` change of it."""
+    compose(project / "params.yaml", [*CHOICES, *overrides], project)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with our Python first and no other code or repository named."""
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith("GIT_")
+    }
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**variables, "PATH": path}
+
+
+def repro(project: Path, *arguments: str) -> Reproduction:
+    """Run `dvc repro`; raises UserError with its last lines if it fails."""
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    began, busy = time.monotonic(), _busy()
+    lines, marks = [], []
+    with subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if found := _RUNNING.match(line):
+                marks.append((found.group(1), time.monotonic()))
+    ended = time.monotonic()
+    output = "".join(lines)
+    if process.returncode != 0:
+        tail = "".join(lines[-15:])
+        raise UserError(f"dvc repro ended with status {process.returncode}:\n{tail}")
+    pairs = itertools.pairwise([*marks, ("", ended)])
+    stages = {name: end - start for (name, start), (_, end) in pairs}
+    return Reproduction(stages, ended - began, _busy() - busy, output)
+
+
+def check_metrics(project: Path) -> str:
+    """Check the project's metrics files with its own schemas; raises UserError naming a misfit."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tools.check_metrics"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    if ran.returncode != 0:
+        raise UserError(ran.stderr.strip().removeprefix("error: "))
+    return ran.stdout.strip()
+
+
+def smoke(folder: Path) -> None:
+    """Do it all in `folder`, and print times; raises UserError for what is not as it should be."""
+    project = clone(folder)
+    choose(project)
+    first = repro(project)
+    for name, seconds in first.stages.items():
+        print(f"{name:20} {seconds:5.1f} s")
+    print(f"{'dvc repro':20} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
+    again = repro(project)
+    if again.stages:
+        raise UserError(f"a second dvc repro ran {', '.join(again.stages)}: nothing had changed")
+    print(f"{'dvc repro again':20} {again.seconds:5.1f} s, nothing to do")
+    print(check_metrics(project))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            smoke(Path(folder) / "project")
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+
+def _busy() -> float:
+    """Processor seconds of the processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _files(root: Path, *arguments: str) -> set[str]:
+    listed = _git(root, "ls-files", "-z", "--cached", *arguments, "--exclude-standard")
+    return {name for name in listed.split("\0") if name and (root / name).is_file()}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    ran = subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    if ran.returncode != 0:
+        raise UserError(f"git {arguments[0]} failed in {folder}: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
+    main()
