@@ -32,7 +32,7 @@ repro: .venv/ready
 	@$(PYTHON) -m tools.summary
 
 test: .venv/ready
-	@$(WITH_VENV) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	@$(WITH_VENV) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m benchmarks

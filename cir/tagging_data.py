@@ -44,15 +44,16 @@ _ASKS_FOR_PLURAL = re.compile(
 class Recipe:
     """How many sentences and of what kind. Every template gives `fillings` sentences.
 
-    A training template gives `seen` of them to the split of that name and `unseen_objects` to
-    that one; a test template gives `both_unseen`; the rest are training and unseen_templates.
-    The shares are of templates, of names, and of fillings that begin with a colour.
+    A training template gives a share of them to the split `seen` and one to `unseen_objects`; a
+    test template gives one to `both_unseen`; each is rounded, at least one sentence, and the rest
+    are training and unseen_templates. The other shares are of templates, of names, and of
+    fillings that begin with a colour.
     """
 
     fillings: int = 15
-    seen: int = 1
-    unseen_objects: int = 2
-    both_unseen: int = 7
+    seen: float = 0.07
+    unseen_objects: float = 0.13
+    both_unseen: float = 0.47
     validation_templates: float = 0.05
     test_templates: float = 0.15
     test_names: float = 0.2
@@ -104,30 +105,20 @@ def expand(
     What one template is filled with depends on the seed, the template and the names alone.
     Raises UserError if a template has too many slots for the names on its side of the split.
     """
-    if recipe.seen + recipe.unseen_objects >= recipe.fillings:
-        raise UserError(
-            f"expand_templates: seen ({recipe.seen}) and unseen_objects ({recipe.unseen_objects}) "
-            f"leave nothing for training out of {recipe.fillings} fillings."
-        )
-    if recipe.both_unseen > recipe.fillings:
-        raise UserError(
-            f"expand_templates: both_unseen is {recipe.both_unseen}, but every template has only "
-            f"{recipe.fillings} fillings."
-        )
+    training, testing = _shares(recipe, "seen", "unseen_objects"), _shares(recipe, "both_unseen")
     split = split_templates(templates, recipe.validation_templates, recipe.test_templates, seed)
     fixed = [*COLOURS, *SHADES, *(piece for item in templates for piece in item.pieces)]
     sides = split_names(names, fixed, recipe.test_names, seed)
-    old_with_old = recipe.fillings - recipe.seen - recipe.unseen_objects
     plan = {  # template split: (where its sentences go, names, how many)
         "train": (
-            ("train", "train", old_with_old),
-            ("seen", "train", recipe.seen),
-            ("unseen_objects", "test", recipe.unseen_objects),
+            ("train", "train", training["rest"]),
+            ("seen", "train", training["seen"]),
+            ("unseen_objects", "test", training["unseen_objects"]),
         ),
         "validation": (("validation", "train", recipe.fillings),),
         "test": (
-            ("unseen_templates", "train", recipe.fillings - recipe.both_unseen),
-            ("both_unseen", "test", recipe.both_unseen),
+            ("unseen_templates", "train", testing["rest"]),
+            ("both_unseen", "test", testing["both_unseen"]),
         ),
     }
     sentences: dict[str, list[TaggedSentence]] = {name: [] for name in SPLITS}
@@ -141,6 +132,19 @@ def expand(
                     sentence = _filled_anew(template, sides[side], recipe.coloured, rng, used)
                     sentences[target].append(sentence)
     return Expansion(sentences, split, sides)
+
+
+def _shares(recipe: Recipe, *splits: str) -> dict[str, int]:
+    """How many of a template's sentences each split gets, and the "rest" of them."""
+    counts = {name: max(1, round(getattr(recipe, name) * recipe.fillings)) for name in splits}
+    rest = recipe.fillings - sum(counts.values())
+    if rest < 1:
+        given = " and ".join(f"{name} takes {count}" for name, count in counts.items())
+        raise UserError(
+            f"expand_templates: expected at least one of the {recipe.fillings} fillings of a "
+            f"template to be left, but {given}."
+        )
+    return {**counts, "rest": rest}
 
 
 def _check_enough(template: Template, names: Sequence[str], side: str, fillings: int) -> None:

@@ -20,9 +20,9 @@ class ExpandTemplates(Section):
     """See cir.tagging_data.Recipe; `fillings` sentences come from every template."""
 
     fillings: PositiveInt
-    seen: int = Field(ge=0)
-    unseen_objects: int = Field(ge=0)
-    both_unseen: int = Field(ge=0)
+    seen: float = Field(gt=0, lt=1)
+    unseen_objects: float = Field(gt=0, lt=1)
+    both_unseen: float = Field(gt=0, lt=1)
     validation_templates: float = Field(gt=0, lt=0.5)
     test_templates: float = Field(gt=0, lt=0.5)
     test_names: float = Field(gt=0, lt=0.5)

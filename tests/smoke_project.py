@@ -1,13 +1,15 @@
 """The smoke pipeline, run once for all tests that look at it: from conftest, a session fixture."""
 
+import os
+import pickle
+import shutil
 import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from tools import smoke
-
-GROUP = pytest.mark.xdist_group("smoke")  # tests that share the project share a process
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +24,23 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, one_thread):
-    """(The project with everything made and committed, what `dvc repro` did there.)"""
-    project = smoke.clone(tmp_path_factory.mktemp("smoke") / "project", uncommitted=True)
-    smoke.choose(project)
-    reproduction = smoke.repro(project)
-    smoke.commit(project, "made")
-    return project, reproduction
+    """(The project with everything made and committed, what `dvc repro` did there.)
+
+    Where several processes run tests, one of them makes it, and each changes a copy of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    first = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke"
+    done = first.with_suffix(".pickle")
+    with FileLock(first.with_suffix(".lock")):
+        if not done.exists():
+            made = smoke.clone(first, uncommitted=True)
+            smoke.choose(made)
+            reproduction = smoke.repro(made)
+            smoke.commit(made, "made")
+            done.write_bytes(pickle.dumps(reproduction))
+    project = tmp_path_factory.mktemp("smoke") / "project"
+    shutil.copytree(first, project, symlinks=True)
+    return project, pickle.loads(done.read_bytes())
 
 
 def dvc(project, *arguments, status=0, **variables):

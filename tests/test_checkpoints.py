@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from smoke_project import GROUP
 
 from cir import files
 from cir.errors import UserError
@@ -17,8 +16,6 @@ from stages import (
     pretrain_encoder,
     train_tagger,
 )
-
-pytestmark = GROUP
 
 
 @pytest.fixture

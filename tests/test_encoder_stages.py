@@ -1,11 +1,6 @@
-"""The stages that train the encoder, on a small drawn split: outputs, refusals, a kill."""
+"""The stages that train the encoder, on a small drawn split: outputs, refusals."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -151,42 +146,3 @@ def test_a_bad_key_or_value_is_named_before_any_work(project, section, key, valu
     with pytest.raises(UserError, match=sentence):
         finetune_encoder.main()
     assert not Path("models/encoder").exists()
-
-
-def start(project):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.pretrain_encoder"],
-        cwd=project,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def test_killed_in_the_middle_it_resumes_to_the_same_model(project, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    change(lambda params: params["pretrain_encoder"].update(steps=20, evaluate_every=2))
-    killed = start(project)
-    deadline = time.monotonic() + 60
-    while not list(project.glob(".checkpoints/*/checkpoint.pt")):
-        assert killed.poll() is None, killed.stdout.read()
-        assert time.monotonic() < deadline, "no checkpoint within a minute"
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not Path("models/encoder_base").exists()
-    resumed = start(project)
-    output, _ = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, output
-    assert "resuming after step" in output
-    interrupted, curve = weights("models/encoder_base"), Path("metrics/curves/pretrain.csv")
-    rows = curve.read_text()
-    whole = start(project)
-    output, _ = whole.communicate(timeout=120)
-    assert whole.returncode == 0, output
-    assert "resuming" not in output
-    assert curve.read_text() == rows
-    for name, value in weights("models/encoder_base").items():
-        assert torch.equal(value, interrupted[name]), name

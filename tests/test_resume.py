@@ -14,8 +14,6 @@ from smoke_project import dvc
 from cir import files
 from tools import smoke
 
-pytestmark = pytest.mark.xdist_group("resume")
-
 # More steps than there are checkpoints to wait for, so that there is always something left to do.
 LONGER = (
     "data.test_queries=112",
@@ -69,7 +67,7 @@ def rerun(project, stage, **variables):
 
 
 def stage_processes(running):
-    """The processes below DVC that run a stage, by their parents in /proc."""
+    """The processes below DVC that run a stage, by their parents in /proc; not a shell between."""
     parents, commands = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -83,7 +81,7 @@ def stage_processes(running):
     while found != below:
         found = set(below)
         below |= {process for process, parent in parents.items() if parent in below}
-    return sorted(process for process in below if "stages." in commands.get(process, ""))
+    return sorted(process for process in below if "\0stages." in commands.get(process, ""))
 
 
 def alive(process):

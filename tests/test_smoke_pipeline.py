@@ -4,12 +4,10 @@ import json
 import shutil
 
 import pytest
-from smoke_project import GROUP, dvc, git
+from smoke_project import dvc, git
 
 from cir.errors import UserError
 from tools import check_metrics, smoke
-
-pytestmark = GROUP
 
 LONGEST = 90  # seconds, for the whole of it; of the processor's where others use it too
 LAST = ("embed_gallery", "score", "export_submission", "report")
@@ -22,7 +20,7 @@ CHANGES = {
     "embed_gallery.workers=2": {"embed_gallery"},
     "data.workers=2": {"prepare_data"},
     "pretrain_encoder.workers=1": {"pretrain_encoder"},
-    "expand_templates.both_unseen=2": {"expand_templates", "train_tagger", "report"},
+    "expand_templates.both_unseen=0.6": {"expand_templates", "train_tagger", "report"},
     "finetune_encoder.learning_rate=0.0005": {"finetune_encoder", *LAST},
 }
 

@@ -154,10 +154,38 @@ def test_too_few_names_for_a_template():
         expand(templates, ["hat", "cat", "bat", "mat"], Recipe(), seed=0)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(fillings=3), Recipe(both_unseen=16)])
-def test_a_recipe_that_does_not_add_up(recipe):
-    with pytest.raises(UserError, match="fillings"):
+@pytest.mark.parametrize(
+    ("recipe", "takes"),
+    [
+        (Recipe(fillings=2), "2 fillings .* but seen takes 1 and unseen_objects takes 1"),
+        (Recipe(both_unseen=0.98), "15 fillings .* but both_unseen takes 15"),
+    ],
+)
+def test_a_recipe_that_does_not_add_up(recipe, takes):
+    with pytest.raises(UserError, match=takes):
         expand([Template("add <positive_object>", "s")] * 9, ["hat"] * 99, recipe, seed=0)
+
+
+TRAINING, TEST = ("train", "seen", "unseen_objects"), ("unseen_templates", "both_unseen")
+
+
+@pytest.mark.parametrize(
+    ("fillings", "training", "test"),
+    [
+        (3, (1, 1, 1), (2, 1)),
+        (5, (3, 1, 1), (3, 2)),
+        (15, (12, 1, 2), (8, 7)),
+        (30, (24, 2, 4), (16, 14)),
+    ],
+)
+def test_any_number_of_fillings_gives_every_split_its_share(project, fillings, training, test):
+    expansion = expand(*project, Recipe(fillings=fillings), seed=0)
+    sizes = {name: len(some) for name, some in expansion.sentences.items()}
+    templates = {name: len(some) for name, some in expansion.templates.items()}
+    assert [sizes[name] for name in TRAINING] == [n * templates["train"] for n in training]
+    assert [sizes[name] for name in TEST] == [n * templates["test"] for n in test]
+    assert sizes["validation"] == fillings * templates["validation"]
+    assert sum(sizes.values()) == 635 * fillings
 
 
 def test_there_and_back_through_a_dataset(expansion):

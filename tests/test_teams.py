@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from smoke_project import GROUP, dvc, git
+from smoke_project import dvc, git
 
 from tools import smoke
-
-pytestmark = GROUP
 
 SIZE = [argument for choice in smoke.CHOICES for argument in ("-S", choice)]
 
