@@ -32,7 +32,7 @@ repro: .venv/ready
 	@$(PYTHON) -m tools.summary
 
 test: .venv/ready
-	@$(WITH_VENV) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(WITH_VENV) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m benchmarks

@@ -16,8 +16,16 @@ from cir.encoders import Encoder
 from cir.records import Triplet
 from cir.scenes import draw_scene
 
+# Files go to processes whole and in order (make test): the longest first, none left for the end.
+LONGEST = ("test_resume", "test_smoke_pipeline", "test_teams", "test_submission", "test_training")
 MICRO = "ViTamin-Micro-64"
 PROMPT = "a photo of a {}"
+
+
+def pytest_collection_modifyitems(items):
+    """Put the tests of the longest files first, those of each file in the order they stand in."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
