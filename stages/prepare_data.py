@@ -1,6 +1,7 @@
 """Images and triplets of one source become the shards of train, val and test."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,7 +43,7 @@ class SplitShares(Section):
         return {"train": 1 - self.val - self.test, "val": self.val, "test": self.test}
 
 
-class Source(Section):
+class Source(Section, ABC):
     """What every source of data has: a name, workers, a way to its splits, a picture of it."""
 
     workers: NonNegativeInt
@@ -51,8 +52,9 @@ class Source(Section):
     def processes(self) -> int:
         return self.workers or os.cpu_count() or 1
 
+    @abstractmethod
     def splits(self, sentences: Sentences, seed: int) -> dict[str, Split]:
-        raise NotImplementedError
+        """The splits train, val and test, whose images are still to be written."""
 
     def picture(self, seed: int) -> Image.Image:
         """Sample queries of train, which has been written."""
