@@ -41,5 +41,6 @@ def _alone(retriever: Retriever, workload: Workload, row: int) -> np.ndarray:
     names = list(dict.fromkeys((*edit.add, *edit.remove)))
     features = [encoder.encode_names([name]) for name in names]
     objects = torch.cat(features) if features else encoder.encode_names([])
-    query = retriever.model.composer(image, EditFeatures.gather([edit], names, objects))
+    text = retriever.model.encode_texts([edit])
+    query = retriever.model.composer(image, EditFeatures.gather([edit], names, objects, text))
     return functional.normalize(query, dim=1).cpu().numpy()

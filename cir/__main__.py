@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from cir import gate
+from cir import gate, server_files
+from cir.benchmark_datasets import DATASETS, BenchmarkDataset
+from cir.benchmark_datasets.options import with_options
+from cir.benchmark_scoring import said
+from cir.data_check import check
 from cir.errors import UserError
 from cir.records import Edit
 from cir.tagging_metrics import same_edit
@@ -44,18 +48,51 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
     score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
     score.set_defaults(run=_score)
-    check = commands.add_parser("gate", help="fail if a metric is missing, too low or has fallen")
-    check.add_argument("--against", metavar="REV", help="compare with the metrics of this commit")
-    check.add_argument("--markdown", action="store_true", help="print the table in Markdown")
-    check.add_argument(
+    judging = commands.add_parser("gate", help="fail if a metric is missing, too low or has fallen")
+    judging.add_argument("--against", metavar="REV", help="compare with the metrics of this commit")
+    judging.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    judging.add_argument(
         "--limits", type=Path, default=Path("metrics_gate.yaml"), help="default: %(default)s"
     )
-    check.set_defaults(run=_gate)
+    judging.set_defaults(run=_gate)
     for command in (tag, score):
         command.add_argument(
             "--tagger", type=Path, default=Path("models", "tagger"), help="default: %(default)s"
         )
+    _add_data_commands(commands.add_parser("data", help="published datasets: check, score, answer"))
     return parser
+
+
+def _add_data_commands(data: argparse.ArgumentParser) -> None:
+    add = data.add_subparsers(required=True, metavar="COMMAND").add_parser
+    looking = add("check", help="say what is there, and what can be run with it")
+    scoring = add("score", help="score a saved model by the dataset's protocol")
+    answering = add("answers", help="write what the dataset's test server takes")
+    checking = add("check-answers", help="check a file for the test server")
+    for command in (looking, scoring, answering, checking):
+        command.add_argument("name", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
+        about = "the folder of the dataset; drawn_attributes has none"
+        command.add_argument("--root", type=Path, help=about)
+    checking.add_argument("file", type=Path)
+    scoring.add_argument("--part", nargs="+", required=True, help='a split or a part ("val dress")')
+    about = "leave out absent images and the queries that need them"
+    scoring.add_argument("--leave-out", action="store_true", help=about)
+    scoring.add_argument("--out", type=Path, metavar="FILE", help="for the figures, as JSON")
+    answering.add_argument("--out", type=Path, metavar="FOLDER", required=True)
+    for command in (answering, checking):
+        command.add_argument("--part", help="default: the one that the test server scores")
+    for command in (scoring, answering):
+        for what, folder in (("model", "benchmark"), ("tagger", "tagger")):
+            place = Path("models", folder)
+            command.add_argument(f"--{what}", type=Path, default=place, help="default: %(default)s")
+    for command in (scoring, answering, checking):
+        about = "options of the dataset, such as gallery=pooled; a wrong one names them all"
+        form = {"nargs": "+", "type": _setting, "metavar": "OPTION=VALUE"}
+        command.add_argument("--set", default=[], help=about, **form)
+    looking.set_defaults(run=_check_data, set=[])
+    scoring.set_defaults(run=_score_data)
+    answering.set_defaults(run=_answer_data)
+    checking.set_defaults(run=_check_answers)
 
 
 def _load_tagger(options: argparse.Namespace) -> "Tagger":
@@ -85,6 +122,59 @@ def _tag(options: argparse.Namespace) -> int:
             status = 1
         _print_edits(tagger.tag(list(texts.values())), [f"line {number}" for number in texts])
     return status
+
+
+def _dataset(options: argparse.Namespace) -> BenchmarkDataset:
+    kind = DATASETS[options.name]
+    if kind.stored and options.root is None:
+        raise UserError(f"say with --root in which folder {kind.title} lies")
+    if not kind.stored and options.root is not None:
+        raise UserError(f"{kind.title} has no folder, as it is drawn: leave --root out")
+    return with_options(kind, options.root, dict(options.set))
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, between, value = text.partition("=")
+    if not between:
+        raise argparse.ArgumentTypeError(f'expected OPTION=VALUE, got "{text}"')
+    return name, value
+
+
+def _check_data(options: argparse.Namespace) -> int:
+    """Print one screen about a dataset; status 1 if nothing can be run with it."""
+    lines, runs = check(_dataset(options))
+    print("\n".join(lines))
+    return 0 if runs else 1
+
+
+def _score_data(options: argparse.Namespace) -> int:
+    """Print a line of figures for each part of a dataset, of a saved model."""
+    from cir import data_answers  # it takes seconds to import
+
+    saved = data_answers.Saved(options.model, options.tagger)
+    absent = "leave out" if options.leave_out else "refuse"
+    for row in data_answers.score(_dataset(options), options.part, saved, options.out, absent):
+        print(said(row))
+    return 0
+
+
+def _answer_data(options: argparse.Namespace) -> int:
+    """Write a saved model's answers for a test server, and print where they are."""
+    from cir import data_answers
+
+    dataset, saved = _dataset(options), data_answers.Saved(options.model, options.tagger)
+    part = options.part or server_files.part_for_server(dataset)
+    for path in data_answers.write_answers(dataset, part, saved, options.out):
+        print(path)
+    return 0
+
+
+def _check_answers(options: argparse.Namespace) -> int:
+    """Print that a file is as a test server wants it."""
+    dataset = _dataset(options)
+    part = options.part or server_files.part_for_server(dataset)
+    print(server_files.check_answers(dataset, part, options.file))
+    return 0
 
 
 def _batches(lines: TextIO) -> Iterator[list[tuple[int, str]]]:

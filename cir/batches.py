@@ -6,12 +6,12 @@ batch while it decodes only its own slice.
 """
 
 from collections.abc import Hashable, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 
-from cir.datasets.shards import ImageShards
-from cir.encoders import Encoder
 from cir.errors import UserError
 
 
@@ -73,33 +73,45 @@ def _batches_of_epoch(order: np.ndarray, keys: Sequence[Hashable], size: int) ->
     return batches
 
 
+class Images(Protocol):
+    """Whatever gives images by id, such as cir.datasets.shards.ImageShards."""
+
+    def image(self, name: str) -> Image.Image:
+        """The image of this id, in RGB."""
+
+
+class Preprocessing(Protocol):
+    """An encoder's way to look at images; see cir.encoders.Encoder."""
+
+    image_size: tuple[int, int]
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """An RGB image → uint8 [3, H, W]."""
+
+
 class Pixels:
-    """The preprocessed images of a split, decoded once if they fit the memory given.
+    """Preprocessed images, as many of them kept in memory as the budget allows.
 
     Args:
-        shards: the images.
+        images: where they are.
         encoder: whose preprocessing to apply.
-        budget: bytes that decoded images may take; beyond it they are decoded at each use.
+        budget: bytes that preprocessed images may take; those beyond it are decoded at each use.
     """
 
-    def __init__(self, shards: ImageShards, encoder: Encoder, budget: int = 2 << 30):
-        self._shards = shards
+    def __init__(self, images: Images, encoder: Preprocessing, budget: int = 2 << 30):
+        self._images = images
         self._preprocess = encoder.preprocess
-        shape = (3, *encoder.image_size)
-        self._row = {name: row for row, name in enumerate(shards.ids)}
-        fits = len(shards) * int(np.prod(shape)) <= budget
-        self._decoded = np.empty((len(shards), *shape), np.uint8) if fits else None
-        self._known = np.zeros(len(shards), bool)
+        self._room = budget // int(np.prod((3, *encoder.image_size)))
+        self._kept: dict[str, np.ndarray] = {}
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
         """Pixels uint8 [B, 3, H, W] of the images of these ids."""
         return torch.from_numpy(np.stack([self._one(name) for name in names]))
 
     def _one(self, name: str) -> np.ndarray:
-        if self._decoded is None:
-            return self._preprocess(self._shards.image(name))
-        row = self._row[name]
-        if not self._known[row]:
-            self._decoded[row] = self._preprocess(self._shards.image(name))
-            self._known[row] = True
-        return self._decoded[row]
+        if (pixels := self._kept.get(name)) is not None:
+            return pixels
+        pixels = self._preprocess(self._images.image(name))
+        if len(self._kept) < self._room:
+            self._kept[name] = np.ascontiguousarray(pixels)
+        return pixels

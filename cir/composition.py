@@ -11,9 +11,10 @@ from torch.utils.data import Dataset
 from cir.batches import Pixels
 from cir.composers import EditFeatures
 from cir.composers.base import names_in
-from cir.distributed import gather, own_slice
-from cir.losses import near_miss_set_loss, symmetric_info_nce
-from cir.naming import names_shown, naming_loss
+from cir.composition_losses import CompositionLosses, EncodedBatch
+from cir.criteria import Criterion, InfoNCE
+from cir.distributed import own_slice
+from cir.naming import names_shown
 from cir.ranking import rank
 from cir.records import Edit, Triplet
 from cir.retriever import EncodedComposer
@@ -102,54 +103,38 @@ def shows(image: str, objects: Mapping[str, Sequence[str]]) -> Hashable:
 
 
 class CompositionObjective(nn.Module):
-    """The losses of a CompositionBatch.
+    """The losses of a CompositionBatch, with the encoder in the loop.
 
     Args:
         model: what is trained.
-        naming_weight: weight of the naming loss on targets and references, where their objects
-            are known; it keeps the names anchored while the composition is learned.
-        set_weight: weight of the near-miss set loss on queries, targets and references, where
-            their objects are known.
+        naming_weight, set_weight: see CompositionLosses.
+        criterion: compares queries with candidates; by default InfoNCE at the encoder's own
+            temperature.
     """
 
-    def __init__(self, model: EncodedComposer, naming_weight: float, set_weight: float):
+    def __init__(
+        self,
+        model: EncodedComposer,
+        naming_weight: float,
+        set_weight: float,
+        criterion: Criterion | None = None,
+    ):
         super().__init__()
         self.model = model
-        self.naming_weight = naming_weight
-        self.set_weight = set_weight
+        criterion = criterion or InfoNCE(model.encoder.clip.logit_scale)
+        self.losses = CompositionLosses(criterion, naming_weight, set_weight)
 
     def forward(self, batch: CompositionBatch) -> dict[str, torch.Tensor]:
-        """Losses by name; the same on every process.
-
-        Under autocast the features are computed in half precision and compared in fp32: a cosine
-        of three digits, times the scale, would drown the differences that matter.
-        """
+        """Losses by name; the same on every process."""
         encoder, own = self.model.encoder, len(batch.edits)
         target, reference, *others = encoder.encode_images(batch.pixels).split(own)
         names = encoder.encode_names(batch.names)
-        edit = EditFeatures.gather(batch.edits, batch.names, names)
-        query = gather(self.model.composer(reference, edit))
-        target, reference = gather(target), gather(reference)
-        candidates = torch.cat([target, reference, *map(gather, others)])
-        with torch.autocast(query.device.type, enabled=False):
-            losses = self._losses(batch, query, target, reference, candidates, names)
-        return losses | self.model.composer.auxiliary_losses()
-
-    def _losses(self, batch, query, target, reference, candidates, names):
-        scale = self.model.encoder.clip.logit_scale.exp().clamp(max=100)
-        same = batch.same.to(query.device)
-        losses = {"composition": symmetric_info_nce(query, candidates, 1 / scale, same)}
-        if batch.shown is None:
-            return losses
-        shown = batch.shown.to(query.device)
-        if self.naming_weight:
-            naming = naming_loss(torch.cat([target, reference]), names, shown, scale)
-            losses["naming"] = self.naming_weight * naming
-        if self.set_weight:
-            vectors = torch.cat([query, target, reference])
-            sets = torch.cat([shown[: len(query)], shown])
-            losses["sets"] = self.set_weight * near_miss_set_loss(vectors, names, sets, scale)
-        return losses
+        text = self.model.encode_texts(batch.edits)
+        edit = EditFeatures.gather(batch.edits, batch.names, names, text)
+        same = batch.same.to(target.device)
+        shown = None if batch.shown is None else batch.shown.to(target.device)
+        encoded = EncodedBatch(target, reference, others, edit, names, same, shown)
+        return self.losses(self.model.composer, encoded)
 
 
 @torch.inference_mode()
@@ -161,12 +146,11 @@ def gallery_accuracy(
     edits: Sequence[Edit],
     batch_size: int = 128,
 ) -> dict[str, float]:
-    """Top-1 accuracy, mean reciprocal rank and mean margin of `triplets` among the images `ids`.
+    """Top-1 accuracy and mean reciprocal rank of `triplets` among the images `ids`.
 
     The score that checkpoints are chosen by is the accuracy plus a hundredth of the reciprocal
     rank, so that of two equal accuracies the better ranking wins.
     """
-    row = {name: number for number, name in enumerate(ids)}
     gallery = [
         model.gallery(pixels.get(ids[start : start + batch_size])).cpu().numpy()
         for start in range(0, len(ids), batch_size)
@@ -180,14 +164,16 @@ def gallery_accuracy(
         .numpy()
         for start in range(0, len(triplets), batch_size)
     ]
-    ranking = rank(
-        np.concatenate(queries),
-        np.concatenate(gallery),
-        [t.id for t in triplets],
-        list(ids),
-        np.array([row[t.target] for t in triplets]),
-        k=1,
-    )
+    return accuracy_among(np.concatenate(queries), np.concatenate(gallery), ids, triplets)
+
+
+def accuracy_among(
+    queries: np.ndarray, gallery: np.ndarray, ids: Sequence[str], triplets: Sequence[Triplet]
+) -> dict[str, float]:
+    """As `gallery_accuracy`, of query vectors [Q, D] and gallery vectors [N, D] of length 1."""
+    row = {name: number for number, name in enumerate(ids)}
+    targets = np.array([row[triplet.target] for triplet in triplets])
+    ranking = rank(queries, gallery, [t.id for t in triplets], list(ids), targets, k=1)
     accuracy = float(ranking.correct.mean())
     reciprocal = float((1 / ranking.target_ranks).mean())
     return {"accuracy": accuracy, "mrr": reciprocal, "score": accuracy + reciprocal / 100}

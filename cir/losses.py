@@ -95,3 +95,45 @@ def near_miss_set_loss(
     exchanged_sum = torch.full_like(more, never).index_put((row, left_out), exchanged.logsumexp(1))
     others = torch.cat([own[:, None], more.masked_fill(shown, never), fewer, exchanged_sum], dim=1)
     return (others.logsumexp(dim=1) - own).mean()
+
+
+def soft_triplet(query: torch.Tensor, target: torch.Tensor, halved: bool = False) -> torch.Tensor:
+    """Mean of log(1 + exp(‖a − p‖² − ‖a − n‖²)) over triplets drawn from the batch.
+
+    Every query and every target is an anchor a in turn, its partner the positive p, and three
+    rows of other pairs, drawn at random without repetition, the negatives n. The soft margin is
+    that of Hermans et al. 2017 (https://arxiv.org/abs/1703.07737); the draw is that of the code
+    of TIRG (Vo et al., CVPR 2019, https://arxiv.org/abs/1812.07119).
+
+    Args:
+        query, target: float [B, D], row i of one belongs to row i of the other, B at least 2. They
+            are compared as they are: scale them first.
+        halved: half of it. The published code derives this loss by hand and loses the factor 2 of
+            the squared distances, so its gradient is that of the half.
+    """
+    pairs = len(query)
+    assert pairs > 1, "a triplet needs a negative: two pairs at least"
+    rows = torch.cat([query, target])
+    squares = rows.square().sum(dim=1)
+    distances = squares[:, None] + squares - 2 * rows @ rows.T
+    anchors = torch.arange(2 * pairs, device=rows.device)
+    of_pair = anchors % pairs
+    # Of random numbers the highest three fall on any three rows alike.
+    draw = torch.rand(2 * pairs, 2 * pairs, device=rows.device)
+    draw = draw.masked_fill(of_pair[:, None] == of_pair, -1.0)
+    negatives = draw.topk(min(3, 2 * pairs - 2), dim=1).indices
+    positives = distances[anchors, anchors.roll(pairs)]
+    loss = functional.softplus(positives[:, None] - distances.gather(1, negatives)).mean()
+    return loss / 2 if halved else loss
+
+
+def batch_classification(query: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each query's own target among all targets of the batch, by dot product.
+
+    The "batch based classification" of TIRG (Vo et al., CVPR 2019, equation 4 with K = B); from
+    query to target only.
+
+    Args:
+        query, target: float [B, D], compared as they are: scale them first.
+    """
+    return functional.cross_entropy(query @ target.T, torch.arange(len(query), device=query.device))

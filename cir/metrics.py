@@ -19,17 +19,23 @@ def mean_reciprocal_rank(target_ranks: np.ndarray) -> float:
 def bootstrap_interval(
     correct: np.ndarray, seed: int, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """The 95% percentile interval of the mean of `correct` [Q] (true or false per query).
+    """The 95% percentile interval of the mean of `correct` [Q].
 
-    The bootstrap draws Q of the Q answers with replacement, `resamples` times. How many of
-    such a draw are right is binomial, so one binomial number stands for each draw: the same
-    distribution without [resamples, Q] indices in memory.
+    An answer is true or false, or the share of several models that gave the right one. The
+    bootstrap draws Q of the Q answers with replacement, `resamples` times. How many of such a
+    draw are right is binomial (how often each share comes, multinomial), so one such number
+    stands for each draw: the same distribution without [resamples, Q] indices in memory.
     """
-    correct = np.asarray(correct, dtype=bool)
+    correct = np.asarray(correct)
     assert correct.ndim == 1, f"one answer per query, not shape {correct.shape}"
     assert correct.size, "an interval needs at least one answer"
-    right = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples)
-    low, high = np.percentile(right / correct.size, [2.5, 97.5])
+    rng, count = np.random.default_rng(seed), correct.size
+    if np.isin(correct, (0, 1)).all():
+        means = rng.binomial(count, correct.mean(), resamples) / count
+    else:
+        shares, often = np.unique(correct, return_counts=True)
+        means = rng.multinomial(count, often / count, resamples) @ shares / count
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

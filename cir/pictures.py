@@ -125,6 +125,31 @@ def save_bar_plot(bars: Mapping[str, float], y: str, path: Path) -> None:
     _save_figure(figure, path)
 
 
+def save_interval_plot(
+    rows: Mapping[str, tuple[float, float, float]], across: str, path: Path
+) -> None:
+    """Save a PNG with a bar from left to right for each name, the first at the top.
+
+    A row is (value, low, high), all from 0 to 1; the interval is drawn over the bar's end.
+    """
+    figure = Figure(figsize=(8, 0.8 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [name.replace("_", " ") for name in rows]
+    values, lows, highs = zip(*rows.values(), strict=True)
+    reach = [
+        [value - low for value, low in zip(values, lows, strict=True)],
+        [high - value for value, high in zip(values, highs, strict=True)],
+    ]
+    axes.barh(names, values, color="#4c78a8", xerr=reach, ecolor=_INK, capsize=3)
+    for place, (value, high) in enumerate(zip(values, highs, strict=True)):
+        axes.text(high + 0.01, place, f"{value:.1%}", va="center", fontsize=9)
+    axes.set(xlabel=across, xlim=(0, 1.1), ylim=(len(rows) - 0.4, -0.6))
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.spines[["top", "right"]].set_visible(False)
+    _save_figure(figure, path)
+
+
 def _save_figure(figure: Figure, path: Path) -> None:
     with files.whole_file(path) as unfinished:
         # No metadata: the same figures give the same bytes with every matplotlib.

@@ -1,22 +1,27 @@
 """The retriever: tagger, encoder and composer as one thing, for queries and for galleries."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from cir import files
-from cir.composers import COMPOSERS, Composer, EditFeatures
-from cir.composers.base import names_in
+from cir import composers, files
+from cir.composers import Composer, EditFeatures
+from cir.composers.base import names_in, texts_of
 from cir.encoders import Encoder
+from cir.encoders.paired import PairedEncoder, load_encoder
+from cir.errors import UserError
 from cir.records import Edit
 from cir.tagger import Tagger
+from cir.weights import contiguous_weights, load_weights, read_weights
 
 _COMPOSER = "composer.json"
+_WEIGHTS = "composer.safetensors"
 
 
 class EncodedComposer(nn.Module):
@@ -27,15 +32,24 @@ class EncodedComposer(nn.Module):
         composer: for an image's features and an edit.
     """
 
-    def __init__(self, encoder: Encoder, composer: Composer):
+    def __init__(self, encoder: Encoder | PairedEncoder, composer: Composer):
         super().__init__()
         self.encoder = encoder
         self.composer = composer
 
     def encode_edits(self, edits: Sequence[Edit]) -> EditFeatures:
-        """Encode each name that the edits hold once, all in one text call."""
+        """Encode each name that the edits hold once, all in one text call.
+
+        A second call encodes the edits' texts, for a composer that reads them.
+        """
         names = names_in(edits)
-        return EditFeatures.gather(edits, names, self.encoder.encode_names(names))
+        features = self.encoder.encode_names(names)
+        return EditFeatures.gather(edits, names, features, self.encode_texts(edits))
+
+    def encode_texts(self, edits: Sequence[Edit]) -> torch.Tensor | None:
+        """Features [B, E] of the text that the composer reads of each edit, or None."""
+        texts = texts_of(edits, self.composer.text)
+        return None if texts is None else self.encoder.encode_texts(texts)
 
     def queries(self, pixels: torch.Tensor, edits: Sequence[Edit]) -> torch.Tensor:
         """Reference pixels uint8 [B, 3, H, W] and B edits → query vectors [B, D] of length 1."""
@@ -43,7 +57,7 @@ class EncodedComposer(nn.Module):
 
     def compose(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
         """Features [B, D] of the references and encoded edits → query vectors of length 1."""
-        return functional.normalize(self.composer(image, edit), dim=1)
+        return functional.normalize(self.composer(image, edit).float(), dim=1)
 
     def gallery(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 [B, 3, H, W] → gallery vectors [B, D] of length 1."""
@@ -52,15 +66,30 @@ class EncodedComposer(nn.Module):
     def save(self, folder: Path) -> None:
         """Write encoder and composer into an existing folder."""
         self.encoder.save(folder)
-        files.write_json(folder / _COMPOSER, composer_settings(self.composer))
-        assert not list(self.composer.parameters()), "this composer's weights would be lost"
+        files.write_json(folder / _COMPOSER, composers.settings_of(self.composer))
+        if self.composer.state_dict():
+            save_file(contiguous_weights(self.composer), folder / _WEIGHTS)
 
     @classmethod
     def load(cls, folder: Path | str) -> "EncodedComposer":
-        """Read what `save` wrote; UserError if the folder is incomplete."""
-        settings = dict(files.read_json(Path(folder) / _COMPOSER))
-        composer = COMPOSERS[settings.pop("name")](**settings)
-        return cls(Encoder.load(folder), composer)
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the folder is incomplete, or its parts do not belong together.
+        """
+        folder = Path(folder)
+        encoder = load_encoder(folder)
+        composer = composers.rebuild(files.read_json(folder / _COMPOSER))
+        if composer.state_dict():
+            load_weights(composer, read_weights(folder / _WEIGHTS), str(folder / _WEIGHTS))
+        sizes = type(composer).sizes(encoder.dim, encoder.text_dim, composer.text)
+        for key, length in sizes.items():
+            if composer.settings()[key] != length:
+                raise UserError(
+                    f"{folder / _COMPOSER} is for features of {key} {composer.settings()[key]}, "
+                    f"and the encoder beside it gives {length}"
+                )
+        return cls(encoder, composer)
 
 
 class Retriever:
@@ -99,12 +128,14 @@ class Retriever:
         """As `encode_queries`, with the edits instead of sentences."""
         assert len(images) == len(edits), f"{len(images)} images, {len(edits)} edits"
         names = names_in(edits)
-        features = self._encode_names(names)
+        features, text = self._encode_words(names, edits)
         return self._batched(
             len(images),
             lambda rows: self.model.compose(
                 self.encoder.encode_images(self._pixels(images[rows])),
-                EditFeatures.gather(edits[rows], names, features),
+                EditFeatures.gather(
+                    edits[rows], names, features, None if text is None else text[rows]
+                ),
             ),
         )
 
@@ -115,18 +146,15 @@ class Retriever:
         )
 
     @torch.inference_mode()
-    def _encode_names(self, names: Sequence[str]) -> torch.Tensor:
-        """Features [N, D] of the names; sorted by length, as a batch is as long as its longest."""
-        if not names:
-            return self.encoder.encode_names(names)
-        order = sorted(range(len(names)), key=lambda row: len(names[row]))
-        step = 2 * self.batch_size
-        parts = [
-            self.encoder.encode_names([names[row] for row in order[start : start + step]])
-            for start in range(0, len(order), step)
-        ]
-        features = torch.cat(parts)
-        return features[torch.tensor(order, device=features.device).argsort()]
+    def _encode_words(
+        self, names: Sequence[str], edits: Sequence[Edit]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Features of the names, and of the edits' texts if the composer reads them."""
+        texts, step = texts_of(edits, self.model.composer.text), 2 * self.batch_size
+        features = encode_each_once(names, self.encoder.encode_names, step)
+        if texts is None:
+            return features, None
+        return features, encode_each_once(texts, self.encoder.encode_texts, step)
 
     def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         return torch.from_numpy(np.stack([self.encoder.preprocess(image) for image in images]))
@@ -139,7 +167,16 @@ class Retriever:
         return np.concatenate(parts)
 
 
-def composer_settings(composer: Composer) -> dict:
-    """The composer's name in COMPOSERS and the arguments that build it again."""
-    name = next(name for name, kind in COMPOSERS.items() if type(composer) is kind)
-    return {"name": name, **composer.settings()}
+def encode_each_once(
+    texts: Sequence[str], encode: Callable[[Sequence[str]], torch.Tensor], batch_size: int = 256
+) -> torch.Tensor:
+    """Features [T, D] of T texts, by `encode`, which sees each different text once.
+
+    They go through it sorted by length, as a batch is as long as its longest text.
+    """
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    starts = range(0, max(len(distinct), 1), batch_size)
+    features = torch.cat([encode(distinct[start : start + batch_size]) for start in starts])
+    row_of = {text: row for row, text in enumerate(distinct)}
+    rows = torch.tensor([row_of[text] for text in texts], dtype=torch.long)
+    return features[rows.to(features.device)]

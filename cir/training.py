@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -26,6 +26,7 @@ class Schedule:
     Args:
         steps: optimiser steps.
         warmup: the share of the steps in which the learning rate rises; it then falls as a cosine.
+            (Of AdamWWithCosine alone.)
         gradient_clip: largest norm of the gradient.
         precision: "no" (fp32), "bf16" or "fp16" autocast.
         evaluate_every: steps between validations; checkpoints are written then too.
@@ -42,6 +43,41 @@ class Schedule:
     seed: int
 
 
+class Optimiser(Protocol):
+    """Makes what updates the weights, and what changes the learning rate after every step."""
+
+    def __call__(
+        self, groups: Sequence[dict], schedule: Schedule
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """Both, for these parameter groups, each of which has its "lr"."""
+
+
+@dataclass(frozen=True)
+class AdamWWithCosine:
+    """AdamW; the learning rate rises, then falls as a cosine to nothing at the last step."""
+
+    def __call__(self, groups, schedule):
+        """See Optimiser."""
+        optimiser = torch.optim.AdamW(groups, fused=True)
+        rising = round(schedule.warmup * schedule.steps)
+        return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
+
+
+@dataclass(frozen=True)
+class MomentumInPeriods:
+    """SGD with momentum; the learning rate is multiplied by `factor` after every `period` steps."""
+
+    momentum: float
+    period: int
+    factor: float
+
+    def __call__(self, groups, schedule):
+        """See Optimiser."""
+        optimiser = torch.optim.SGD(groups, momentum=self.momentum)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimiser, self.period, self.factor)
+        return optimiser, scheduler
+
+
 def fit(
     objective: nn.Module,
     groups: Sequence[dict],
@@ -51,18 +87,21 @@ def fit(
     checkpoints: Path,
     what: str,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
+    optimiser: Optimiser = AdamWWithCosine(),
 ) -> list[dict[str, float]]:
     """Train, and leave the objective with the weights that validated best.
 
     Args:
         objective: `objective(batch)` returns a dict of losses; their sum is minimised.
-        groups: parameter groups for AdamW, each with its "lr".
+        groups: parameter groups for the optimiser, each with its "lr". The learning rate that is
+            reported is that of the last.
         batches: item s is the batch of step s (see cir.batches).
         validate: measures the objective as it stands; the higher its "score" the better.
         checkpoints: a folder that outlives a killed run. A run that finds a checkpoint there
-            goes on from it; the folder is removed at the end.
+            goes on from it. Whoever calls removes the folder when nothing more depends on it.
         what: what is trained, for the progress line.
         follow: is told the whole history after every validation, in the first process.
+        optimiser: makes the optimiser and its learning rates.
 
     Returns:
         One row per validation: step, learning rate, mean losses since the last, validation.
@@ -70,7 +109,7 @@ def fit(
     Raises:
         UserError: the loss is no longer a number.
     """
-    run = _Run(objective, groups, schedule, checkpoints)
+    run = _Run(objective, lambda: optimiser(groups, schedule), schedule, checkpoints)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -100,7 +139,7 @@ class _Run:
     """The state of a run: it advances by a step, is validated, and outlives its process."""
 
     def __init__(
-        self, objective: nn.Module, groups: Sequence[dict], schedule: Schedule, folder: Path
+        self, objective: nn.Module, updates: Callable[[], tuple], schedule: Schedule, folder: Path
     ):
         self.objective, self.schedule, self.folder = objective, schedule, folder
         self.step = 0
@@ -113,10 +152,7 @@ class _Run:
         self.accelerator = Accelerator(mixed_precision=schedule.precision, kwargs_handlers=[unused])
         self.speaks = self.accelerator.is_main_process
         objective.to(self.accelerator.device)
-        optimiser = torch.optim.AdamW(groups, fused=True)
-        self.scheduler = get_cosine_schedule_with_warmup(
-            optimiser, round(schedule.warmup * schedule.steps), schedule.steps
-        )
+        optimiser, self.scheduler = updates()  # of weights that are where they will stay
         self._resume(optimiser)
         self.model, self.optimiser = self.accelerator.prepare(objective, optimiser)
 

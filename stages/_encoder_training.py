@@ -1,4 +1,4 @@
-"""What the two stages that train the encoder have in common."""
+"""What the stages that train encoders have in common."""
 
 import math
 import shutil
@@ -17,6 +17,15 @@ from cir.training import Schedule
 from stages import Section
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+Precision = Literal["no", "bf16", "fp16"]
+
+
+def usable(precision: Precision) -> Precision:
+    """The precision on a GPU; without one "no", which is fp32, and a line that says so."""
+    if precision == "no" or torch.cuda.is_available():
+        return precision
+    say(f"no GPU: training in fp32 instead of {precision}")
+    return "no"
 
 
 class Optimisation(Section):
@@ -32,20 +41,17 @@ class Optimisation(Section):
     warmup: Annotated[float, Field(ge=0, le=1)]
     gradient_clip: PositiveFloat
     temperature: PositiveFloat
-    precision: Literal["no", "bf16", "fp16"]
+    precision: Precision
     evaluate_every: PositiveInt
     workers: NonNegativeInt
 
     def schedule(self, seed: int) -> Schedule:
         """The schedule that cir.training.fit takes."""
-        on_gpu = torch.cuda.is_available()
-        if self.precision != "no" and not on_gpu:
-            say(f"no GPU: training in fp32 instead of {self.precision}")
         return Schedule(
             steps=self.steps,
             warmup=self.warmup,
             gradient_clip=self.gradient_clip,
-            precision=self.precision if on_gpu else "no",
+            precision=usable(self.precision),
             evaluate_every=self.evaluate_every,
             workers=self.workers,
             seed=seed,

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import distributed, files
+from cir import composers, distributed, files
 from cir.batches import Pixels, plan_batches
-from cir.composers import COMPOSERS
+from cir.composer_training import weight_groups
 from cir.composition import CompositionBatches, CompositionObjective, gallery_accuracy, shows
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.encoders import Encoder, parameter_groups
@@ -17,6 +17,7 @@ from cir.retriever import EncodedComposer
 from cir.tagger import Tagger
 from cir.training import fit
 from stages import CODE, Section, StageMetrics, StageParams, load, run
+from stages._composers import AnyComposer
 from stages._curves import Curve, event_folder
 from stages._encoder_training import DEVICE, Optimisation, sole_writer
 
@@ -73,17 +74,6 @@ class Finetune(Optimisation):
     gradient_checkpointing: bool
 
 
-class Arithmetic(Section):
-    """See cir.composers.ArithmeticComposer."""
-
-    name: Literal["arithmetic"]
-    normalise_image: bool
-    normalise_objects: bool
-    image_weight: float
-    added_weight: float
-    removed_weight: float
-
-
 class Metrics(StageMetrics):
     """Of the weights that validated best."""
 
@@ -96,16 +86,16 @@ class Metrics(StageMetrics):
 class Params(StageParams):
     seed: int
     tensorboard: str | None
-    composer: Arithmetic
+    composer: AnyComposer
     finetune_encoder: Finetune
 
 
 def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
-    settings = params.composer.model_dump()
-    composer = COMPOSERS[settings.pop("name")](**settings)
-    model = EncodedComposer(Encoder.load(BASE), composer)
+    encoder = Encoder.load(BASE)
+    composer = composers.create(params.composer.model_dump(), encoder.dim, encoder.text_dim)
+    model = EncodedComposer(encoder, composer)
     recipe = params.model_dump(exclude={"tensorboard"})
     checkpoints = files.checkpoint_folder("finetune", recipe, CODE, BASE, TAGGER, TRAIN, VAL)
     with sole_writer(MODEL, checkpoints):
@@ -140,6 +130,7 @@ def train(
         section.learning_rate,
         section.weight_decay,
     )
+    groups += weight_groups([model.composer], section.learning_rate, section.weight_decay)
     pixels = Pixels(shards, model.encoder)
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(

@@ -14,6 +14,7 @@ ANSWERS = Path("data/answers.parquet")
 RETRIEVAL = Path("metrics/retrieval.json")
 TAGGER = Path("metrics/tagger.json")
 FINETUNE = Path("metrics/finetune.json")
+COMPOSERS = Path("metrics/composers.json")
 ABLATION = Path("metrics/ablation.csv")
 CURVES = Path("metrics/curves")
 EXPERIMENTS = Path("metrics/experiments.csv")
@@ -38,7 +39,7 @@ class Params(StageParams):
 
 def main() -> None:
     params = load(Params).report
-    results = read_results(RETRIEVAL, TAGGER, FINETUNE, ABLATION, CURVES, EXPERIMENTS)
+    results = read_results(RETRIEVAL, TAGGER, FINETUNE, COMPOSERS, ABLATION, CURVES, EXPERIMENTS)
     answers = read_answers(ANSWERS)
     gallery = build_gallery(answers, ImageShards(TEST), params.queries, params.thumbnail)
     with files.whole_file(PAGE) as path:

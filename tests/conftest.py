@@ -16,15 +16,27 @@ from cir.encoders import Encoder
 from cir.records import Triplet
 from cir.scenes import draw_scene
 
-# Files go to processes whole and in order (make test): the longest first, none left for the end.
-LONGEST = ("test_resume", "test_smoke_pipeline", "test_teams", "test_submission", "test_training")
+# Files go to processes whole and in order (make test): the longest first, none left for the end,
+# but while one process makes the smoke project, the others had better not wait for it.
+FIRST = (
+    "test_smoke_pipeline",
+    "test_training",
+    "test_submission",
+    "test_scoring_stages",
+    "test_benchmark_stage",
+    "test_composition",
+    "test_naming",
+    "test_tagger",
+    "test_resume",
+    "test_teams",
+)
 MICRO = "ViTamin-Micro-64"
 PROMPT = "a photo of a {}"
 
 
 def pytest_collection_modifyitems(items):
-    """Put the tests of the longest files first, those of each file in the order they stand in."""
-    place = {name: number for number, name in enumerate(LONGEST)}
+    """Put the tests of FIRST first, those of each file in the order they stand in."""
+    place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 

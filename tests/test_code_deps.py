@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.code_deps import code_deps, imported_modules
+from tools.code_deps import by_folder, code_deps, imported_modules
 
 FILES = {
     "stages/__init__.py": "import cir.params",
@@ -70,3 +70,13 @@ def test_imported_modules_are_those_of_one_file(root):
         "cir.tensors",
     }
     assert imported_modules(root / "cir/losses.py", root) == {"cir", "cir.params"}
+
+
+def test_packages_as_folders():
+    deps = ["cir/__init__.py", "cir/composers/sum.py", "cir/composers/tirg.py", "stages/score.py"]
+    assert by_folder([*deps, "cir/encoders/model_configs/a.json"]) == [
+        "cir/__init__.py",
+        "cir/composers",
+        "cir/encoders",
+        "stages/score.py",
+    ]

@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from cir.batches import Pixels, plan_batches
-from cir.composers import ArithmeticComposer
+from cir.composers import ArithmeticComposer, create
 from cir.composition import (
     CompositionBatches,
     CompositionObjective,
     gallery_accuracy,
     shows,
 )
+from cir.criteria import BatchClassification
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
-from cir.losses import symmetric_info_nce
+from cir.losses import batch_classification, symmetric_info_nce
 from cir.records import Edit, Triplet
 from cir.retriever import EncodedComposer
 
@@ -67,6 +68,27 @@ def test_the_objective_is_info_nce_of_composed_queries(loaded, model):
         expected = symmetric_info_nce(query, model.gallery(batch.pixels), 1 / scale, batch.same)
     assert set(losses) == {"composition"}
     torch.testing.assert_close(losses["composition"], expected)
+
+
+def test_another_criterion_and_the_composers_own_losses(loaded, encoder):
+    pixels, triplets, edits, objects = loaded
+    plan = plan_batches([t.id for t in triplets], 4, 1, seed=0)
+    batch = CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=1)[0]
+    composer = create({"name": "composeae", "text": "sentence"}, encoder.dim, encoder.dim)
+    model = EncodedComposer(encoder, composer.eval()).eval()
+    with torch.inference_mode():
+        losses = CompositionObjective(model, 0.0, 0.0, BatchClassification())(batch)
+        reference, target = encoder.encode_images(batch.pixels[4:8]), model.gallery(batch.pixels)
+        edit = model.encode_edits(batch.edits)
+        query = composer(reference, edit)
+        expected = batch_classification(4 * query / query.norm(dim=1, keepdim=True), 4 * target[:4])
+        own = composer.auxiliary_losses(
+            reference, edit, query, encoder.encode_images(batch.pixels[:4]), BatchClassification()
+        )
+    assert set(losses) == {"composition", "image_decoding", "text_decoding", "rotation"}
+    torch.testing.assert_close(losses["composition"], expected)
+    for name, value in own.items():
+        torch.testing.assert_close(losses[name], value)
 
 
 def test_the_naming_loss_joins_with_its_weight(loaded, model):

@@ -138,7 +138,7 @@ def test_only_what_is_to_be_trained_moves(project, encoder, train, moved, still)
     [
         ("finetune_encoder", "batch_size", -4, r"finetune_encoder\.batch_size .*-4"),
         ("finetune_encoder", "lerning_rate", 1, 'did you mean "learning_rate"'),
-        ("composer", "name", "tirg", r"composer\.name .*tirg"),
+        ("composer", "name", "tirgg", r"composer\.name .*tirgg"),
     ],
 )
 def test_a_bad_key_or_value_is_named_before_any_work(project, section, key, value, sentence):

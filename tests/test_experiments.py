@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tools.experiments import COLUMNS, finished, merged
+from tools.experiments import FIGURES, OF_BENCHMARKS, columns, finished, merged
 
 
 def revision(name, params, metrics, error=None):
@@ -57,6 +57,31 @@ def test_finished_experiments_by_name_with_what_they_changed():
     ]
 
 
+def test_an_experiment_on_a_published_dataset_has_a_table_of_its_own():
+    metrics = {"m": {"benchmark_recall@1": 0.9, "accuracy": 0.7, "benchmark_step": 30}}
+    params = {**BASE, "benchmark": {"composer": {"name": "composeae"}}}
+    base = {**BASE, "benchmark": {"composer": {"name": "tirg"}}}
+    shown = [
+        {
+            "rev": "abc",
+            "data": revision("main", base, {})["data"],
+            "experiments": [
+                {"revs": [revision("composeae", params, metrics)]},
+                {"revs": [revision("seed", {**base, "seed": 3}, metrics)]},
+            ],
+        }
+    ]
+    (row,) = finished(shown, OF_BENCHMARKS)
+    assert row == {
+        "experiment": "composeae",
+        "changed": "benchmark.composer.name=composeae",
+        "benchmark_recall@1": 0.9,
+        "benchmark_step": 30,
+    }
+    (row,) = finished(shown)
+    assert row == {"experiment": "seed", "changed": "seed=3", "accuracy": 0.7}
+
+
 def test_a_new_row_replaces_the_old_one_of_its_name_and_others_stay():
     old = [{"experiment": "a", "accuracy": 0.1}, {"experiment": "b", "accuracy": 0.2}]
     new = [{"experiment": "c", "accuracy": 0.3}, {"experiment": "a", "accuracy": 0.4}]
@@ -66,7 +91,7 @@ def test_a_new_row_replaces_the_old_one_of_its_name_and_others_stay():
 
 def test_the_committed_table_has_the_columns_and_a_row_per_experiment():
     table = pd.read_csv("metrics/experiments.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == columns(FIGURES)
     assert table["experiment"].is_unique
     assert len(table) >= 12
     assert table["accuracy"].between(0, 1).all()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from sklearn.metrics import label_ranking_average_precision_score
+import torch
+from torchmetrics.functional.retrieval import retrieval_reciprocal_rank
 
 from cir.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
 
@@ -16,13 +17,13 @@ def test_reciprocal_rank_by_hand():
     assert mean_reciprocal_rank(RANKS) == pytest.approx((1 + 1 / 3 + 1 + 1 / 10 + 1 / 2) / 5)
 
 
-def test_reciprocal_rank_is_sklearns_precision_with_one_relevant_item():
+def test_reciprocal_rank_is_torchmetrics():
     scores = np.random.default_rng(0).permuted(np.tile(np.arange(40.0), (30, 1)), axis=1)
-    relevant = np.zeros((30, 40), dtype=int)
-    relevant[np.arange(30), np.arange(30)] = 1
+    relevant = np.eye(30, 40, dtype=bool)
     ranks = 1 + (scores > scores[np.arange(30), np.arange(30)][:, None]).sum(axis=1)
-    expected = label_ranking_average_precision_score(relevant, scores)
-    assert mean_reciprocal_rank(ranks) == pytest.approx(expected)
+    rows = zip(torch.from_numpy(scores), torch.from_numpy(relevant), strict=True)
+    expected = [retrieval_reciprocal_rank(*row).item() for row in rows]
+    assert mean_reciprocal_rank(ranks) == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.parametrize("ranks", [[], [0, 1], [[1, 2]]])
@@ -52,3 +53,11 @@ def test_interval_matches_a_loop_that_draws_answers():
 def test_interval_is_the_same_for_the_same_seed():
     correct = np.arange(50) % 3 == 0
     assert bootstrap_interval(correct, seed=4) == bootstrap_interval(correct, seed=4)
+
+
+def test_interval_of_shares_matches_a_loop_that_draws_answers():
+    shares = np.random.default_rng(1).integers(0, 4, 150) / 3
+    generator = np.random.default_rng(2)
+    means = [shares[generator.integers(0, 150, 150)].mean() for _ in range(4000)]
+    expected = np.percentile(means, [2.5, 97.5])
+    assert bootstrap_interval(shares, seed=3) == pytest.approx(expected, abs=0.0101)

@@ -108,7 +108,9 @@ def test_plots_are_the_same_bytes_for_the_same_figures(tmp_path):
             {"a": ([1, 5], [0.5, 1.0])}, "k", "recall", tmp_path / f"l{name}.png"
         )
         pictures.save_bar_plot({"+1 -0": 0.9, "+0 -1": 1.0}, "accuracy", tmp_path / f"b{name}.png")
-    for kind in "lb":
+        rows = {"a_name": (0.9, 0.85, 0.95), "b": (0.0, 0.0, 0.0)}
+        pictures.save_interval_plot(rows, "accuracy", tmp_path / f"i{name}.png")
+    for kind in "lbi":
         one, other = ((tmp_path / f"{kind}{name}.png").read_bytes() for name in ("one", "other"))
         assert one == other
         assert one.startswith(b"\x89PNG")

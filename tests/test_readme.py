@@ -28,9 +28,13 @@ def made_by_stages():
     """The outputs that dvc.yaml declares: a fresh clone need not have them."""
     stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values()
     entries = [
-        entry for s in stages for kind in ("outs", "metrics", "plots") for entry in s.get(kind, [])
+        entry
+        for stage in stages
+        for kind in ("outs", "metrics", "plots")
+        for entry in stage.get("do", stage).get(kind, [])
     ]
-    return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
+    made = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
+    return made | {path.removesuffix("/${key}") for path in made}
 
 
 def named_paths():

@@ -80,7 +80,8 @@ def test_another_models_vectors_are_not_scored(project, encoder):
 
 
 def test_a_scoring_param_is_read_by_scoring_alone():
-    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    entries = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = {name: entry.get("do", entry) for name, entry in entries.items()}
     assert [name for name, stage in stages.items() if "score" in stage.get("params", [])] == [
         "score"
     ]

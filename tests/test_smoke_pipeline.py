@@ -17,7 +17,7 @@ LAST = ("embed_gallery", "score", "export_submission", "report")
 CHANGES = {
     "score.rows=3": {"score"},
     "export_submission.batch_size=64": {"export_submission"},
-    "embed_gallery.workers=2": {"embed_gallery"},
+    "score_composers.resamples=100": {"score_composers", "report"},
     "data.workers=2": {"prepare_data"},
     "pretrain_encoder.workers=1": {"pretrain_encoder"},
     "expand_templates.both_unseen=0.6": {"expand_templates", "train_tagger", "report"},
@@ -27,7 +27,8 @@ CHANGES = {
 
 def test_it_runs_within_the_time(made):
     project, reproduction = made
-    assert set(reproduction.stages) == {name for name, _ in stages(project)}
+    ran = {name.partition("@")[0] for name in reproduction.stages}
+    assert ran == {name for name, _ in stages(project)}
     assert min(reproduction.seconds, reproduction.busy) <= LONGEST, reproduction.stages
 
 

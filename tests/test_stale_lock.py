@@ -107,6 +107,38 @@ def test_what_makes_a_lock_stale(project, change, lines):
     assert stale() == lines
 
 
+def test_a_folder_that_several_stages_fill(tmp_path, monkeypatch):
+    """It is no output itself, and in a clone without data it is not there."""
+    whole = tmp_path / "whole"
+    small_project.make(whole)
+    pipeline = (
+        small_project.PIPELINE
+        + """\
+  each:
+    foreach: [left, right]
+    do:
+      cmd: mkdir -p sides && cp code.txt sides/${item}
+      deps: [code.txt]
+      outs: ["sides/${item}"]
+  both:
+    cmd: cat sides/left sides/right > both.txt
+    deps: [sides]
+    outs: [both.txt]
+"""
+    )
+    (whole / "dvc.yaml").write_text(pipeline)
+    (whole / ".gitignore").write_text("sides/\n")
+    small_project.dvc(whole, "repro", "-q")
+    small_project.commit(whole, "sides")
+    bare = small_project.clone(whole, tmp_path / "bare")
+    assert not (bare / "sides").exists()
+    for folder in (whole, bare):
+        monkeypatch.chdir(folder)
+        assert stale() == []
+        without_stage("each@left")
+        assert stale() == ["each@left: the stage is not in dvc.lock"]
+
+
 def test_data_that_was_never_fetched_in_part_or_whole_is_no_reason(made, tmp_path, monkeypatch):
     shutil.copytree(made["whole"], tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")

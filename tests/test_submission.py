@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import cir
-from cir.composers import ArithmeticComposer
+from cir.composers.corrected_arithmetic import CorrectedArithmetic
 from cir.datasets import images, shards
 from cir.embedding import Embeddings, embed
 from cir.encoders import Encoder
@@ -57,7 +57,8 @@ assert not ours, ours
 def save_models(folder):
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-Micro-64", None, "a photo of a {}")
-    composer = ArithmeticComposer(normalise_image=True, normalise_objects=True, added_weight=0.3)
+    composer = CorrectedArithmetic(encoder.dim, encoder.dim, "sentence", 8, True, True, 0.3)
+    torch.nn.init.normal_(composer.value.weight, std=0.01)
     (folder / "encoder").mkdir(parents=True)
     EncodedComposer(encoder, composer).save(folder / "encoder")
     size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)

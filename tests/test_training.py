@@ -11,9 +11,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from cir.errors import UserError
-from cir.training import Schedule, fit
+from cir.training import AdamWWithCosine, MomentumInPeriods, Schedule, fit
 
 ROOT = Path(__file__).resolve().parent.parent
+ADAMW = AdamWWithCosine()
 
 
 class Line(nn.Module):
@@ -54,7 +55,7 @@ def schedule(steps=40, evaluate_every=10):
     )
 
 
-def train(folder, line=None, steps=40, fatal=None, scores=None):
+def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=ADAMW):
     line = line or Line()
     given = iter(scores or [])
 
@@ -62,8 +63,9 @@ def train(folder, line=None, steps=40, fatal=None, scores=None):
         return {"score": next(given) if scores else -((line.layer.weight.item() - 2) ** 2)}
 
     groups = [{"params": list(line.parameters()), "lr": 0.1, "weight_decay": 0.0}]
+    points = Points(steps, fatal)
     return line, fit(
-        line, groups, Points(steps, fatal), validate, schedule(steps), folder, "a line"
+        line, groups, points, validate, schedule(steps), folder, "a line", optimiser=optimiser
     )
 
 
@@ -87,14 +89,47 @@ def test_the_best_weights_win_and_of_equals_the_later(tmp_path):
     assert line.layer.weight.item() == weights[2]
 
 
-def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path):
-    whole, whole_history = train(tmp_path / "whole")
+@pytest.mark.parametrize("optimiser", [ADAMW, MomentumInPeriods(0.9, 15, 0.1)])
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(optimiser, tmp_path):
+    whole, whole_history = train(tmp_path / "whole", optimiser=optimiser)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "cut", fatal=25)
-    resumed, history = train(tmp_path / "cut")
+        train(tmp_path / "cut", fatal=25, optimiser=optimiser)
+    resumed, history = train(tmp_path / "cut", optimiser=optimiser)
     assert history == whole_history
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Slope(nn.Module):
+    """Two weights, pulled down by 3 and by 1 at every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.slow, self.fast = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(5.0))
+
+    def forward(self, batch):
+        return {"slope": 3 * self.slow + self.fast}
+
+
+def test_momentum_and_periods_by_hand(tmp_path):
+    slope, inf = Slope(), float("inf")
+    groups = [{"params": [slope.slow], "lr": 0.01, "weight_decay": 0.0}]
+    groups += [{"params": [slope.fast], "lr": 0.1, "weight_decay": 0.5}]
+    plan = Schedule(5, 0.0, inf, "no", 1, 0, 0)
+    optimiser = MomentumInPeriods(momentum=0.9, period=2, factor=0.1)
+    history = fit(
+        slope, groups, Points(5), lambda: {"score": 0.0}, plan, tmp_path, "x", optimiser=optimiser
+    )
+    # What is reported is the rate to go on with, of the last group.
+    rates = [row["learning_rate"] for row in history]
+    assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001])
+    slow = fast = 5.0
+    slow_speed = fast_speed = 0.0
+    for factor in (1, 1, 0.1, 0.1, 0.01):
+        slow_speed, fast_speed = 0.9 * slow_speed + 3, 0.9 * fast_speed + 1 + 0.5 * fast
+        slow, fast = slow - 0.01 * factor * slow_speed, fast - 0.1 * factor * fast_speed
+    assert slope.slow.item() == pytest.approx(slow, rel=1e-6)
+    assert slope.fast.item() == pytest.approx(fast, rel=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):
@@ -117,21 +152,28 @@ import cir
 from accelerate import PartialState
 from cir import distributed
 from cir.batches import Pixels, plan_batches
-from cir.composers import ArithmeticComposer
+from cir.composers.corrected_arithmetic import CorrectedArithmetic
 from cir.composition import CompositionBatches, CompositionObjective, shows
 from cir.datasets.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
 from cir.encoders.parameter_groups import all_layers, optimiser_groups
 from cir.retriever import EncodedComposer
-from cir.training import Schedule, fit
+from cir.training import AdamWWithCosine, MomentumInPeriods, Schedule, fit
 
 split, out = sys.argv[1:]
 torch.manual_seed(0)
 torch.set_num_threads(1)
 PartialState(cpu=True)
-model = EncodedComposer(
-    Encoder.create("ViTamin-Micro-64", None, "{}"), ArithmeticComposer(False, False)
-)
+class WithLossesOfItsOwn(CorrectedArithmetic):
+    # One is a mean over rows, the other a comparison of all rows.
+
+    def auxiliary_losses(self, image, edit, query, target, loss):
+        return {"rows": (query - edit.text).square().mean(), "pairs": 0.1 * loss(target, image)}
+
+encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
+composer = WithLossesOfItsOwn(encoder.dim, encoder.dim, "sentence", hidden=8)
+torch.nn.init.normal_(composer.value.weight, std=0.01)
+model = EncodedComposer(encoder, composer)
 images, triplets = ImageShards(split), read_triplets(split)
 objects = {name: images.objects(name) for name in images.ids}
 keys = [shows(t.target, objects) for t in triplets]
@@ -140,6 +182,7 @@ batches = CompositionBatches(
     Pixels(images, model.encoder), triplets, [t.edit for t in triplets], objects, plan, 1
 )
 groups = optimiser_groups(model.encoder, all_layers(model.encoder, 1.0), 1e-4, 0.05)
+groups.append({"params": list(composer.parameters()), "lr": 1e-4})
 schedule = Schedule(4, 0.25, 1.0, "no", 2, 0, 0)
 history = fit(
     CompositionObjective(model, 0.5, 0.5), groups, batches, lambda: {"score": 0.0}, schedule,

@@ -37,6 +37,15 @@ def code_deps(stage: str, root: Path = ROOT) -> list[str]:
     return sorted(file.relative_to(root).as_posix() for file in files)
 
 
+def by_folder(deps: list[str]) -> list[str]:
+    """The same with each package inside CODE's as one folder, whatever else lies in it.
+
+    For stages of many items: dvc.lock repeats their deps for each, and DVC writes all of it after
+    every stage of the pipeline.
+    """
+    return sorted({"/".join(dep.split("/")[:2]) for dep in deps})
+
+
 def imported_modules(path: Path, root: Path = ROOT) -> set[str]:
     """The modules of this repository that a file imports itself, packages by their name."""
     relative = path.relative_to(root).with_suffix("")
@@ -89,9 +98,11 @@ def main() -> None:
     yaml.width = 100
     path = ROOT / "dvc.yaml"
     pipeline = yaml.load(path)
-    for name, stage in pipeline["stages"].items():
+    for name, entry in pipeline["stages"].items():
+        stage = entry.get("do", entry)  # of a foreach stage, what each of its items does
         others = [dep for dep in stage.get("deps", []) if not is_code(dep)]
-        stage["deps"] = [*others, *code_deps(name)]
+        code = code_deps(name)
+        stage["deps"] = [*others, *(by_folder(code) if stage is not entry else code)]
     yaml.dump(pipeline, path)
 
 

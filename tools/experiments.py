@@ -1,14 +1,15 @@
-"""Keep finished experiments as rows of metrics/experiments.csv: python -m tools.experiments
+"""Keep finished experiments as rows of tables in metrics/: python -m tools.experiments
 
-DVC keeps experiments in this clone's own git references; the CSV is committed and the report
-shows it. A row of the CSV stays until an experiment of the same name replaces it.
+DVC keeps experiments in this clone's own git references; the tables are committed, and the report
+shows that of the retriever. Experiments on a published dataset, which change the section
+`benchmark`, have one of their own. A row stays until an experiment of the same name replaces it.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import pandas as pd
 from cir import files
 from cir.errors import UserError
 
-TABLE = Path("metrics/experiments.csv")
 FIGURES = (
     "accuracy",
     "novel_accuracy",
@@ -27,20 +27,36 @@ FIGURES = (
     "trained_weights",
     "tagger_exact_edit",
 )
-COLUMNS = ("experiment", "changed", *FIGURES)
+OF_BENCHMARKS = (
+    "benchmark_recall@1",
+    "benchmark_recall@10",
+    "benchmark_val_recall@1",
+    "benchmark_step",
+    "benchmark_weights",
+)
+TABLES = {
+    Path("metrics/experiments.csv"): FIGURES,
+    Path("metrics/benchmark_experiments.csv"): OF_BENCHMARKS,
+}
 Row = dict[str, Any]
 
 
-def finished(shown: list[dict[str, Any]]) -> list[Row]:
+def columns(figures: Sequence[str]) -> list[str]:
+    """The columns of the table with these figures."""
+    return ["experiment", "changed", *figures]
+
+
+def finished(shown: list[dict[str, Any]], figures: Sequence[str] = FIGURES) -> list[Row]:
     """The rows of the finished experiments in the answer of `dvc exp show --json`, by name.
 
-    `changed` names each parameter whose value is not that of the commit it began from.
+    Only those that belong to the table with these `figures`. `changed` names each parameter whose
+    value is not that of the commit it began from.
     """
     rows = []
     for commit in shown:
         base = dict(_flat(_values(commit.get("data"), "params")))
         for experiment in commit.get("experiments") or []:
-            row = _row(experiment["revs"][0], base)
+            row = _row(experiment["revs"][0], base, figures)
             if row is not None:
                 rows.append(row)
     return sorted(rows, key=lambda row: row["experiment"])
@@ -53,20 +69,22 @@ def merged(old: list[Row], new: list[Row]) -> list[Row]:
     return [*kept, *replacing.values()]
 
 
-def _row(revision: dict[str, Any], base: dict[str, Any]) -> Row | None:
-    """One experiment, or None if it has no figures: it is queued, running or has failed."""
+def _row(revision: dict[str, Any], base: dict[str, Any], figures: Sequence[str]) -> Row | None:
+    """One experiment, or None if it has no such figures: it is queued, running or has failed."""
     data = revision.get("data")
-    figures = {key: value for values in _values(data, "metrics") for key, value in values.items()}
-    if revision.get("error") or not any(name in figures for name in FIGURES):
+    found = {key: value for values in _values(data, "metrics") for key, value in values.items()}
+    if revision.get("error") or not any(name in found for name in figures):
         return None
     params = dict(_flat(_values(data, "params")))
     changed = {
         key: params.get(key) for key in {**base, **params} if params.get(key) != base.get(key)
     }
+    if any(key.startswith("benchmark.") for key in changed) is not (figures == OF_BENCHMARKS):
+        return None
     return {
         "experiment": revision.get("name") or revision["rev"][:7],
         "changed": ", ".join(f"{key}={_written(value)}" for key, value in changed.items()),
-        **{name: figures[name] for name in FIGURES if name in figures},
+        **{name: found[name] for name in figures if name in found},
     }
 
 
@@ -97,12 +115,18 @@ def main() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"dvc exp show failed: {' '.join(done.stderr.split())}")
-    new = finished(json.loads(done.stdout))
-    old = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
-    table = pd.DataFrame(merged(old, new), columns=list(COLUMNS))
-    with files.whole_file(TABLE) as path:
-        table.to_csv(path, index=False, float_format="%.4f")
-    print(f"{TABLE}: {len(table)} experiments, {len(new)} of them from {arguments.rev}")
+    shown = json.loads(done.stdout)
+    for path, figures in TABLES.items():
+        _write(path, figures, finished(shown, figures), arguments.rev)
+
+
+def _write(path: Path, figures: Sequence[str], new: list[Row], rev: str) -> None:
+    old = pd.read_csv(path).to_dict("records") if path.is_file() else []
+    table = pd.DataFrame(merged(old, new), columns=columns(figures))
+    if len(table):
+        with files.whole_file(path) as unfinished:
+            table.to_csv(unfinished, index=False, float_format="%.4f")
+    print(f"{path}: {len(table)} experiments, {len(new)} of them from {rev}")
 
 
 if __name__ == "__main__":

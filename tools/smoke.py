@@ -20,7 +20,13 @@ from cir.errors import UserError
 from tools.compose_params import compose
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOICES = ("data=smoke", "tagger=smoke", "encoder=smoke")  # the smallest file of each group
+CHOICES = (
+    "data=smoke",
+    "tagger=smoke",
+    "encoder=smoke",
+    "composers=smoke",
+    "benchmark=smoke",
+)  # the smallest file of each group
 _RUNNING = re.compile(r"Running stage '(.+)':")
 
 
@@ -40,7 +46,8 @@ class Reproduction:
 def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
     """Clone the project into `folder` and return it; `uncommitted` adds the working tree's changes.
 
-    They are committed in the clone, whose commits have an author of their own.
+    They are committed in the clone, whose commits have an author of their own. It has no dvc.lock:
+    nothing in there is of this size, and DVC would write all of it again after every stage.
     """
     _git(root, "clone", "--quiet", str(root), str(folder))
     _git(folder, "config", "user.name", "smoke")
@@ -53,6 +60,7 @@ def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
         commit(folder, "the working tree")
+    (folder / "dvc.lock").unlink(missing_ok=True)
     return folder
 
 

@@ -25,8 +25,9 @@ _UNSEEN = (None, *_ABSENT)  # what DVC says of a file whose content it has nothi
 def stale(root: str | Path = ".") -> list[str]:
     """One line "stage: what changed" for each reason why a stage would have to run.
 
-    One thing needs the data to be seen: a dependency on a part of another stage's folder, when
-    that stage alone was run again. A repository that DVC cannot read raises UserError.
+    One thing needs the data to be seen: a dependency on a part of another stage's folder, or on
+    a folder of several stages' outputs, when that stage alone was run again. A repository that DVC
+    cannot read raises UserError.
     """
     try:
         with Repo(str(root)) as repo, repo.lock:
@@ -47,7 +48,8 @@ def _reasons(stage: Stage, repo: Repo) -> Iterator[str]:
     changes = dict(_changes(stage.status().get(name, [])))
     made = {str(out): out for out in repo.index.outs}
     for path, change in changes.items():
-        kept_away = any(_within(path, str(out)) for out in made.values() if out.use_cache)
+        outs = [str(out) for out in made.values() if out.use_cache]
+        kept_away = any(_within(path, out) or _within(out, path) for out in outs)
         if path not in unlocked and not (change in _ABSENT and kept_away):
             yield f"{name}: {_told(path, change)}"
     for entry in files:

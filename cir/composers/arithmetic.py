@@ -16,6 +16,8 @@ class ArithmeticComposer(Composer):
         image_weight, added_weight, removed_weight: wᵢ, wₐ, wᵣ.
     """
 
+    reads_objects = True
+
     def __init__(
         self,
         normalise_image: bool,
@@ -24,14 +26,13 @@ class ArithmeticComposer(Composer):
         added_weight: float = 1.0,
         removed_weight: float = 1.0,
     ):
-        super().__init__()
-        self._settings = {
-            "normalise_image": normalise_image,
-            "normalise_objects": normalise_objects,
-            "image_weight": image_weight,
-            "added_weight": added_weight,
-            "removed_weight": removed_weight,
-        }
+        super().__init__(
+            normalise_image=normalise_image,
+            normalise_objects=normalise_objects,
+            image_weight=image_weight,
+            added_weight=added_weight,
+            removed_weight=removed_weight,
+        )
         self.normalise_image = normalise_image
         self.normalise_objects = normalise_objects
         self.image_weight = image_weight
@@ -48,7 +49,3 @@ class ArithmeticComposer(Composer):
         weight = torch.where(edit.sign > 0, self.added_weight, -self.removed_weight)
         query = self.image_weight * image
         return query.index_add(0, edit.owner, (weight.unsqueeze(1) * objects).to(query.dtype))
-
-    def settings(self) -> dict[str, float | bool | int | str]:
-        """The constructor's arguments."""
-        return dict(self._settings)

@@ -1,7 +1,6 @@
 """Any open_clip model as the retriever's encoder."""
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from torchvision import transforms
 from cir import files
 from cir.encoders import micro_vitamin  # noqa: F401  (registers ViTamin-Micro-64)
 from cir.errors import UserError
+from cir.weights import contiguous_weights, weights_digest
 
 _CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
 _WEIGHTS = "open_clip_model.safetensors"
@@ -36,6 +36,8 @@ class Encoder(nn.Module):
         tokenizer: open_clip's tokenizer for it.
         prompt: what a name is put into, with one `{}`; "a photo of a {}".
     """
+
+    SETTINGS = _CONFIG  # the file by which a folder is known to hold one
 
     def __init__(self, clip: nn.Module, config: dict, tokenizer, prompt: str):
         super().__init__()
@@ -117,13 +119,17 @@ class Encoder(nn.Module):
         }
         files.write_json(folder / _CONFIG, config)
         files.write_json(folder / _PROMPT, {"prompt": self.prompt})
-        weights = {name: value.contiguous() for name, value in self.clip.state_dict().items()}
-        save_file(weights, folder / _WEIGHTS)
+        save_file(contiguous_weights(self.clip), folder / _WEIGHTS)
 
     @property
     def dim(self) -> int:
         """Length of the vectors."""
         return self.config["embed_dim"]
+
+    @property
+    def text_dim(self) -> int:
+        """Length of the texts' vectors: the same, as they share the images' space."""
+        return self.dim
 
     @property
     def device(self) -> torch.device:
@@ -138,11 +144,7 @@ class Encoder(nn.Module):
 
     def fingerprint(self) -> str:
         """A short digest of weights, architecture and prompt: equal iff the vectors would be."""
-        digest = hashlib.sha256()
-        for name, value in self.clip.state_dict().items():
-            digest.update(name.encode())
-            digest.update(value.float().cpu().numpy().tobytes())
-        return files.fingerprint(digest.hexdigest(), self.config, self.prompt)
+        return files.fingerprint(weights_digest(self.clip), self.config, self.prompt)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Resize and crop an RGB image as the model was trained to see it: uint8 [3, H, W]."""

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from cir.report import wording
 from cir.report.figures import dot_plot, line_plot
 from cir.report.gallery import Gallery
-from cir.report.results import Group, Results
+from cir.report.results import Compared, Group, Results
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 60  # of a curve's table; a longer one is thinned out
@@ -73,6 +74,7 @@ def render(results: Results, gallery: Gallery, how_to_compare: str) -> str:
     )
     helpers = (wording.percent, wording.interval, wording.count, wording.decimal, wording.kind)
     helpers += (wording.kind_in_words, wording.protocol, wording.absence)
+    helpers += (wording.composer, wording.text_read)
     environment.filters.update({helper.__name__: helper for helper in helpers})
     environment.globals["zip"] = zip
     script = (_HERE / "script.js").read_text(encoding="utf-8")
@@ -85,6 +87,7 @@ def render(results: Results, gallery: Gallery, how_to_compare: str) -> str:
         split_names=wording.SPLITS,
         label_names=wording.LABELS,
         finetune=results.finetune,
+        comparison=_comparison(results.comparison.composers),
         ablation=results.ablation.to_dict("records"),
         recall=_recall(results.curves["recall_at_k"]),
         groups=[_groups(results, "kind"), _groups(results, "objects")],
@@ -133,6 +136,15 @@ def _groups(results: Results, by: str) -> dict:
 
 def _name(group: Group) -> str:
     return str(group.objects) if group.kind is None else wording.kind(group.kind)
+
+
+def _comparison(rows: Sequence[Compared]) -> dict:
+    """The compared composers, and a plot of their accuracies with the intervals."""
+    points = {wording.composer(r.composer): (r.accuracy, *r.interval95) for r in rows}
+    label = "Accuracy of the composers: "
+    label += ", ".join(f"{name} {share:.1%}" for name, (share, *_) in points.items())
+    plot = dot_plot(points, "accuracy, 95% interval", "composer", label) if points else ""
+    return {"rows": rows, "plot": Markup(plot)}
 
 
 def _curve(curve: Curve, results: Results) -> dict:

@@ -123,6 +123,26 @@ class Finetune(Measured):
     trained_weights: int
 
 
+class Compared(Measured):
+    """One composer, on an encoder that stands still, in the same gallery as all others."""
+
+    composer: str
+    text: str
+    accuracy: float
+    interval95: tuple[float, float]
+    seen_accuracy: float | None = None
+    novel_accuracy: float | None = None
+    recall_at_10: float = Field(alias="recall@10")
+    parameters: int
+    microseconds_per_query: float
+
+
+class Comparison(Measured):
+    """Composers trained alike, the best first."""
+
+    composers: list[Compared]
+
+
 @dataclass(frozen=True)
 class Results:
     """All that was measured. `curves` has a table by name; `experiments` is None if not made."""
@@ -130,6 +150,7 @@ class Results:
     retrieval: Retrieval
     tagger: Tagger
     finetune: Finetune
+    comparison: Comparison
     ablation: pd.DataFrame
     curves: dict[str, pd.DataFrame]
     experiments: pd.DataFrame | None
@@ -139,7 +160,13 @@ M = TypeVar("M", bound=Measured)
 
 
 def read_results(
-    retrieval: Path, tagger: Path, finetune: Path, ablation: Path, curves: Path, experiments: Path
+    retrieval: Path,
+    tagger: Path,
+    finetune: Path,
+    composers: Path,
+    ablation: Path,
+    curves: Path,
+    experiments: Path,
 ) -> Results:
     """Read the files; `curves` is the folder that holds a CSV file for each of CURVES.
 
@@ -150,6 +177,7 @@ def read_results(
         _read(Retrieval, retrieval),
         _read(Tagger, tagger),
         _read(Finetune, finetune),
+        _read(Comparison, composers),
         _table(ablation, ("variant", "accuracy")),
         {name: _table(curves / f"{name}.csv") for name in CURVES},
         _experiments(experiments),

@@ -13,6 +13,13 @@ SPLITS = {
     "seen": "templates and objects of training",
 }
 LABELS = {"other": "other", "pos": "added", "neg": "removed"}
+_TEXTS = {
+    "sentence": "the sentence",
+    "edit": "the edit in words",
+    "objects": "sums of objects",
+    "difference": "difference of the sums",
+    "none": NONE,
+}
 _GALLERIES = {
     "hard": "every test image: for each query its target, its reference and its near misses",
     "contest-like": "the targets and references of all queries, nothing else",
@@ -86,6 +93,16 @@ def protocol(result: Result) -> str:
         stays = "stays in" if said["reference_kept"] else "is taken out of"
         sentences.append(f"A query's own reference {stays} its gallery.")
     return " ".join(sentences)
+
+
+def composer(name: str) -> str:
+    """ "tirg_of_objects" as "tirg of objects"."""
+    return name.replace("_", " ")
+
+
+def text_read(which: str) -> str:
+    """What a composer takes for the text, in words."""
+    return _known(_TEXTS, which)
 
 
 def absence(absent: Absent) -> str:

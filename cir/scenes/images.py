@@ -12,6 +12,7 @@ from itertools import islice
 from multiprocessing import get_context, parent_process
 
 import numpy as np
+from PIL import Image
 
 from cir.records import Triplet
 from cir.scenes.draw import draw_scene
@@ -53,6 +54,13 @@ def name_images(
     return shown, records
 
 
+def draw_one(image_id: str, names: Sequence[str], size: int, seed: int) -> Image.Image:
+    """Draw the image of this id: the same id, names, size and seed give the same pixels."""
+    own = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
+    rng = np.random.default_rng([seed, int.from_bytes(own, "little")])
+    return draw_scene(names, rng, size)
+
+
 def draw_many(
     named_sets: Mapping[str, Sequence[str]], size: int, seed: int, workers: int = 1
 ) -> Iterator[Drawn]:
@@ -86,10 +94,8 @@ def draw_many(
 def _draw_chunk(chunk: Sequence[tuple[str, Sequence[str]]], size: int, seed: int) -> list[Drawn]:
     drawn = []
     for image_id, names in chunk:
-        own = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
-        rng = np.random.default_rng([seed, int.from_bytes(own, "little")])
         encoded = io.BytesIO()
-        draw_scene(names, rng, size).save(encoded, "BMP")
+        draw_one(image_id, names, size, seed).save(encoded, "BMP")
         drawn.append((image_id, encoded.getvalue(), tuple(names)))
     return drawn
 

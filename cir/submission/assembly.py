@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
-from cir import files
-from cir.composers import COMPOSERS
+from cir import composers, files
 from cir.encoders import Encoder
-from cir.retriever import EncodedComposer, Retriever, composer_settings
+from cir.retriever import EncodedComposer, Retriever
 from cir.tagger import Tagger
+from cir.weights import load_weights
 
 _WEIGHTS = "weights.pth"
 _SETTINGS = "settings.json"
@@ -32,7 +32,7 @@ def take_apart(encoder: Path, tagger: Path, batch_size: int, folder: Path) -> No
     torch.save(weights, folder / _WEIGHTS)
     settings = {
         "prompt": model.encoder.prompt,
-        "composer": composer_settings(model.composer),
+        "composer": composers.settings_of(model.composer),
         "batch_size": batch_size,
     }
     files.write_json(folder / _SETTINGS, settings)
@@ -49,9 +49,8 @@ def assemble(folder: Path) -> Retriever:
         f"local-dir:{folder / 'encoder'}", None, settings["prompt"], weights_follow=True
     )
     encoder.clip.load_state_dict(weights["encoder"])
-    of_composer = dict(settings["composer"])
-    composer = COMPOSERS[of_composer.pop("name")](**of_composer)
-    composer.load_state_dict(weights["composer"])
+    composer = composers.rebuild(settings["composer"])
+    load_weights(composer, weights["composer"], str(folder / _WEIGHTS))
     config = AutoConfig.from_pretrained(folder / "tagger")
     classifier = AutoModelForTokenClassification.from_config(config)
     classifier.load_state_dict(weights["tagger"])
