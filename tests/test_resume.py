@@ -1,5 +1,6 @@
 """A stage that is stopped, whichever way, goes on where it was and ends as if it had not been."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -124,7 +125,11 @@ def stop_after_a_checkpoint(running, stage, folder, how):
 
 
 def kill_stage(running, processes):
-    os.kill(processes[0], signal.SIGKILL)  # the others, if there are any, load its data
+    # With those that load its data: torch ends them seconds later, but not one that has only just
+    # begun and never saw its parent alive.
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def terminate_dvc(running, processes):
