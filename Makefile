@@ -1,5 +1,6 @@
 # make repro      train and score everything that is not up to date
 # make test       run the tests
+# make recipes    run those of README's recipes: pipelines that are killed, queued, shared
 # make bench      measure speed and memory
 # make lint       check style
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
@@ -16,12 +17,13 @@
 PYTHON := .venv/bin/python
 # The stages call `python`; it has to be ours.
 WITH_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Recipes read these two from the environment, where no shell takes them for code.
 AGAINST ?= HEAD
 PARAMS ?=
 export AGAINST PARAMS
 
-.PHONY: repro test bench lint smoke fresh gate comment plots chromium check-clone
+.PHONY: repro test recipes bench lint smoke fresh gate comment plots chromium check-clone
 
 repro: .venv/ready
 	@if [ -z "$$PARAMS" ]; then \
@@ -32,7 +34,10 @@ repro: .venv/ready
 	@$(PYTHON) -m tools.summary
 
 test: .venv/ready
-	@$(WITH_VENV) $(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(WITH_VENV) $(PYTHON) -m pytest $(IN_PARALLEL) -m "not recipes"
+
+recipes: .venv/ready
+	@$(WITH_VENV) $(PYTHON) -m pytest $(IN_PARALLEL) -m recipes
 
 bench: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m benchmarks

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from cir import gate, server_files
+from cir import class_commands, gate, server_files
 from cir.benchmark_datasets import DATASETS, BenchmarkDataset
 from cir.benchmark_datasets.options import with_options
 from cir.benchmark_scoring import said
@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
             "--tagger", type=Path, default=Path("models", "tagger"), help="default: %(default)s"
         )
     _add_data_commands(commands.add_parser("data", help="published datasets: check, score, answer"))
+    classes = commands.add_parser("classes", help="class-level retrieval: rank folders of images")
+    class_commands.add_commands(classes)
+    classes.set_defaults(run=_answer_classes)
     return parser
 
 
@@ -174,6 +177,12 @@ def _check_answers(options: argparse.Namespace) -> int:
     dataset = _dataset(options)
     part = options.part or server_files.part_for_server(dataset)
     print(server_files.check_answers(dataset, part, options.file))
+    return 0
+
+
+def _answer_classes(options: argparse.Namespace) -> int:
+    """Rank images or check a ranking, and print a sentence on the file."""
+    print(options.answer(options))
     return 0
 
 

@@ -65,7 +65,7 @@ class Embeddings:
         if info["fingerprint"] != fingerprint:
             raise UserError(
                 f"{folder} holds vectors of the model {info['fingerprint']}, and the queries come "
-                f"from the model {fingerprint}: run the embed_gallery stage again"
+                f"from the model {fingerprint}: embed them again"
             )
         ids: list[str] = []
         vectors: list[np.ndarray] = []
@@ -87,6 +87,7 @@ def embed(
     work: Path,
     batch_size: int = 64,
     workers: int = 0,
+    what: str = "the gallery",
 ) -> None:
     """Embed every image of the shards into `folder`, which appears whole at the end.
 
@@ -94,12 +95,12 @@ def embed(
     that was stopped goes on where it was. `workers` threads take a batch each, from the encoded
     images to the vectors (0: as many threads as torch computes with); memory holds a few batches,
     and the vectors of one shard. Raises UserError for an image that cannot be decoded or whose
-    vector has no direction.
+    vector has no direction. `what` is embedded, for the progress line.
     """
     assert batch_size > 0
     assert workers >= 0
     if not any(shard.ids for shard in shards):
-        raise UserError("there are no images to embed: the gallery is empty")
+        raise UserError(f"there are no images to embed: {what} is empty")
     model = encoder.fingerprint()
     parts = [work / f"{files.fingerprint(model, shard.path)}.npy" for shard in shards]
     todo = [(s, part) for s, part in zip(shards, parts, strict=True) if not part.is_file()]
@@ -109,7 +110,7 @@ def embed(
     shown = progress(
         _embedded(encoder, _batches(todo, batch_size), workers or torch.get_num_threads()),
         sum(len(s.ids) for s, _ in todo),
-        "embedding the gallery",
+        f"embedding {what}",
         "images",
         units_in=lambda batch: len(batch[1]),
     )

@@ -6,7 +6,13 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from cir import files
 from cir.datasets.shards import ImageShards
-from cir.report import build_gallery, read_answers, read_results, render
+from cir.report import (
+    build_gallery,
+    read_answers,
+    read_class_results,
+    read_results,
+    render,
+)
 from stages import Section, StageParams, load, run
 
 TEST = Path("data/retrieval/test")
@@ -18,6 +24,10 @@ COMPOSERS = Path("metrics/composers.json")
 ABLATION = Path("metrics/ablation.csv")
 CURVES = Path("metrics/curves")
 EXPERIMENTS = Path("metrics/experiments.csv")
+CLASS_RETRIEVAL = Path("metrics/class_retrieval.json")
+CLASS_EMBEDDER = Path("metrics/class_embedder.json")
+CLASS_CURVE = CURVES / "class_embedder.csv"
+CLASS_SHEET = Path("metrics/pictures/class_retrieval.jpg")
 PAGE = Path("report/index.html")
 
 HOW_TO_COMPARE = (
@@ -40,10 +50,12 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params).report
     results = read_results(RETRIEVAL, TAGGER, FINETUNE, COMPOSERS, ABLATION, CURVES, EXPERIMENTS)
+    classes = read_class_results(CLASS_RETRIEVAL, CLASS_EMBEDDER, CLASS_CURVE, CLASS_SHEET)
     answers = read_answers(ANSWERS)
     gallery = build_gallery(answers, ImageShards(TEST), params.queries, params.thumbnail)
     with files.whole_file(PAGE) as path:
-        path.write_text(render(results, gallery, HOW_TO_COMPARE), encoding="utf-8", newline="\n")
+        html = render(results, classes, gallery, HOW_TO_COMPARE)
+        path.write_text(html, encoding="utf-8", newline="\n")
     print(
         f"{PAGE}: {PAGE.stat().st_size / 1e6:,.1f} MB, {len(gallery.shown)} of {gallery.total:,} "
         f"queries, {gallery.failures} of them failed"

@@ -28,6 +28,8 @@ FIRST = (
     "test_naming",
     "test_tagger",
     "test_resume",
+    "test_class_stages",
+    "test_class_training",
     "test_teams",
 )
 MICRO = "ViTamin-Micro-64"

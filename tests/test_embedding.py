@@ -132,7 +132,7 @@ def test_a_vector_without_direction_is_named():
 
 def test_vectors_of_another_model_are_refused(gallery, tmp_path):
     embed(TinyEncoder(), gallery, tmp_path / "out", tmp_path / "work")
-    with pytest.raises(UserError, match=r"tiny 0.*tiny 1.*embed_gallery"):
+    with pytest.raises(UserError, match=r"tiny 0.*tiny 1.*embed them again"):
         Embeddings.load(tmp_path / "out", "tiny 1")
 
 

@@ -22,6 +22,7 @@ SUFFIXES = r"py|md|yaml|json|jsonl|txt|csv|toml|sh|png|jpg|lock"
 A_PATH = re.compile(rf"[\w.-]+(/[\w.-]+)*/|[\w.-]+(/[\w.-]+)+|[\w-]+\.(?:{SUFFIXES})|Makefile")
 # What the prose names that is the reader's own, or stands for a name to be chosen.
 THE_READERS = {"data.csv", "images/", "train/", "val/", "FILE.jsonl", "stages/NAME.py"}
+THE_READERS |= {"test/query", "test/gallery"}
 
 
 def made_by_stages():

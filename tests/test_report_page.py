@@ -75,7 +75,10 @@ def test_it_opens_and_escapes(open_page):
     page = open_page()
     assert page.title() == "Compositional image retrieval: 91.7% accuracy"
     assert page.locator("h2").first.inner_text() == "Results"
-    assert page.locator("img").count() == 0
+    assert page.locator("b").count() == 0
+    sheet = page.get_by_role("img", name="A sheet of class-level queries")
+    assert sheet.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [60, 40]
+    assert page.locator("img").count() == 1
     page.locator(".filters").get_by_label("Search").fill("onerror")
     assert page.locator(".card:visible .sentence").text_content() == NASTY
 

@@ -15,6 +15,8 @@ from smoke_project import dvc
 from cir import files
 from tools import smoke
 
+pytestmark = pytest.mark.recipes
+
 # More steps than there are checkpoints to wait for, so that there is always something left to do.
 LONGER = (
     "data.test_queries=112",
@@ -25,18 +27,14 @@ LONGER = (
     "train_tagger.evaluations=15",
     "pretrain_encoder.steps=20",
     "pretrain_encoder.evaluate_every=2",
-    "finetune_encoder.steps=20",
-    "finetune_encoder.evaluate_every=2",
 )
 RESULTS = {
     "train_tagger": ("models/tagger", "metrics/tagger.json", "metrics/curves/tagger.csv"),
     "pretrain_encoder": ("models/encoder_base", "metrics/curves/pretrain.csv"),
-    "finetune_encoder": ("models/encoder", "metrics/finetune.json", "metrics/curves/finetune.csv"),
 }
 CHECKPOINTS = {
     "train_tagger": "checkpoint-*/trainer_state.json",
     "pretrain_encoder": "checkpoint.pt",
-    "finetune_encoder": "checkpoint.pt",
 }
 
 
@@ -154,11 +152,11 @@ def contents(project, stage):
     return found
 
 
-# What becomes of the processes is the same for every stage; what is in a checkpoint is not.
+# What becomes of the processes is the same for every stage; what is in a checkpoint is not, but all
+# that train encoders and embedders have the loop of cir.training.
 STOPS = {
     "train_tagger": [kill_stage, interrupt_all],
-    "pretrain_encoder": [kill_stage, terminate_dvc, interrupt_all, kill_dvc],
-    "finetune_encoder": [kill_stage, terminate_dvc],
+    "pretrain_encoder": [kill_dvc, terminate_dvc],
 }
 
 

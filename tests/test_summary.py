@@ -1,5 +1,8 @@
 """The lines at the end of `make repro`."""
 
+import re
+
+from tools import summary
 from tools.summary import lines
 
 TAGGER = {
@@ -16,19 +19,44 @@ RETRIEVAL = {
     "mrr": 0.99123,
     "results": [{"what": "tagged edits", "queries": 1200, "gallery_size": 6000}],
 }
+CLASSES = {
+    "class_recall@1": 0.9625,
+    "class_map": 0.8512,
+    "results": [
+        {"what": "plain", "queries": 1500, "protocol": {"classes": "never trained on"}},
+        {"what": "colours", "queries": 9, "protocol": {"classes": "trained on"}},
+    ],
+}
 
 
 def test_the_main_figures_are_told():
     novel = {"what": "novel names", "accuracy": 0.915, "queries": 200}
     retrieval = {**RETRIEVAL, "results": [*RETRIEVAL["results"], novel]}
-    assert lines(TAGGER, retrieval) == [
+    assert lines(TAGGER, retrieval, CLASSES) == [
         "tagger      98.8% exact edits, 1,234 sentences of templates and objects never trained on",
         "retriever   98.5% accuracy (95% interval 97.8% to 99.1%), "
         "1,200 queries in a gallery of 6,000 images",
         "            91.5% on the 200 queries with names never trained on",
         "            recall@5 99.8%, recall@10 100.0%, MRR 0.991",
+        "classes     96.2% recall@1, mAP 85.1%, 1,500 queries of classes never trained on",
     ]
 
 
 def test_a_source_without_novel_names_has_no_line_for_them():
-    assert not any("never trained" in line for line in lines(TAGGER, RETRIEVAL)[1:])
+    told = lines(TAGGER, RETRIEVAL, CLASSES)
+    assert [line.split()[0] for line in told] == ["tagger", "retriever", "recall@5", "classes"]
+
+
+def test_classes_of_training_are_not_called_new():
+    """The line says what the protocol of the plain ranking says."""
+    plain = {"queries": 20, "protocol": {"classes": "trained on"}}
+    told = lines(TAGGER, RETRIEVAL, {**CLASSES, "results": [plain]})
+    assert told[-1].endswith("20 queries of classes trained on")
+
+
+def test_the_committed_metrics_have_what_is_told(capsys):
+    summary.main()
+    told = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in told if line.startswith("classes ")]
+    share = r"[\d.]+%"
+    assert re.fullmatch(rf"classes +{share} recall@1, mAP {share}, [\d,]+ queries of .+", line)

@@ -7,6 +7,8 @@ from smoke_project import dvc, git
 
 from tools import smoke
 
+pytestmark = pytest.mark.recipes
+
 SIZE = [argument for choice in smoke.CHOICES for argument in ("-S", choice)]
 
 

@@ -2,14 +2,16 @@
 
 DVC keeps experiments in this clone's own git references; the tables are committed, and the report
 shows that of the retriever. Experiments on a published dataset, which change the section
-`benchmark`, have one of their own. A row stays until an experiment of the same name replaces it.
+`benchmark`, have one of their own, and so have those with the class-level retriever. A row stays
+until an experiment of the same name replaces it.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +20,83 @@ import pandas as pd
 from cir import files
 from cir.errors import UserError
 
-FIGURES = (
-    "accuracy",
-    "novel_accuracy",
-    "recall@5",
-    "mrr",
-    "val_accuracy",
-    "trained_weights",
-    "tagger_exact_edit",
-)
-OF_BENCHMARKS = (
-    "benchmark_recall@1",
-    "benchmark_recall@10",
-    "benchmark_val_recall@1",
-    "benchmark_step",
-    "benchmark_weights",
-)
-TABLES = {
-    Path("metrics/experiments.csv"): FIGURES,
-    Path("metrics/benchmark_experiments.csv"): OF_BENCHMARKS,
-}
 Row = dict[str, Any]
 
 
-def columns(figures: Sequence[str]) -> list[str]:
-    """The columns of the table with these figures."""
-    return ["experiment", "changed", *figures]
+@dataclass(frozen=True)
+class Table:
+    """A file of experiments with its `figures`, for those that change one of the `sections`.
+
+    Without sections, for those that change no section of another table.
+    """
+
+    path: Path
+    sections: tuple[str, ...]
+    figures: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """What stands above the table."""
+        return ["experiment", "changed", *self.figures]
+
+    def takes(self, changed: Iterable[str]) -> bool:
+        """Whether an experiment belongs here that changed these keys, such as "train.steps"."""
+        sections = {key.split(".")[0] for key in changed}
+        if self.sections:
+            return not sections.isdisjoint(self.sections)
+        return sections.isdisjoint(name for table in TABLES for name in table.sections)
 
 
-def finished(shown: list[dict[str, Any]], figures: Sequence[str] = FIGURES) -> list[Row]:
+OF_RETRIEVER = Table(
+    Path("metrics/experiments.csv"),
+    (),
+    (
+        "accuracy",
+        "novel_accuracy",
+        "recall@5",
+        "mrr",
+        "val_accuracy",
+        "trained_weights",
+        "tagger_exact_edit",
+    ),
+)
+OF_BENCHMARKS = Table(
+    Path("metrics/benchmark_experiments.csv"),
+    ("benchmark",),
+    (
+        "benchmark_recall@1",
+        "benchmark_recall@10",
+        "benchmark_val_recall@1",
+        "benchmark_step",
+        "benchmark_weights",
+    ),
+)
+OF_CLASSES = Table(
+    Path("metrics/class_experiments.csv"),
+    ("class_data", "class_embedder", "train_class_embedder", "embed_classes", "score_classes"),
+    (
+        "class_recall@1",
+        "class_map",
+        "class_map@r",
+        "class_val_map",
+        "class_weights",
+        "class_gem_exponent",
+    ),
+)
+TABLES = (OF_RETRIEVER, OF_BENCHMARKS, OF_CLASSES)
+
+
+def finished(shown: list[dict[str, Any]], table: Table) -> list[Row]:
     """The rows of the finished experiments in the answer of `dvc exp show --json`, by name.
 
-    Only those that belong to the table with these `figures`. `changed` names each parameter whose
-    value is not that of the commit it began from.
+    Only those that belong to the `table`. `changed` names each parameter whose value is not that
+    of the commit it began from.
     """
     rows = []
     for commit in shown:
         base = dict(_flat(_values(commit.get("data"), "params")))
         for experiment in commit.get("experiments") or []:
-            row = _row(experiment["revs"][0], base, figures)
+            row = _row(experiment["revs"][0], base, table)
             if row is not None:
                 rows.append(row)
     return sorted(rows, key=lambda row: row["experiment"])
@@ -69,22 +109,22 @@ def merged(old: list[Row], new: list[Row]) -> list[Row]:
     return [*kept, *replacing.values()]
 
 
-def _row(revision: dict[str, Any], base: dict[str, Any], figures: Sequence[str]) -> Row | None:
-    """One experiment, or None if it has no such figures: it is queued, running or has failed."""
+def _row(revision: dict[str, Any], base: dict[str, Any], table: Table) -> Row | None:
+    """One experiment, or None: it is queued, running, has failed or belongs to another table."""
     data = revision.get("data")
     found = {key: value for values in _values(data, "metrics") for key, value in values.items()}
-    if revision.get("error") or not any(name in found for name in figures):
+    if revision.get("error") or not any(name in found for name in table.figures):
         return None
     params = dict(_flat(_values(data, "params")))
     changed = {
         key: params.get(key) for key in {**base, **params} if params.get(key) != base.get(key)
     }
-    if any(key.startswith("benchmark.") for key in changed) is not (figures == OF_BENCHMARKS):
+    if not table.takes(changed):
         return None
     return {
         "experiment": revision.get("name") or revision["rev"][:7],
         "changed": ", ".join(f"{key}={_written(value)}" for key, value in changed.items()),
-        **{name: found[name] for name in figures if name in found},
+        **{name: found[name] for name in table.figures if name in found},
     }
 
 
@@ -116,17 +156,17 @@ def main() -> None:
     if done.returncode:
         raise UserError(f"dvc exp show failed: {' '.join(done.stderr.split())}")
     shown = json.loads(done.stdout)
-    for path, figures in TABLES.items():
-        _write(path, figures, finished(shown, figures), arguments.rev)
+    for table in TABLES:
+        _write(table, finished(shown, table), arguments.rev)
 
 
-def _write(path: Path, figures: Sequence[str], new: list[Row], rev: str) -> None:
-    old = pd.read_csv(path).to_dict("records") if path.is_file() else []
-    table = pd.DataFrame(merged(old, new), columns=columns(figures))
-    if len(table):
-        with files.whole_file(path) as unfinished:
-            table.to_csv(unfinished, index=False, float_format="%.4f")
-    print(f"{path}: {len(table)} experiments, {len(new)} of them from {rev}")
+def _write(table: Table, new: list[Row], rev: str) -> None:
+    old = pd.read_csv(table.path).to_dict("records") if table.path.is_file() else []
+    rows = pd.DataFrame(merged(old, new), columns=table.columns)
+    if len(rows):
+        with files.whole_file(table.path) as unfinished:
+            rows.to_csv(unfinished, index=False, float_format="%.4f")
+    print(f"{table.path}: {len(rows)} experiments, {len(new)} of them from {rev}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ CHOICES = (
     "encoder=smoke",
     "composers=smoke",
     "benchmark=smoke",
+    "class_data=smoke",
+    "class_embedder=smoke",
 )  # the smallest file of each group
 _RUNNING = re.compile(r"Running stage '(.+)':")
 

@@ -8,8 +8,8 @@ from cir.files import read_json
 METRICS = Path("metrics")
 
 
-def lines(tagger: dict[str, Any], retrieval: dict[str, Any]) -> list[str]:
-    """The figures of metrics/tagger.json and metrics/retrieval.json that matter most."""
+def lines(tagger: dict[str, Any], retrieval: dict[str, Any], classes: dict[str, Any]) -> list[str]:
+    """The figures that matter most of metrics/tagger.json, retrieval.json, class_retrieval.json."""
     (unseen,) = [row for row in tagger["splits"] if row["split"] == "both_unseen"]
     (low, high), result = retrieval["interval95"], retrieval["results"][0]
     told = [
@@ -29,14 +29,18 @@ def lines(tagger: dict[str, Any], retrieval: dict[str, Any]) -> list[str]:
         f"            recall@5 {retrieval['recall@5']:.1%}, recall@10 "
         f"{retrieval['recall@10']:.1%}, MRR {retrieval['mrr']:.3f}"
     )
+    plain = classes["results"][0]
+    told.append(
+        f"classes     {classes['class_recall@1']:.1%} recall@1, mAP {classes['class_map']:.1%}, "
+        f"{plain['queries']:,} queries of classes {plain['protocol']['classes']}"
+    )
     return told
 
 
 def main() -> None:
+    names = ("tagger", "retrieval", "class_retrieval")
     print()
-    print(
-        *lines(read_json(METRICS / "tagger.json"), read_json(METRICS / "retrieval.json")), sep="\n"
-    )
+    print(*lines(*(read_json(METRICS / f"{name}.json") for name in names)), sep="\n")
     print("all figures: metrics/; queries that went right and wrong: metrics/pictures/")
 
 

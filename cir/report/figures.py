@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 # What is drawn in these colours gets the page's own, which differ in the dark.
 _INK, _FAINT = "#010101", "#020202"
 _SERIES = tuple(f"#03030{number}" for number in range(1, 6))
+_LONG_NAME = 28  # letters; longer ones leave an axis too short for many ticks
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _PAGE_COLOURS = {
     _INK: "currentColor",
@@ -91,7 +92,8 @@ def dot_plot(
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set(xlabel=across, ylabel=up, ylim=(len(rows) - 0.5, -0.5))
         axes.set_xlim(right=1 + 0.02 * (1 - axes.get_xlim()[0]))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        bins = 6 if max(map(len, rows)) <= _LONG_NAME else 4
+        axes.xaxis.set_major_locator(MaxNLocator(bins, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_formatter(_percent)
         axes.grid(axis="y", visible=False)
         return _svg(figure, label)

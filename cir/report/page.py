@@ -10,7 +10,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cir.report import wording
+from cir.report import classes, wording
+from cir.report.class_results import ClassResults
 from cir.report.figures import dot_plot, line_plot
 from cir.report.gallery import Gallery
 from cir.report.results import Compared, Group, Results
@@ -57,13 +58,23 @@ CURVES = (
         "of the validation split. The step with the highest accuracy is kept.",
     ),
 )
+CLASS_CURVE = Curve(
+    "class_embedder",
+    "The class-level embedder",
+    {"loss": "training"},
+    {"map": "mAP", "recall_at_1": "recall@1"},
+    "The embedder learns to bring images of one class together. Each image of the validation "
+    "classes looks for the others of its class; the step with the highest mAP is kept.",
+)
 
 
-def render(results: Results, gallery: Gallery, how_to_compare: str) -> str:
+def render(
+    results: Results, class_results: ClassResults | None, gallery: Gallery, how_to_compare: str
+) -> str:
     """The whole page as HTML; the same results and gallery give the same text.
 
-    `how_to_compare` is the sentence that stands in place of the table of experiments where none
-    has been written.
+    Where `class_results` is None, nothing is said of class-level retrieval. `how_to_compare` is
+    the sentence that stands in place of the table of experiments where none has been written.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -91,7 +102,8 @@ def render(results: Results, gallery: Gallery, how_to_compare: str) -> str:
         ablation=results.ablation.to_dict("records"),
         recall=_recall(results.curves["recall_at_k"]),
         groups=[_groups(results, "kind"), _groups(results, "objects")],
-        curves=[_curve(curve, results) for curve in CURVES],
+        classes=None if class_results is None else classes.section(class_results),
+        curves=_curves(results, class_results),
         experiments=_experiments(results.experiments),
         how_to_compare=how_to_compare,
         gallery=gallery,
@@ -147,10 +159,19 @@ def _comparison(rows: Sequence[Compared]) -> dict:
     return {"rows": rows, "plot": Markup(plot)}
 
 
-def _curve(curve: Curve, results: Results) -> dict:
-    """The two plots of a training, and its table."""
-    table = results.curves[curve.name]
-    mark = (results.finetune.best_step, "kept") if curve.name == "finetune" else None
+def _curves(results: Results, class_results: ClassResults | None) -> list[dict]:
+    """All trainings in the order in which they are shown; the step that was kept, if known."""
+    kept = {"finetune": results.finetune.best_step}
+    shown = [_curve(one, results.curves[one.name], kept.get(one.name)) for one in CURVES]
+    if class_results is not None:
+        best = class_results.training.best_step
+        shown.append(_curve(CLASS_CURVE, class_results.curve, best))
+    return shown
+
+
+def _curve(curve: Curve, table: pd.DataFrame, kept: int | None) -> dict:
+    """The two plots of a training, and its table; `kept` is the step marked in that of scores."""
+    mark = None if kept is None else (kept, "kept")
     plots = []
     for columns, up, share in ((curve.losses, "loss", False), (curve.scores, "score", True)):
         lines = {title: _line(table, "step", c) for c, title in columns.items() if c in table}

@@ -2,21 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from cir import files
-from cir.errors import UserError
+from cir.report.reading import Measured, read_form, read_table
 
 CURVES = ("tagger", "pretrain", "finetune", "recall_at_k")
-
-
-class Measured(BaseModel):
-    """Part of a metrics file: what the page shows of it. Keys that it does not show may stand."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Result(Measured):
@@ -66,8 +58,8 @@ class Retrieval(Measured):
     by_kind: list[Group]
     by_objects: list[Group]
     errors: list[Cause]
-    absent: list[Absent] = []
-    fingerprints: list[Fingerprint] = []
+    absent: list[Absent] = Field(default_factory=list)
+    fingerprints: list[Fingerprint] = Field(default_factory=list)
 
     @property
     def headline(self) -> Result:
@@ -103,9 +95,9 @@ class Split(Measured):
     span_precision: float
     span_recall: float
     span_f1: float
-    by_objects: list[Share] = []
-    by_style: list[Share] = []
-    confusion: list[Confusion] = []
+    by_objects: list[Share] = Field(default_factory=list)
+    by_style: list[Share] = Field(default_factory=list)
+    confusion: list[Confusion] = Field(default_factory=list)
 
 
 class Tagger(Measured):
@@ -156,9 +148,6 @@ class Results:
     experiments: pd.DataFrame | None
 
 
-M = TypeVar("M", bound=Measured)
-
-
 def read_results(
     retrieval: Path,
     tagger: Path,
@@ -174,44 +163,18 @@ def read_results(
     missing or empty: it is written by hand when there is something to compare.
     """
     return Results(
-        _read(Retrieval, retrieval),
-        _read(Tagger, tagger),
-        _read(Finetune, finetune),
-        _read(Comparison, composers),
-        _table(ablation, ("variant", "accuracy")),
-        {name: _table(curves / f"{name}.csv") for name in CURVES},
+        read_form(Retrieval, retrieval),
+        read_form(Tagger, tagger),
+        read_form(Finetune, finetune),
+        read_form(Comparison, composers),
+        read_table(ablation, ("variant", "accuracy")),
+        {name: read_table(curves / f"{name}.csv") for name in CURVES},
         _experiments(experiments),
     )
-
-
-def _read(form: type[M], path: Path) -> M:
-    try:
-        return form.model_validate(files.read_json(path))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the whole"
-        said = problem["msg"][0].lower() + problem["msg"][1:]
-        raise UserError(
-            f"{path} has not the form that the report reads ({where}: {said}); "
-            "run the stage that writes it again"
-        ) from None
-
-
-def _table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype_backend="numpy_nullable")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage that writes it") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a table of comma-separated values: {error}") from None
-    lacking = [name for name in columns if name not in table]
-    if lacking:
-        raise UserError(f"{path} lacks the column {lacking[0]}, it has {', '.join(table)}")
-    return table
 
 
 def _experiments(path: Path) -> pd.DataFrame | None:
     if not path.is_file() or not path.read_text(encoding="utf-8").strip():
         return None
-    table = _table(path)
+    table = read_table(path)
     return table if len(table) else None

@@ -1,0 +1,91 @@
+"""The section on class-level retrieval: its words, and what its template fills in."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from cir.report import wording
+from cir.report.class_results import ClassProtocol, ClassResult, ClassResults
+from cir.report.figures import dot_plot
+
+WORST = 10  # classes that are listed
+SEEN = {
+    "never trained on": "Training saw no image of these classes.",
+    "trained on": "Training saw other images of these classes.",
+    "some trained on": "Training saw other images of some of these classes.",
+}
+BASELINES = {
+    "tower before training": "the same tower, before training",
+    "colour histograms": "histograms of colours, nothing learned",
+}
+QUERIES = {"image, not in the gallery": "an image that is not in the gallery"}
+VECTORS = {"flip-averaged": "means of an image's vector and its mirror image's"}
+GRAPHS = {
+    "joint query-gallery graph": "joint query-gallery graph, so that other queries matter",
+    "gallery-only graph": "gallery-only graph, each query for itself",
+}
+
+
+def section(results: ClassResults) -> dict:
+    """What the template classes.html shows.
+
+    The plots are without baselines, whose distance would shrink the intervals to specks.
+    """
+    rows = results.retrieval.results
+    drawn = [row for row in rows if row.protocol.vectors not in BASELINES]
+    return {
+        "protocol": protocol(rows[0]),
+        "rows": [
+            {"result": row, "kind": kind(row.protocol), "done": done(row.protocol)} for row in rows
+        ],
+        "plots": [
+            _plot("Recall@1", [(r.what, r.recall_at_1, r.recall_at_1_interval) for r in drawn]),
+            _plot("mAP", [(r.what, r.map, r.map_interval) for r in drawn]),
+        ],
+        "worst": results.retrieval.by_class[:WORST],
+        "classes": len(results.retrieval.by_class),
+        "training": results.training,
+        "sheet": results.sheet,
+        "fingerprints": results.retrieval.fingerprints,
+    }
+
+
+def kind(protocol: ClassProtocol) -> str:
+    """Whether a way to rank is the plain one, a baseline or a refinement, in words."""
+    if protocol.vectors in BASELINES:
+        return "baseline"
+    plain = protocol.vectors == "embedder" and protocol.refinement == "none"
+    return "the figure that counts" if plain else "refinement"
+
+
+def done(protocol: ClassProtocol) -> str:
+    """What a way to rank does, in words: whose vectors, what refinement, by which graph."""
+    vectors = {**BASELINES, **VECTORS}.get(protocol.vectors, protocol.vectors)
+    told = [] if protocol.vectors == "embedder" else [vectors]
+    if protocol.refinement != "none":
+        told.append(protocol.refinement)
+    if protocol.graph is not None:
+        told.append(GRAPHS.get(protocol.graph, protocol.graph))
+    return "; ".join(told) or "the embedder's vectors as they are"
+
+
+def protocol(result: ClassResult) -> str:
+    """What was ranked against what, and what counts, in a few sentences."""
+    said = result.protocol
+    queries, images = wording.count(result.queries), wording.count(result.gallery_size)
+    sentences = [
+        f"{queries} queries, each {QUERIES.get(said.query, said.query)}, were ranked by "
+        f"{said.similarity} against one gallery of {images} {said.gallery}.",
+        f"A hit is {said.hit}; ties count {said.ties}.",
+        SEEN.get(said.classes, f"Their classes: {said.classes}."),
+    ]
+    if said.left_out is not None:
+        sentences.append(f"Left out as unusable in the source: {said.left_out}.")
+    return " ".join(sentences)
+
+
+def _plot(figure: str, rows: Sequence[tuple[str, float, tuple[float, float]]]) -> Markup:
+    label = f"{figure} of the ways to rank, without the baselines: "
+    label += ", ".join(f"{what} {share:.1%}" for what, share, _ in rows)
+    points = {what: (share, *bounds) for what, share, bounds in rows}
+    return Markup(dot_plot(points, f"{figure}, 95% interval", "", label))

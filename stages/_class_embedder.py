@@ -1,0 +1,56 @@
+"""The params of the class-level embedder and of how its training images are changed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from cir.augmentation import Augmentation
+from cir.class_embedder import ClassEmbedder, TokenTower
+from cir.datasets.shards import ImageShards
+from cir.token_pooling import ClassToken
+from stages import Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Embedder(Section):
+    """See cir.class_embedder.ClassEmbedder.create and cir.token_pooling."""
+
+    tower: str
+    pretrained: str | None
+    pooling: Literal["gem", "average", "max", "class_token"]
+    dim: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    def create(self) -> ClassEmbedder:
+        """One as training starts with it."""
+        return ClassEmbedder.create(**self.model_dump())
+
+    def start(self) -> TokenTower:
+        """Its tower as training starts with it; published weights are at their best by their class
+        token, where the tower has one, and not by a pooling that they have never met.
+        """
+        backbone = self.create().backbone
+        published = self.pretrained is not None and backbone.tower.cls_token is not None
+        return TokenTower(backbone.tower, ClassToken()) if published else backbone
+
+
+class Augmented(Section):
+    """See cir.augmentation.Augmentation."""
+
+    smallest_crop: Annotated[float, Field(gt=0, le=1)]
+    flip: bool
+    brightness: NonNegativeFloat
+    contrast: NonNegativeFloat
+    saturation: NonNegativeFloat
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    erase: Share
+
+    def create(self) -> Augmentation:
+        """What the batches take."""
+        return Augmentation(**self.model_dump())
+
+
+def read_classes(images: ImageShards) -> list[str]:
+    """The class of each image of a part of data/classes, in order."""
+    return [images.objects(name)[0] for name in images.ids]
