@@ -83,12 +83,16 @@ def stage_processes(running):
     return sorted(process for process in below if "\0stages." in commands.get(process, ""))
 
 
-def alive(process):
+def state(process):
+    """The letter that /proc gives the state of a process, "Z" for one that is no more."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return "Z"
+
+
+def alive(process):
+    return state(process) != "Z"
 
 
 def wait_for(condition, seconds=60):
@@ -124,8 +128,12 @@ def stop_after_a_checkpoint(running, stage, folder, how):
 
 def kill_stage(running, processes):
     # With those that load its data: torch ends them seconds later, but not one that has only just
-    # begun and never saw its parent alive.
+    # begun and never saw its parent alive. Stopped processes begin no more of them.
     for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)
+    wait_for(lambda: not any(state(process) in "RSD" for process in processes))
+    for process in {*processes, *stage_processes(running)}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
