@@ -1,6 +1,7 @@
 # make repro      train and score everything that is not up to date
 # make test       run the tests
-# make recipes    run those of README's recipes: pipelines that are killed, queued, shared
+# make recipes    run those of README's recipes: pipelines killed, queued, shared; the app in a browser
+# make serve      search the drawn gallery, or what was indexed, on a page in the browser
 # make bench      measure speed and memory
 # make lint       check style
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
@@ -8,10 +9,11 @@
 # make gate       check the metrics against metrics_gate.yaml
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
 # make plots      draw the curves of this revision and another into dvc_plots/
-# make chromium   install the browser that the tests of the report use, where that can be done
+# make chromium   install the browser that tests of the report and the app use, where it can be done
 #
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
 # PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
+# SERVE="--port 9000" gives serve options; python -m cir serve --help has them.
 # Each makes .venv first, and again whenever requirements.txt changes.
 
 PYTHON := .venv/bin/python
@@ -23,7 +25,7 @@ AGAINST ?= HEAD
 PARAMS ?=
 export AGAINST PARAMS
 
-.PHONY: repro test recipes bench lint smoke fresh gate comment plots chromium check-clone
+.PHONY: repro test recipes serve bench lint smoke fresh gate comment plots chromium check-clone
 
 repro: .venv/ready
 	@if [ -z "$$PARAMS" ]; then \
@@ -38,6 +40,9 @@ test: .venv/ready
 
 recipes: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m pytest $(IN_PARALLEL) -m recipes
+
+serve: .venv/ready
+	@$(PYTHON) -m cir serve $(SERVE)
 
 bench: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m benchmarks

@@ -49,6 +49,14 @@ def load_retriever(batch_size: int) -> tuple[Retriever, str]:
     return Retriever(model, _fresh_tagger(), batch_size), "freshly initialised micro models"
 
 
+def larger_retriever(retriever: Retriever, batch_size: int) -> Retriever:
+    """The same with ViTamin-S at 224 pixels and random weights: as slow as a published encoder."""
+    torch.manual_seed(0)
+    encoder = Encoder.create("ViTamin-S", None, "a photo of a {}")
+    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    return Retriever(model, retriever.tagger, batch_size)
+
+
 def load_workload(count: int) -> tuple[Workload, str]:
     """`count` queries, the same ones again where the split has fewer, and where they come from."""
     if not TEST.is_dir():

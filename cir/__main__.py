@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from cir import class_commands, gate, server_files
+from cir.app.serve_command import add_serve_command
 from cir.benchmark_datasets import DATASETS, BenchmarkDataset
 from cir.benchmark_datasets.options import with_options
 from cir.benchmark_scoring import said
 from cir.data_check import check
 from cir.errors import UserError
+from cir.index_command import add_index_command
 from cir.records import Edit
 from cir.tagging_metrics import same_edit
 
@@ -62,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_commands(commands.add_parser("data", help="published datasets: check, score, answer"))
     classes = commands.add_parser("classes", help="class-level retrieval: rank folders of images")
     class_commands.add_commands(classes)
-    classes.set_defaults(run=_answer_classes)
+    for command in (classes, add_index_command(commands), add_serve_command(commands)):
+        command.set_defaults(run=_say_answer)
     return parser
 
 
@@ -180,8 +183,8 @@ def _check_answers(options: argparse.Namespace) -> int:
     return 0
 
 
-def _answer_classes(options: argparse.Namespace) -> int:
-    """Rank images or check a ranking, and print a sentence on the file."""
+def _say_answer(options: argparse.Namespace) -> int:
+    """Do what the command is for, and print the sentence that it ends with."""
     print(options.answer(options))
     return 0
 

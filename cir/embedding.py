@@ -7,12 +7,12 @@ info.json               the fingerprint of the model that made them, and the cou
 
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from cir.datasets.shards import Shard
 from cir.errors import UserError
 from cir.progress import progress, say
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _Batch = tuple[Path, list[tuple[str, bytes]]]  # where its vectors go, (id, encoded image)
 
 
@@ -98,7 +100,6 @@ def embed(
     vector has no direction. `what` is embedded, for the progress line.
     """
     assert batch_size > 0
-    assert workers >= 0
     if not any(shard.ids for shard in shards):
         raise UserError(f"there are no images to embed: {what} is empty")
     model = encoder.fingerprint()
@@ -108,7 +109,7 @@ def embed(
     if done:
         say(f"{done:,} images were embedded before, by the same model; going on from there")
     shown = progress(
-        _embedded(encoder, _batches(todo, batch_size), workers or torch.get_num_threads()),
+        _embedded(encoder, _batches(todo, batch_size), workers),
         sum(len(s.ids) for s, _ in todo),
         f"embedding {what}",
         "images",
@@ -151,44 +152,50 @@ def _batches(todo: Iterable[tuple[Shard, Path]], batch_size: int) -> Iterator[_B
             yield part, batch
 
 
-def _embedded(
-    encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """The part and the vectors [B, D] of every batch, in order, two batches ahead of the reader.
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+) -> Iterator[Result]:
+    """`work(item)` of every item, in order, by threads that are two items ahead of the reader.
 
-    Threads suffice: Pillow decodes, and torch computes, without Python's lock. On a processor a
-    whole batch per thread is faster than all threads on one batch, which wait for each other
-    after every layer and for the decoding. On a GPU, some decode while another's batch is there.
+    Threads suffice for batches of images: Pillow decodes, and torch computes, without Python's
+    lock. On a processor a whole batch per thread is faster than all threads on one batch, which
+    wait for each other after every layer and for the decoding. On a GPU, some decode while
+    another's batch is there. `workers` 0: as many threads as torch computes with.
     """
-
-    def vectors(batch: list[tuple[str, bytes]]) -> np.ndarray:
-        pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in batch])
-        with torch.inference_mode():
-            features = encoder.encode_images(torch.from_numpy(pixels).to(encoder.device))
-            return unit_rows(features, [name for name, _ in batch]).cpu().numpy()
-
+    assert workers >= 0
     threads = torch.get_num_threads()
+    workers = workers or threads
     share = max(1, threads // workers)
-    waiting: deque = deque()
+    waiting: deque[Future] = deque()
     try:
         with ThreadPoolExecutor(workers, "embed", torch.set_num_threads, (share,)) as pool:
             try:
-                for part, batch in batches:
-                    waiting.append((part, pool.submit(vectors, batch)))
+                for item in items:
+                    waiting.append(pool.submit(work, item))
                     if len(waiting) > workers + 2:
-                        yield _result(waiting.popleft())
+                        yield waiting.popleft().result()
                 while waiting:
-                    yield _result(waiting.popleft())
+                    yield waiting.popleft().result()
             finally:
-                for _, future in waiting:  # after an error or Ctrl-C, finish what has begun only
+                for future in waiting:  # after an error or Ctrl-C, finish what has begun only
                     future.cancel()
     finally:
         torch.set_num_threads(threads)  # the setting is the whole process's
 
 
-def _result(waiting: tuple[Path, Future]) -> tuple[Path, np.ndarray]:
-    part, future = waiting
-    return part, future.result()
+def _embedded(
+    encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """The part and the vectors [B, D] of every batch, in order."""
+
+    def vectors(part_and_batch: _Batch) -> tuple[Path, np.ndarray]:
+        part, batch = part_and_batch
+        pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in batch])
+        with torch.inference_mode():
+            features = encoder.encode_images(torch.from_numpy(pixels).to(encoder.device))
+            return part, unit_rows(features, [name for name, _ in batch]).cpu().numpy()
+
+    return in_threads(vectors, batches, workers)
 
 
 def _assemble(shards: Sequence[Shard], parts: Sequence[Path], folder: Path, model: str) -> None:

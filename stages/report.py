@@ -11,6 +11,7 @@ from cir.report import (
     read_answers,
     read_class_results,
     read_results,
+    read_text_results,
     render,
 )
 from stages import Section, StageParams, load, run
@@ -28,6 +29,9 @@ CLASS_RETRIEVAL = Path("metrics/class_retrieval.json")
 CLASS_EMBEDDER = Path("metrics/class_embedder.json")
 CLASS_CURVE = CURVES / "class_embedder.csv"
 CLASS_SHEET = Path("metrics/pictures/class_retrieval.jpg")
+TEXT_SEARCH = Path("metrics/text_search.json")
+TEXT_SHEET = Path("metrics/pictures/text_search.jpg")
+ENCODERS = Path("metrics/encoders.json")
 PAGE = Path("report/index.html")
 
 HOW_TO_COMPARE = (
@@ -51,10 +55,11 @@ def main() -> None:
     params = load(Params).report
     results = read_results(RETRIEVAL, TAGGER, FINETUNE, COMPOSERS, ABLATION, CURVES, EXPERIMENTS)
     classes = read_class_results(CLASS_RETRIEVAL, CLASS_EMBEDDER, CLASS_CURVE, CLASS_SHEET)
+    text = read_text_results(TEXT_SEARCH, TEXT_SHEET, ENCODERS)
     answers = read_answers(ANSWERS)
     gallery = build_gallery(answers, ImageShards(TEST), params.queries, params.thumbnail)
     with files.whole_file(PAGE) as path:
-        html = render(results, classes, gallery, HOW_TO_COMPARE)
+        html = render(results, classes, text, gallery, HOW_TO_COMPARE)
         path.write_text(html, encoding="utf-8", newline="\n")
     print(
         f"{PAGE}: {PAGE.stat().st_size / 1e6:,.1f} MB, {len(gallery.shown)} of {gallery.total:,} "

@@ -31,6 +31,9 @@ FIRST = (
     "test_class_stages",
     "test_class_training",
     "test_teams",
+    "test_app_browser",
+    "test_app_safety",
+    "test_stores",
 )
 MICRO = "ViTamin-Micro-64"
 PROMPT = "a photo of a {}"

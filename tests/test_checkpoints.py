@@ -11,9 +11,13 @@ from stages import (
     expand_templates,
     export_submission,
     finetune_encoder,
+    finetune_text_search,
     load,
     prepare_data,
+    prepare_text_search,
     pretrain_encoder,
+    score_text_search,
+    train_captioner,
     train_tagger,
 )
 
@@ -44,6 +48,17 @@ class FoundError(Exception):
             ("data/retrieval/train", "data/retrieval/val", "models/encoder_base", "models/tagger"),
         ),
         (embed_gallery, ("models/encoder", "data/retrieval/test")),
+        (train_captioner, ("models/encoder", "data/text_search/train", "data/text_search/val")),
+        (
+            finetune_text_search,
+            (
+                "models/encoder",
+                "data/captions.csv",
+                "data/text_search/train",
+                "data/text_search/val",
+            ),
+        ),
+        (score_text_search, ("models/encoder", "data/text_search/test")),
     ],
 )
 def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read):
@@ -74,7 +89,7 @@ def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read
     first = folder()
     names = [changed(inputs / name) for name in (*read, "cir/english.py", "stages/score.py")]
     assert folder() == first, "the same recipe finds its checkpoints"
-    if stage is not embed_gallery:  # whose params do not change the result
+    if stage not in (embed_gallery, score_text_search):  # whose params do not change the vectors
         params = (inputs / "params.yaml").read_text()
         (inputs / "params.yaml").write_text(params.replace("seed: 17", "seed: 18"))
         names.append(folder())
@@ -91,6 +106,9 @@ def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read
         (finetune_encoder, "models/encoder"),
         (embed_gallery, "data/embeddings"),
         (export_submission, "export/submission"),
+        (prepare_text_search, "data/text_search"),
+        (train_captioner, "models/captioner"),
+        (finetune_text_search, "models/text_search"),
     ],
 )
 def test_every_stage_that_writes_long_refuses_a_second_writer(inputs, stage, output):

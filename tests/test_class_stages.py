@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from copied_project import work_in_copy
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -45,11 +46,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def project(made, tmp_path, monkeypatch):
     """A copy of it, to change."""
-    folder = tmp_path / "project"
-    shutil.copytree(made, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("CIR_CHECKPOINTS", raising=False)
-    return folder
+    return work_in_copy(made, tmp_path, monkeypatch)
 
 
 def read(path):

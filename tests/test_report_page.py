@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from report_project import NASTY, write_results
+from report_project import NASTY, write_results, write_text_results
 
 from stages import report
 
@@ -26,6 +26,7 @@ def address(split, tmp_path_factory):
     """Where the report of the results made by hand lies."""
     folder = tmp_path_factory.mktemp("report")
     write_results(folder)
+    write_text_results(folder)
     (folder / "data/retrieval").mkdir()
     (folder / "data/retrieval/test").symlink_to(split)
     with pytest.MonkeyPatch.context() as patch:
@@ -78,7 +79,9 @@ def test_it_opens_and_escapes(open_page):
     assert page.locator("b").count() == 0
     sheet = page.get_by_role("img", name="A sheet of class-level queries")
     assert sheet.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [60, 40]
-    assert page.locator("img").count() == 1
+    sheet = page.get_by_role("img", name="A sheet of text queries")
+    assert sheet.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [90, 30]
+    assert page.locator("img").count() == 2
     page.locator(".filters").get_by_label("Search").fill("onerror")
     assert page.locator(".card:visible .sentence").text_content() == NASTY
 

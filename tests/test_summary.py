@@ -27,31 +27,41 @@ CLASSES = {
         {"what": "colours", "queries": 9, "protocol": {"classes": "trained on"}},
     ],
 }
+WORDS = {
+    "text_ndcg@10": 0.8946,
+    "text_mrr": 0.8152,
+    "results": [
+        {"what": "before", "queries": 400, "gallery_size": 2000},
+        {"what": "after", "queries": 1400, "gallery_size": 2500},
+    ],
+}
 
 
 def test_the_main_figures_are_told():
     novel = {"what": "novel names", "accuracy": 0.915, "queries": 200}
     retrieval = {**RETRIEVAL, "results": [*RETRIEVAL["results"], novel]}
-    assert lines(TAGGER, retrieval, CLASSES) == [
+    assert lines(TAGGER, retrieval, CLASSES, WORDS) == [
         "tagger      98.8% exact edits, 1,234 sentences of templates and objects never trained on",
         "retriever   98.5% accuracy (95% interval 97.8% to 99.1%), "
         "1,200 queries in a gallery of 6,000 images",
         "            91.5% on the 200 queries with names never trained on",
         "            recall@5 99.8%, recall@10 100.0%, MRR 0.991",
         "classes     96.2% recall@1, mAP 85.1%, 1,500 queries of classes never trained on",
+        "words       nDCG@10 0.895, 1,400 sentences, gallery of 2,500 images; MRR 0.815",
     ]
 
 
 def test_a_source_without_novel_names_has_no_line_for_them():
-    told = lines(TAGGER, RETRIEVAL, CLASSES)
-    assert [line.split()[0] for line in told] == ["tagger", "retriever", "recall@5", "classes"]
+    told = lines(TAGGER, RETRIEVAL, CLASSES, WORDS)
+    first = [line.split()[0] for line in told]
+    assert first == ["tagger", "retriever", "recall@5", "classes", "words"]
 
 
 def test_classes_of_training_are_not_called_new():
     """The line says what the protocol of the plain ranking says."""
     plain = {"queries": 20, "protocol": {"classes": "trained on"}}
-    told = lines(TAGGER, RETRIEVAL, {**CLASSES, "results": [plain]})
-    assert told[-1].endswith("20 queries of classes trained on")
+    told = lines(TAGGER, RETRIEVAL, {**CLASSES, "results": [plain]}, WORDS)
+    assert told[-2].endswith("20 queries of classes trained on")
 
 
 def test_the_committed_metrics_have_what_is_told(capsys):

@@ -2,8 +2,8 @@
 
 DVC keeps experiments in this clone's own git references; the tables are committed, and the report
 shows that of the retriever. Experiments on a published dataset, which change the section
-`benchmark`, have one of their own, and so have those with the class-level retriever. A row stays
-until an experiment of the same name replaces it.
+`benchmark`, have one of their own, and so have those with the class-level retriever and those with
+search by words. A row stays until an experiment of the same name replaces it.
 """
 
 import argparse
@@ -83,7 +83,32 @@ OF_CLASSES = Table(
         "class_gem_exponent",
     ),
 )
-TABLES = (OF_RETRIEVER, OF_BENCHMARKS, OF_CLASSES)
+OF_TEXT_SEARCH = Table(
+    Path("metrics/text_experiments.csv"),
+    (
+        "text_data",
+        "captioner",
+        "caption_images",
+        "finetune_text_search",
+        "score_text_search",
+        "benchmark_encoders",
+    ),
+    (
+        "text_ndcg@10",
+        "text_ndcg@10_one_object",
+        "text_ndcg@10_colours_of_a_pair",
+        "text_ndcg@10_pair_of_objects",
+        "text_ndcg@10_count",
+        "text_ndcg@10_place",
+        "text_told_apart_colours_of_a_pair",
+        "text_mrr",
+        "text_val_mrr",
+        "text_val_composed",
+        "captions_true",
+        "captions_naming_only_what_is_shown",
+    ),
+)
+TABLES = (OF_RETRIEVER, OF_BENCHMARKS, OF_CLASSES, OF_TEXT_SEARCH)
 
 
 def finished(shown: list[dict[str, Any]], table: Table) -> list[Row]:

@@ -28,6 +28,8 @@ CHOICES = (
     "benchmark=smoke",
     "class_data=smoke",
     "class_embedder=smoke",
+    "text_data=smoke",
+    "text_search=smoke",
 )  # the smallest file of each group
 _RUNNING = re.compile(r"Running stage '(.+)':")
 

@@ -8,8 +8,13 @@ from cir.files import read_json
 METRICS = Path("metrics")
 
 
-def lines(tagger: dict[str, Any], retrieval: dict[str, Any], classes: dict[str, Any]) -> list[str]:
-    """The figures that matter most of metrics/tagger.json, retrieval.json, class_retrieval.json."""
+def lines(
+    tagger: dict[str, Any],
+    retrieval: dict[str, Any],
+    classes: dict[str, Any],
+    words: dict[str, Any],
+) -> list[str]:
+    """What matters most of metrics/{tagger,retrieval,class_retrieval,text_search}.json."""
     (unseen,) = [row for row in tagger["splits"] if row["split"] == "both_unseen"]
     (low, high), result = retrieval["interval95"], retrieval["results"][0]
     told = [
@@ -34,11 +39,16 @@ def lines(tagger: dict[str, Any], retrieval: dict[str, Any], classes: dict[str, 
         f"classes     {classes['class_recall@1']:.1%} recall@1, mAP {classes['class_map']:.1%}, "
         f"{plain['queries']:,} queries of classes {plain['protocol']['classes']}"
     )
+    after = words["results"][-1]
+    told.append(
+        f"words       nDCG@10 {words['text_ndcg@10']:.3f}, {after['queries']:,} sentences, "
+        f"gallery of {after['gallery_size']:,} images; MRR {words['text_mrr']:.3f}"
+    )
     return told
 
 
 def main() -> None:
-    names = ("tagger", "retrieval", "class_retrieval")
+    names = ("tagger", "retrieval", "class_retrieval", "text_search")
     print()
     print(*lines(*(read_json(METRICS / f"{name}.json") for name in names)), sep="\n")
     print("all figures: metrics/; queries that went right and wrong: metrics/pictures/")

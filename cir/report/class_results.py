@@ -1,15 +1,12 @@
 """What the stages measured of class-level retrieval, read back."""
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from pydantic import Field
 
-from cir.errors import UserError
-from cir.report.reading import Measured, read_form, read_table
+from cir.report.reading import Measured, Sheet, read_form, read_sheet, read_table
 from cir.report.results import Fingerprint
 
 
@@ -77,15 +74,6 @@ class ClassTraining(Measured):
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A JPEG file as a data URI, and its size in pixels."""
-
-    uri: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class ClassResults:
     """All that was measured; `curve` is the table of the embedder's training."""
 
@@ -108,19 +96,5 @@ def read_class_results(
         read_form(ClassRetrieval, retrieval),
         read_form(ClassTraining, training),
         read_table(curve, ("step", "map")),
-        _read_sheet(sheet),
+        read_sheet(sheet),
     )
-
-
-def _read_sheet(path: Path) -> Sheet:
-    """The picture as it lies there: drawing it again would lose what JPEG has left of it."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            width, height = image.size
-            image.load()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage that writes it") from None
-    except OSError as error:
-        raise UserError(f"{path} is not a JPEG picture that can be read: {error}") from None
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Sheet(f"data:image/jpeg;base64,{content}", width, height)

@@ -10,11 +10,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cir.report import classes, wording
+from cir.report import classes, text_search, wording
 from cir.report.class_results import ClassResults
 from cir.report.figures import dot_plot, line_plot
 from cir.report.gallery import Gallery
 from cir.report.results import Compared, Group, Results
+from cir.report.text_results import TextResults
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 60  # of a curve's table; a longer one is thinned out
@@ -69,12 +70,17 @@ CLASS_CURVE = Curve(
 
 
 def render(
-    results: Results, class_results: ClassResults | None, gallery: Gallery, how_to_compare: str
+    results: Results,
+    class_results: ClassResults | None,
+    text_results: TextResults | None,
+    gallery: Gallery,
+    how_to_compare: str,
 ) -> str:
     """The whole page as HTML; the same results and gallery give the same text.
 
-    Where `class_results` is None, nothing is said of class-level retrieval. `how_to_compare` is
-    the sentence that stands in place of the table of experiments where none has been written.
+    Where `class_results` is None, nothing is said of class-level retrieval, and where
+    `text_results` is, nothing of search by words. `how_to_compare` is the sentence that stands in
+    place of the table of experiments where none has been written.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -85,7 +91,7 @@ def render(
     )
     helpers = (wording.percent, wording.interval, wording.count, wording.decimal, wording.kind)
     helpers += (wording.kind_in_words, wording.protocol, wording.absence)
-    helpers += (wording.composer, wording.text_read)
+    helpers += (wording.composer, wording.text_read, wording.rate)
     environment.filters.update({helper.__name__: helper for helper in helpers})
     environment.globals["zip"] = zip
     script = (_HERE / "script.js").read_text(encoding="utf-8")
@@ -103,6 +109,7 @@ def render(
         recall=_recall(results.curves["recall_at_k"]),
         groups=[_groups(results, "kind"), _groups(results, "objects")],
         classes=None if class_results is None else classes.section(class_results),
+        text=None if text_results is None else text_search.section(text_results),
         curves=_curves(results, class_results),
         experiments=_experiments(results.experiments),
         how_to_compare=how_to_compare,

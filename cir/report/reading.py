@@ -1,9 +1,12 @@
-"""Files of metrics, held against the form that the report reads."""
+"""Files of metrics and pictures, held against the form that the report reads."""
 
+import base64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cir import files
@@ -14,6 +17,15 @@ class Measured(BaseModel):
     """Part of a metrics file: what the page shows of it. Keys that it does not show may stand."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A JPEG file as a data URI, and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
 
 
 M = TypeVar("M", bound=Measured)
@@ -45,3 +57,17 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     if lacking:
         raise UserError(f"{path} lacks the column {lacking[0]}, it has {', '.join(table)}")
     return table
+
+
+def read_sheet(path: Path) -> Sheet:
+    """The picture as it lies there: drawing it again would lose what JPEG has left of it."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            width, height = image.size
+            image.load()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage that writes it") from None
+    except OSError as error:
+        raise UserError(f"{path} is not a JPEG picture that can be read: {error}") from None
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Sheet(f"data:image/jpeg;base64,{content}", width, height)

@@ -53,6 +53,11 @@ def count(number: float | None) -> str:
     return NONE if number is None else f"{number:,.0f}"
 
 
+def rate(per_second: float) -> str:
+    """1234.5 as "1,234", 2.345 as "2.3": a slow rate keeps two figures."""
+    return count(per_second) if per_second >= 10 else f"{per_second:.2g}"
+
+
 def decimal(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 

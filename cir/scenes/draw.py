@@ -34,6 +34,35 @@ def draw_scene(names: Sequence[str], rng: np.random.Generator, size: int = 64) -
     canvas = draw_ground(rng, size)
     slant = rng.uniform(-1, 1)
     cells = rng.permutation(MOST_OBJECTS)[: len(names)].tolist()
+    return _drawn_on(canvas, slant, names, cells, rng)
+
+
+def draw_cells(cells: Sequence[str], rng: np.random.Generator, size: int = 64) -> Image.Image:
+    """Draw objects where they belong: top left, top right, bottom left, bottom right.
+
+    `cells` has a name or "" for each of the four; a name may stand in several. Otherwise as
+    `draw_scene`.
+    """
+    if len(cells) != MOST_OBJECTS or not any(cells):
+        raise UserError(
+            f"a scene has {MOST_OBJECTS} cells, at least one of them with an object, "
+            f"got {len(cells)}: {', '.join(cells)}"
+        )
+    canvas = draw_ground(rng, size)
+    slant = rng.uniform(-1, 1)
+    taken = [cell for cell, name in enumerate(cells) if name]
+    return _drawn_on(canvas, slant, [cells[cell] for cell in taken], taken, rng)
+
+
+def _drawn_on(
+    canvas: Image.Image,
+    slant: float,
+    names: Sequence[str],
+    cells: Sequence[int],
+    rng: np.random.Generator,
+) -> Image.Image:
+    """The names drawn into these cells of the ground, the shadows first."""
+    size = canvas.width
     patches = [draw_object(name, rng, size * rng.uniform(0.38, 0.48)) for name in names]
     corners = [_corner(p, cell, rng, size) for p, cell in zip(patches, cells, strict=True)]
     for patch, corner in zip(patches, corners, strict=True):

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context, parent_process
@@ -22,6 +22,7 @@ _CHUNK = 128  # images that a process draws at a time
 _AHEAD = 3  # chunks in work or waiting, per process: bounds the memory
 
 Drawn = tuple[str, bytes, tuple[str, ...]]
+Draw = Callable[[Sequence[str], np.random.Generator, int], Image.Image]
 
 
 def name_images(
@@ -54,17 +55,26 @@ def name_images(
     return shown, records
 
 
-def draw_one(image_id: str, names: Sequence[str], size: int, seed: int) -> Image.Image:
+def draw_one(
+    image_id: str, names: Sequence[str], size: int, seed: int, draw: Draw = draw_scene
+) -> Image.Image:
     """Draw the image of this id: the same id, names, size and seed give the same pixels."""
     own = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
     rng = np.random.default_rng([seed, int.from_bytes(own, "little")])
-    return draw_scene(names, rng, size)
+    return draw(names, rng, size)
 
 
 def draw_many(
-    named_sets: Mapping[str, Sequence[str]], size: int, seed: int, workers: int = 1
+    named_sets: Mapping[str, Sequence[str]],
+    size: int,
+    seed: int,
+    workers: int = 1,
+    draw: Draw = draw_scene,
 ) -> Iterator[Drawn]:
     """Draw every set of names; yield (id, encoded picture, names) in the order of `named_sets`.
+
+    `draw` is given the names, a generator and the size: draw_scene, or draw_cells for names that
+    have their places.
 
     Pictures are `size` pixels square, in BMP: at this size decoding a JPEG takes four times as
     long, a quarter of what the encoder needs, and training decodes all of them. What an image
@@ -75,14 +85,14 @@ def draw_many(
     chunks = iter(lambda: list(islice(items, _CHUNK)), [])
     if workers <= 1:
         for chunk in chunks:
-            yield from _draw_chunk(chunk, size, seed)
+            yield from _draw_chunk(chunk, size, seed, draw)
         return
     # Spawned, not forked: the caller may hold threads and locks of torch and Arrow.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_follow_parent)
     waiting: deque[Future[list[Drawn]]] = deque()
     try:
         for chunk in chunks:
-            waiting.append(pool.submit(_draw_chunk, chunk, size, seed))
+            waiting.append(pool.submit(_draw_chunk, chunk, size, seed, draw))
             if len(waiting) == _AHEAD * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -91,11 +101,13 @@ def draw_many(
         pool.shutdown(cancel_futures=True)
 
 
-def _draw_chunk(chunk: Sequence[tuple[str, Sequence[str]]], size: int, seed: int) -> list[Drawn]:
+def _draw_chunk(
+    chunk: Sequence[tuple[str, Sequence[str]]], size: int, seed: int, draw: Draw
+) -> list[Drawn]:
     drawn = []
     for image_id, names in chunk:
         encoded = io.BytesIO()
-        draw_one(image_id, names, size, seed).save(encoded, "BMP")
+        draw_one(image_id, names, size, seed, draw).save(encoded, "BMP")
         drawn.append((image_id, encoded.getvalue(), tuple(names)))
     return drawn
 

@@ -1,0 +1,175 @@
+"""The service over HTTP, in JSON; what is wrong with a request is a sentence in "error"."""
+
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI, Query, Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from cir.app import uploads
+from cir.app.errors import said
+from cir.app.faults import Unreadable, WrongType
+from cir.app.forms import read_form
+from cir.app.readiness import Readiness
+from cir.app.schemas import (
+    AnswerBody,
+    ComposedSearch,
+    ErrorBody,
+    ImageSearch,
+    TagBody,
+    Text,
+    TextSearch,
+    answer_body,
+    fields_of,
+    tag_body,
+)
+from cir.app.service import Search, SearchService
+from cir.app.thumbnails import SIZES, Thumbnails
+
+Form = TypeVar("Form", bound=ImageSearch)
+
+# What a browser may show of a file that somebody put into the folder: pictures, and no code.
+_SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff")
+_KEPT = {"cache-control": "private, max-age=86400"}  # an id is its content: it never changes
+_CLOSED = {"content-security-policy": "default-src 'none'; sandbox"}
+_REFUSALS: dict[int | str, dict] = {
+    status: {"model": ErrorBody} for status in (400, 404, 408, 413, 415, 422, 503)
+}
+_ABSENT: dict[int | str, dict] = {404: {"model": ErrorBody}}
+
+
+class Json(Response):
+    """JSON in ASCII: whatever characters a name may have, they arrive."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def add_api(app: FastAPI, service: SearchService, readiness: Readiness) -> None:
+    """Give the app its routes of searching, of images, and of the service's own state.
+
+    They are the app's own and not a router's: an included router is matched again at each request,
+    which takes as long as the rest of the way through FastAPI.
+    """
+    _add_searches(app, service)
+    _add_images(app, service)
+    _add_state(app, service, readiness)
+
+
+def _add_searches(app: FastAPI, service: SearchService) -> None:
+    kind = {"tags": ["search"]}
+    answers = {200: {"model": AnswerBody}, **_REFUSALS}
+    tagged = {200: {"model": TagBody}, **_REFUSALS}
+
+    async def answered(search: Search) -> Response:
+        return Json(answer_body(await service.search(search)))
+
+    async def form_of(request: Request, kind: type[Form]) -> Search:
+        image, fields = await read_form(request, service.settings.max_upload_bytes)
+        return _parsed(kind, fields_of(fields)).search(image)
+
+    @app.post("/search/text", responses=answers, dependencies=[Depends(_json)], **kind)
+    async def search_by_words(body: TextSearch) -> Response:
+        """The images that match a text."""
+        return await answered(body.search())
+
+    @app.post("/search/image", responses=answers, openapi_extra=_form_schema(ImageSearch), **kind)
+    async def search_by_an_image(request: Request) -> Response:
+        """The images like one that is sent, or like one of the index."""
+        return await answered(await form_of(request, ImageSearch))
+
+    @app.post(
+        "/search/composed", responses=answers, openapi_extra=_form_schema(ComposedSearch), **kind
+    )
+    async def search_by_an_image_and_a_change(request: Request) -> Response:
+        """The images like one, with what the text or the names add and remove."""
+        return await answered(await form_of(request, ComposedSearch))
+
+    @app.post("/tag", responses=tagged, dependencies=[Depends(_json)], **kind)
+    async def tag(body: Text) -> Response:
+        """What a sentence adds and removes, and the label of each of its words."""
+        return Json(tag_body(await service.tag(body.text)))
+
+
+def _add_images(app: FastAPI, service: SearchService) -> None:
+    kind = {"tags": ["images"]}
+    settings = service.settings
+    thumbnails = Thumbnails(service.originals, settings.max_pixels, settings.thumbnail_bytes)
+    jpeg = {200: {"content": {"image/jpeg": {}}}, **_ABSENT}
+
+    @app.get("/images/{image_id}", response_class=Response, responses=_ABSENT, **kind)
+    async def image(image_id: str) -> Response:
+        """The file itself, as what its content is."""
+        return await service.in_thread(_original, service, image_id)
+
+    @app.get("/thumbnails/{image_id}", response_class=Response, responses=jpeg, **kind)
+    async def thumbnail(
+        image_id: str, size: Annotated[int, Query(ge=16, le=SIZES[-1])] = 256
+    ) -> Response:
+        """A JPEG of it, its longer side at most `size` pixels, rounded up to a power of two."""
+        made = await service.in_thread(thumbnails.get, image_id, size)
+        return Response(made, headers={**_KEPT, **_CLOSED}, media_type="image/jpeg")
+
+
+def _original(service: SearchService, image_id: str) -> Response:
+    record, encoded = service.originals.read(image_id)
+    content_type = uploads.header(encoded, record.paths[0]).content_type
+    if content_type not in _SHOWN:
+        raise WrongType(f"the image {image_id} is {content_type}, which is not sent to browsers")
+    name = PurePosixPath(record.paths[0]).name.encode("utf-8", "replace")
+    disposition = {"content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}"}
+    return Response(encoded, headers={**_KEPT, **_CLOSED, **disposition}, media_type=content_type)
+
+
+def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> None:
+    kind = {"tags": ["state"]}
+
+    @app.get("/healthz", **kind)
+    async def alive() -> dict[str, str]:
+        """The process answers; nothing is said of what it could find."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", responses={503: {"model": ErrorBody}}, **kind)
+    async def ready() -> Response:
+        """The model is loaded and is the one on the disk; the store is open and is of it."""
+        sentence = await service.of_state(readiness.problem)
+        if sentence is not None:
+            return Json({"error": sentence}, 503)
+        images = await service.of_state(service.store.count)
+        state = {"status": "ready", "images": images, "model": service.model.fingerprint()}
+        if not images:
+            state["note"] = "the index is empty: fill it with python -m cir index FOLDER"
+        return Json(state)
+
+    @app.get("/metrics", response_class=Response, **kind)
+    async def metrics() -> Response:
+        """The figures of this process for Prometheus."""
+        text = await service.of_state(service.telemetry.text)
+        return Response(text, headers={"content-type": service.telemetry.content_type})
+
+
+def _json(request: Request) -> None:
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json":
+        raise WrongType(f"expected application/json, got {sent[:100]!a}")
+
+
+def _parsed(kind: type[Form], fields: Mapping[str, object]) -> Form:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise Unreadable(said(error.errors())) from None
+
+
+def _form_schema(kind: type[BaseModel]) -> dict:
+    """How OpenAPI describes a form: the fields of `kind`, and the image."""
+    schema = kind.model_json_schema()
+    image = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, GIF, BMP, …"}
+    schema["properties"] = {"image": image, **schema["properties"]}
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,0 +1,155 @@
+"""Who may ask: host names, origins and the token; and the headers of every answer."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cir.app.settings import Settings
+
+COOKIE = "cir_token"
+OPEN_PATHS = ("/healthz",)  # for a supervisor that has no token
+# Images may also be previews of uploads (blob:) and the icons of the API's pages (data:).
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Doors:
+    """ASGI middleware: lets in who may ask, and gives every answer its security headers.
+
+    A header that an answer has of its own, such as a stricter policy, stays.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings):
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in settings.hosts)
+        self._token = settings.token
+        self._cookie = None if settings.token is None else cookie_value(settings.token)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; anything but HTTP passes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope)
+        await (self._app if refusal is None else refusal)(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._hosts and _without_port(host) not in self._hosts:
+            return _error(
+                400,
+                f"this service does not answer to the host name {_shown(host)}; open it as "
+                f"{', '.join(sorted(self._hosts))}, or start it with --allow-host",
+            )
+        origin = headers.get("origin")
+        reads = scope["method"] in ("GET", "HEAD")
+        if origin is not None and not reads and not _same_site(origin, host):
+            return _error(403, f"requests from pages of {_shown(origin)} are not answered")
+        if self._token is None or scope["path"] in OPEN_PATHS:
+            return None
+        return self._without_token(scope, headers)
+
+    def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
+        """None for a client that knows the token; else what it gets instead."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _same(given.strip(), self._token):
+            return None
+        if any(_same(value, self._cookie) for value in _cookies(headers.getlist("cookie"))):
+            return None
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        tokens = [value for name, value in query if name == "token"]
+        opening = scope["path"] == "/" and scope["method"] == "GET"
+        # A token has no spaces: one in an address is a "+" that was typed as it is.
+        if opening and tokens and _same(tokens[-1].replace(" ", "+"), self._token):
+            rest = [(name, value) for name, value in query if name != "token"]
+            return self._welcome("/" + ("?" + urlencode(rest) if rest else ""), scope)
+        sentence = (
+            "this service asks for its token: open /?token=... in a browser, or send the header "
+            "Authorization: Bearer ..."
+        )
+        response = _error(401, sentence)
+        response.headers["www-authenticate"] = "Bearer"
+        return response
+
+    def _welcome(self, where: str, scope: Scope) -> Response:
+        """Set the page's cookie and go on without the token in the address."""
+        response = RedirectResponse(where, 303)
+        response.set_cookie(
+            COOKIE,
+            self._cookie,
+            httponly=True,
+            samesite="lax",
+            secure=scope["scheme"] == "https",
+        )
+        return response
+
+
+def cookie_value(token: str) -> str:
+    """What the cookie holds: not the token itself, which stays between person and server."""
+    return hmac.new(token.encode("utf-8"), b"cir search page", hashlib.sha256).hexdigest()
+
+
+def _cookies(headers: Iterable[str]) -> Iterator[str]:
+    """The values of our cookie, whatever others stand beside it.
+
+    (`http.cookies` drops all of them where it does not like one.)
+    """
+    for header in headers:
+        for part in header.split(";"):
+            name, _, value = part.partition("=")
+            if name.strip() == COOKIE:
+                yield value.strip().strip('"')
+
+
+def _same(given: str, expected: str) -> bool:
+    """Compare in a time that tells nothing of where they differ."""
+    one, other = (text.encode("utf-8", "surrogatepass") for text in (given, expected))
+    return hmac.compare_digest(one, other)
+
+
+def _same_site(origin: str, host: str) -> bool:
+    """Whether the page that asks came from here; "null" is a page that will not say."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    """The name in a Host header, in small letters; "[::1]:8000" gives "[::1]"."""
+    name, _, port = host.lower().rpartition(":")
+    return name if name and port.isdigit() else host.lower()
+
+
+def _shown(text: str) -> str:
+    """A name that a client has sent, as it may stand in a sentence."""
+    return ascii(text[:100])
+
+
+def _error(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status)

@@ -1,0 +1,221 @@
+"""Searches, from what a person gives to the images that match: each step batched over clients."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from cir.app import uploads
+from cir.app.batching import Batcher, Worker
+from cir.app.faults import BadRequest, of_the_store
+from cir.app.originals import Originals
+from cir.app.requests import Answer, Search, check, check_text
+from cir.app.settings import Settings
+from cir.app.telemetry import Telemetry
+from cir.composers.base import edit_in_words
+from cir.image_sources import ImageSource
+from cir.records import Edit
+from cir.search_model import SearchModel, TaggedText
+from cir.stores.base import Store
+from cir.stores.records import Filter, Hit
+
+__all__ = ["Answer", "Search", "SearchService"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All of a look-up in the store but its vector; look-ups of one plan go together."""
+
+    limit: int
+    offset: int
+    where: Filter
+    least_score: float | None
+
+
+class SearchService:
+    """The model, the store and the source of images behind one door.
+
+    Args:
+        model, store, source: what it answers with; the caller closes the store.
+        settings: limits, and the size of a batch.
+        telemetry: told of every step.
+    """
+
+    def __init__(
+        self,
+        model: SearchModel,
+        store: Store,
+        source: ImageSource,
+        settings: Settings | None = None,
+        telemetry: Telemetry | None = None,
+    ):
+        self.model = model
+        self.store = store
+        self.source = source
+        self.settings = settings or Settings()
+        self.telemetry = telemetry or Telemetry()
+        self.telemetry.watch_index(store.count)
+        self.originals = Originals(store, source)
+        self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")
+        self._state = ThreadPoolExecutor(2, "state")
+        thinking, looking = Worker("model"), Worker("store")
+        self._workers = thinking, looking
+        self._tag = self._batcher("tag", model.tag, thinking)
+        self._texts = self._batcher("encode_text", model.encode_texts, thinking)
+        self._pixels = self._batcher("encode_image", self._encoded, thinking)
+        self._compose = self._batcher("compose", self._composed, thinking)
+        self._search = self._batcher("search", self._searched, looking)
+
+    def _batcher(self, name: str, step: Callable[[list], Sequence], worker: Worker) -> Batcher:
+        def observe(size: int, seconds: float) -> None:
+            self.telemetry.batch(name, size)
+
+        return Batcher(step, worker, self.settings.batch_size, observe)
+
+    def close(self) -> None:
+        """Finish what was begun, and end the threads."""
+        for worker in self._workers:
+            worker.close()
+        for pool in (self._pool, self._state):
+            pool.shutdown(cancel_futures=True)
+
+    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run what takes time, and no model, beside the event loop; a bounded number at once."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, partial(work, *arguments))
+
+    async def of_state(self, look: Callable[..., T], *arguments: object) -> T:
+        """Look at the service or its store, in a thread that waits for no image."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._state, partial(look, *arguments))
+
+    async def tag(self, text: str) -> TaggedText:
+        """How the tagger reads a sentence."""
+        check_text(text)
+        if not text.strip():
+            raise BadRequest("there is no text to tag")
+        return await self._timed("tag", self._tag.ask(text), {})
+
+    async def search(self, search: Search) -> Answer:
+        """The answers to a search.
+
+        Raises:
+            UserError: it cannot be answered; those of `cir.app.faults` name an HTTP status.
+        """
+        started = time.perf_counter()
+        check(search)
+        seconds: dict[str, float] = {}
+        tagged = None
+        if search.kind == "composed":
+            vector, tagged = await self._composed_query(search, seconds)
+        elif search.kind == "image":
+            vector = await self._image_query(search, seconds)
+        else:
+            vector = await self._timed("encode", self._texts.ask(search.text), seconds)
+        hits = await self._timed("search", self._hits(vector, search), seconds)
+        seconds["total"] = time.perf_counter() - started
+        self.telemetry.step("total", seconds["total"])
+        return Answer(
+            kind=search.kind,
+            hits=tuple(hits[: search.limit]),
+            more=len(hits) > search.limit,
+            edit=None if tagged is None else tagged.edit,
+            words=() if tagged is None else tagged.words,
+            seconds=seconds,
+        )
+
+    async def _image_query(self, search: Search, seconds: dict[str, float]) -> np.ndarray:
+        if search.image_id is not None:
+            return await self._timed(
+                "encode", self.in_thread(self.originals.vector, search.image_id), seconds
+            )
+        pixels = await self._timed("decode", self.in_thread(self._read, search), seconds)
+        return await self._timed("encode", self._pixels.ask(pixels), seconds)
+
+    async def _composed_query(
+        self, search: Search, seconds: dict[str, float]
+    ) -> tuple[np.ndarray, TaggedText]:
+        """The query's vector, and how its sentence was read."""
+        decoding = self._timed("decode", self.in_thread(self._read, search), seconds)
+        if search.overridden:
+            tagged, pixels = TaggedText(_given_edit(search), ()), await decoding
+        else:
+            tagging = self._timed("tag", self._tag.ask(search.text), seconds)
+            pixels, tagged = await asyncio.gather(decoding, tagging)
+        edit = tagged.edit
+        if not edit.add and not edit.remove:
+            tagged = TaggedText(edit, ())
+            if search.image_weight == 0:
+                raise BadRequest(
+                    "there is nothing to search by: the image counts 0, and nothing is added or "
+                    "removed"
+                )
+        asked = (pixels, edit, search.image_weight)
+        return await self._timed("encode", self._compose.ask(asked), seconds), tagged
+
+    async def _hits(self, vector: np.ndarray, search: Search) -> Sequence[Hit]:
+        """One hit more than asked for, where there is one.
+
+        An image that is left out may stand anywhere among its answers, so that all before the
+        page are needed to know where the page begins.
+        """
+        left_out = search.image_id
+        extra = 1 if left_out is None else search.offset + 2
+        offset = search.offset if left_out is None else 0
+        plan = _Plan(search.limit + extra, offset, search.where, search.least_score)
+        hits = await self._search.ask((vector, plan))
+        if left_out is None:
+            return hits
+        return [hit for hit in hits if hit.image.id != left_out][search.offset :]
+
+    def _read(self, search: Search) -> np.ndarray:
+        """The pixels of the image that a search gives."""
+        if search.image_id is None:
+            image = uploads.decode(search.image, self.settings.max_pixels)
+        else:
+            found, encoded = self.originals.read(search.image_id)
+            image = uploads.decode(encoded, self.settings.max_pixels, found.paths[0])
+        return self.model.preprocess(image)
+
+    def _encoded(self, pixels: list[np.ndarray]) -> np.ndarray:
+        return self.model.encode_pixels(np.stack(pixels))
+
+    def _composed(self, asked: list[tuple[np.ndarray, Edit, float]]) -> np.ndarray:
+        pixels, edits, weights = zip(*asked, strict=True)
+        return self.model.compose(np.stack(pixels), edits, weights)
+
+    def _searched(self, asked: list[tuple[np.ndarray, _Plan]]) -> list[list[Hit]]:
+        places: dict[_Plan, list[int]] = {}
+        for place, (_, plan) in enumerate(asked):
+            places.setdefault(plan, []).append(place)
+        results: list[list[Hit]] = [[] for _ in asked]
+        for plan, mine in places.items():
+            vectors = np.stack([asked[place][0] for place in mine])
+            with of_the_store():
+                found = self.store.search(
+                    vectors, plan.limit, plan.offset, plan.where, plan.least_score
+                )
+            for place, hits in zip(mine, found, strict=True):
+                results[place] = hits
+        return results
+
+    async def _timed(self, step: str, work: Awaitable[T], seconds: dict[str, float]) -> T:
+        started = time.perf_counter()
+        result = await work
+        seconds[step] = time.perf_counter() - started
+        self.telemetry.step(step, seconds[step])
+        return result
+
+
+def _given_edit(search: Search) -> Edit:
+    """The edit of the names that a person has given; its text says them, whatever was typed."""
+    edit = Edit("", search.add or (), search.remove or ())
+    return Edit(edit_in_words(edit), edit.add, edit.remove)

@@ -1,0 +1,100 @@
+// Asks the server for results and puts them in place.
+
+import { chipWords, stopReading } from "./chips.js";
+import { countFilters } from "./filters.js";
+import { at, box, complain, form, say, swap } from "./page.js";
+import { busy, fail, settle } from "./results.js";
+import { asking, remember, sameWords } from "./rounds.js";
+import { state } from "./state.js";
+
+let last = {}; // the page of results that was asked for
+
+function values(offset) {
+  const { image, edited } = state;
+  const data = new FormData();
+  for (const [name, value] of new FormData(form)) {
+    if (typeof value === "string" && value.trim()) data.append(name, value.trim());
+  }
+  data.set("q", box.value.trim());
+  if (image?.file) data.set("image", image.file, image.file.name || "pasted");
+  if (image && edited) {
+    data.set("edited", "1");
+    for (const [sign, name] of chipWords()) data.append(sign, name);
+  }
+  if (data.get("least_score") === "0") data.delete("least_score");
+  if (Number(data.get("image_weight")) === 1) data.delete("image_weight");
+  if (offset) data.set("offset", offset);
+  return data;
+}
+
+function address(data) {
+  if (data.has("image")) return "/"; // a file cannot be part of an address
+  if (!data.get("q")) data.delete("q");
+  const query = new URLSearchParams(data).toString();
+  return query ? `/?${query}` : "/";
+}
+
+function sentenceOf(body) {
+  let sentence = body.slice(0, 300);
+  try { sentence = JSON.parse(body).error; } catch { /* then it is the text itself */ }
+  return sentence || "The server gave no reason.";
+}
+
+// The server's answer and its body; null where there is none, or a search after it runs.
+async function answered(body, signal) {
+  try {
+    const answer = await fetch("/page/search", { method: "POST", body, signal });
+    const html = await answer.text();
+    if (signal.aborted) return null;
+    const kind = answer.headers.get("Content-Type") ?? "";
+    if (kind.startsWith("text/html")) return { ok: answer.ok, html };
+    fail(sentenceOf(html));
+  } catch {
+    if (!signal.aborted) fail("The server does not answer. Is it still running?");
+  }
+  return null;
+}
+
+function place(next, data, { ok, html }) {
+  // Whoever goes on typing or changes chips in the meantime keeps what is there.
+  const { image } = state;
+  const unchanged = box.value.trim() === next.text && image === next.image
+    && (!image || sameWords(chipWords(), next.words));
+  if (unchanged && !state.edited && image && ok) swap(html, ["chips"]);
+  swap(html, ["results"]);
+  if (ok) {
+    if (unchanged && image) next.words = chipWords();
+    if (at("results").dataset.state === "found") remember(next, address(data), html);
+  }
+  settle(!unchanged);
+}
+
+export async function search({ offset = 0, scroll = false } = {}) {
+  const text = box.value.trim();
+  if (!text && !state.image) {
+    box.focus();
+    say("Write what to look for, or choose an image.");
+    return;
+  }
+  if (state.edited && text !== state.asked) state.edited = false;
+  state.running?.abort();
+  stopReading();
+  complain("");
+  const mine = state.running = new AbortController();
+  const data = values(offset);
+  const next = { ...asking(), offset };
+  last = { offset };
+  busy(mine);
+  const answer = await answered(data, mine.signal);
+  if (!answer) return;
+  place(next, data, answer);
+  if (scroll) at("results").scrollIntoView();
+}
+
+export const retry = () => search(last);
+
+// After a filter or a slider was moved: searches, where there is something to search again.
+export function again() {
+  countFilters();
+  if (state.current) search();
+}

@@ -1,0 +1,140 @@
+// The chips: what is added to the image and what is taken away from it.
+
+import { at, box, element, swap } from "./page.js";
+import { state } from "./state.js";
+
+const TAGGING_DELAY = 300; // milliseconds without a key before a sentence is read
+
+let reading = null; // aborts the reading of a sentence
+
+const chips = () => [...at("chips").children];
+const nameOf = (chip) => chip.querySelector(".word").textContent;
+export const chipWords = () => chips().map((chip) => [chip.dataset.sign, nameOf(chip)]);
+
+function makeChip(sign, name) {
+  const [added, removed] = at("chip-templates").content.cloneNode(true).children;
+  const chip = sign === "add" ? added : removed;
+  const [flip, word, erase] = chip.children;
+  const [is, instead] = sign === "add" ? ["added", "take it away"] : ["taken away", "add it"];
+  word.textContent = name;
+  flip.setAttribute("aria-label", `${name} is ${is}: ${instead} instead`);
+  word.setAttribute("aria-label", `Edit ${name}`);
+  erase.setAttribute("aria-label", `Delete ${name}`);
+  return chip;
+}
+
+export function setChips(words, byHand) {
+  stopReading(); // what is on show now comes from elsewhere
+  at("chips").replaceChildren(...words.map(([sign, name]) => makeChip(sign, name)));
+  markEdited(byHand, false);
+}
+
+export function markEdited(byHand, pending = byHand) {
+  state.edited = byHand;
+  if (byHand) state.asked = box.value.trim();
+  at("pending").hidden = !pending;
+  at("reread").hidden = !byHand || !box.value.trim();
+}
+
+export function flip(chip) {
+  const turned = makeChip(chip.dataset.sign === "add" ? "remove" : "add", nameOf(chip));
+  chip.replaceWith(turned);
+  markEdited(true);
+  turned.querySelector(".flip").focus();
+}
+
+export function erase(chip) {
+  const near = chip.nextElementSibling ?? chip.previousElementSibling;
+  chip.remove();
+  markEdited(true);
+  (near?.querySelector(".word") ?? box).focus();
+}
+
+function nameField(chip, name) {
+  const size = Math.max(8, name.length + 1);
+  const rest = { maxLength: 200, autocomplete: "off", enterKeyHint: "done" };
+  const input = element("input", { value: name, size, ...rest });
+  const label = chip.dataset.sign === "add" ? "What to add" : "What to take away";
+  input.setAttribute("aria-label", label);
+  return input;
+}
+
+export function editChip(chip, fresh = false) {
+  const word = chip.querySelector(".word");
+  const before = word.textContent;
+  const input = nameField(chip, before);
+  word.hidden = true;
+  word.after(input);
+  input.focus();
+  input.select();
+  let done = false;
+  const finish = (name) => {
+    if (done) return;
+    done = true;
+    const focused = document.activeElement === input;
+    const next = name.trim().replace(/\s+/g, " ");
+    if (!next) {
+      chip.remove();
+      if (!fresh) markEdited(true);
+      if (focused) box.focus();
+      return;
+    }
+    const changed = makeChip(chip.dataset.sign, next);
+    chip.replaceWith(changed);
+    if (next !== before) markEdited(true);
+    if (focused) changed.querySelector(".word").focus();
+  };
+  input.addEventListener("blur", () => finish(input.value));
+  input.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter" && !event.isComposing) {
+      event.preventDefault();
+      finish(input.value);
+    }
+    if (event.key === "Escape") {
+      event.preventDefault();
+      finish(before);
+    }
+  });
+}
+
+export function newChip(sign) {
+  const chip = makeChip(sign, "");
+  at("chips").append(chip);
+  editChip(chip, true);
+}
+
+export function stopReading() { reading?.abort(); }
+
+// Reads the sentence into chips while it is written, unless they were changed by hand since.
+export function readSentence(delay = TAGGING_DELAY) {
+  stopReading();
+  if (!state.image || state.edited) return;
+  const text = box.value.trim();
+  if (!text) {
+    setChips([], false);
+    return;
+  }
+  const { signal } = reading = new AbortController();
+  setTimeout(async () => {
+    if (signal.aborted) return;
+    const data = new FormData();
+    data.set("q", text);
+    try {
+      const answer = await fetch("/page/chips", { method: "POST", body: data, signal });
+      const html = await answer.text();
+      if (answer.ok && !state.edited && !signal.aborted) swap(html, ["chips"]);
+    } catch { /* the search itself will say so */ }
+  }, delay);
+}
+
+export function sentenceChanged() {
+  if (state.edited && box.value.trim() !== state.asked) markEdited(false);
+  readSentence();
+}
+
+export function readAgain() {
+  state.edited = false;
+  readSentence(0);
+  box.focus();
+}

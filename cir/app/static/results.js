@@ -1,0 +1,63 @@
+// The results: placeholders, failures, and which of them the keys have reached.
+
+import { markEdited } from "./chips.js";
+import { countFilters } from "./filters.js";
+import { at, root, say } from "./page.js";
+import { state } from "./state.js";
+
+const SKELETON_DELAY = 150; // milliseconds; a quicker answer needs no placeholders
+
+export const links = () => [...at("results").querySelectorAll(".grid .picture")];
+
+export function busy(controller) {
+  at("results").setAttribute("aria-busy", "true");
+  setTimeout(() => {
+    const waiting = at("results").getAttribute("aria-busy") === "true";
+    if (controller !== state.running || !waiting) return;
+    at("results").replaceChildren(at("skeleton").content.cloneNode(true));
+    say("Searching");
+  }, SKELETON_DELAY);
+}
+
+export function fail(sentence) {
+  at("results").setAttribute("aria-busy", "false");
+  const failure = at("failure-template").content.cloneNode(true);
+  failure.querySelector(".sentence").textContent = sentence;
+  at("results").replaceChildren(failure);
+  at("results").dataset.state = "error";
+  say("");
+}
+
+// Brings the rest of the page in line with results that were put in place.
+export function settle(pending = false) {
+  root.classList.toggle("searched", at("results").dataset.state !== "start");
+  if (!pending) markEdited(state.edited, false);
+  countFilters();
+  rove(links()[0], false);
+  say(at("results").dataset.said);
+}
+
+// One result at a time can be reached by Tab, with what can be done with it.
+export function rove(link, focus = true) {
+  for (const one of at("results").querySelectorAll(".grid .hit")) {
+    for (const stop of one.querySelectorAll("a")) stop.tabIndex = one.contains(link) ? 0 : -1;
+  }
+  if (focus) link.focus();
+}
+
+const topOf = (link) => link.getBoundingClientRect().top;
+
+// The link that a key leads to from another one, if there is one.
+export function neighbour(link, key) {
+  const all = links();
+  const here = all.indexOf(link);
+  const columns = all.filter((one) => Math.abs(topOf(one) - topOf(all[0])) < 2).length;
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+  if (key === "Home") return all[0];
+  if (key === "End") return all.at(-1);
+  if (key === "ArrowDown" && here + columns >= all.length) {
+    const last = all.at(-1); // the last row may be short
+    return topOf(last) > topOf(link) + 2 ? last : undefined;
+  }
+  return all[here + steps[key]];
+}

@@ -1,0 +1,123 @@
+// The rounds of a search: each can be returned to, from the list and by the browser's history.
+
+import { chipWords, setChips } from "./chips.js";
+import { fields, setFields } from "./filters.js";
+import { at, box, element, swap } from "./page.js";
+import { settle } from "./results.js";
+import { preview, setImage } from "./start_image.js";
+import { state } from "./state.js";
+
+// What is asked for at the moment.
+export const asking = () => ({
+  text: box.value.trim(),
+  image: state.image,
+  edited: state.edited,
+  words: state.image ? chipWords() : [],
+  fields: fields(),
+});
+
+export const sameWords = (some, others) => JSON.stringify(some) === JSON.stringify(others);
+const sameQuery = (one, other) => one && one.text === other.text && one.image === other.image
+  && sameWords(one.words, other.words);
+
+// What the browser's history keeps of a round. Numbers of before a reload mean other rounds.
+const place = (round) => ({ round: round.number, loaded: performance.timeOrigin });
+
+// Adds a round, or puts other results of the same question in the place of the one on show.
+export function remember(next, url, html) {
+  const { rounds, current } = state;
+  if (sameQuery(current, next)) {
+    Object.assign(current, next, { url, html });
+    history.replaceState(place(current), "", url);
+  } else {
+    const round = { ...next, url, html, number: rounds.length + 1, parent: current };
+    rounds.push(round);
+    state.current = round;
+    history.pushState(place(round), "", url);
+  }
+  drawRounds();
+}
+
+function show(round, push = true) {
+  state.running?.abort();
+  state.current = round === state.beginning ? null : round;
+  box.value = round.text;
+  setImage(round.image);
+  setFields(round.fields);
+  state.asked = round.text;
+  state.edited = round.edited;
+  swap(round.html, ["results"]);
+  at("results").setAttribute("aria-busy", "false");
+  setChips(round.words, round.edited);
+  if (push) history.pushState(place(round), "", round.url);
+  drawRounds();
+  settle();
+}
+
+export function undo() {
+  if (state.current?.parent) show(state.current.parent);
+}
+
+function described(round) {
+  const changes = round.image ? round.words : [];
+  const parts = changes.flatMap(([sign, name]) => [
+    element(sign === "add" ? "ins" : "del", { textContent: name }),
+    " ",
+  ]);
+  if (!parts.length) {
+    parts.push(element("span", { textContent: round.text || "like this one" }));
+  }
+  return element("span", { className: "said", title: round.text }, ...parts);
+}
+
+function roundButton(round) {
+  const button = element("button", { type: "button", className: "round" });
+  if (round.image) button.append(preview(round.image, "an image"));
+  button.append(described(round));
+  if (round === state.current) button.setAttribute("aria-current", "step");
+  button.addEventListener("click", () => show(round));
+  return button;
+}
+
+export function drawRounds() {
+  const { beginning, current, rounds } = state;
+  const text = (current ?? beginning)?.text;
+  document.title = `${text ? `${text}: ` : ""}image search`;
+  at("history").hidden = rounds.length < (current ? 2 : 1);
+  at("undo").disabled = !current?.parent;
+  at("rounds").replaceChildren(
+    ...rounds.map((round) => element("li", {}, roundButton(round))),
+  );
+  const shown = at("rounds").querySelector("[aria-current]");
+  if (shown) at("rounds").scrollLeft = shown.offsetLeft - at("rounds").offsetLeft - 40;
+}
+
+// Takes what the page was loaded with as the first round, or as what was there before any.
+export function begin() {
+  const first = {
+    ...asking(),
+    offset: Number(at("results").dataset.offset),
+    html: at("results").outerHTML,
+    url: location.pathname + location.search,
+    parent: null,
+  };
+  if (at("results").dataset.state === "found") {
+    state.current = { ...first, number: 1 };
+    state.rounds.push(state.current);
+  } else {
+    state.beginning = { ...first, number: 0 };
+  }
+  history.replaceState(place(state.current ?? state.beginning), "");
+  settle();
+}
+
+// Back and forward.
+export function followHistory() {
+  addEventListener("popstate", ({ state: kept }) => {
+    if (!kept) return; // a jump within the page
+    const known = kept.loaded === performance.timeOrigin;
+    const round = known && [state.beginning, ...state.rounds][kept.round];
+    if (round) show(round, false);
+    else location.reload(); // of before the page was loaded: by its address
+  });
+}

@@ -1,0 +1,89 @@
+// The page's script: what a click does, and the page's beginning. The server draws the results;
+// the modules ask for them and put them in place. Without a script the page is a plain form.
+
+import { again, retry, search } from "./asking.js";
+import { editChip, erase, flip, newChip, readAgain, sentenceChanged } from "./chips.js";
+import { clearFields, setLeast, showNumbers, tagChanged } from "./filters.js";
+import { followKeys } from "./keys.js";
+import { at, box, form, root } from "./page.js";
+import { links } from "./results.js";
+import { begin, followHistory, undo } from "./rounds.js";
+import { indexed, setImage } from "./start_image.js";
+import { state } from "./state.js";
+import { followFiles, removeImage, start } from "./taking.js";
+import { applyTheme, toggleTheme } from "./theme.js";
+import { followView, leaveView, open } from "./view.js";
+
+function startFrom(link) {
+  const { id, name } = link.closest("[data-id]").dataset;
+  leaveView(false);
+  start(id, name);
+}
+
+async function turnPage(offset) {
+  await search({ offset, scroll: true });
+  links()[0]?.focus({ preventScroll: true });
+}
+
+const actions = {
+  flip: (button) => flip(button.closest(".chip")),
+  edit: (button) => editChip(button.closest(".chip")),
+  delete: (button) => erase(button.closest(".chip")),
+  "new-chip": (button) => newChip(button.dataset.sign),
+  retry,
+  open: (link) => open(link.closest(".hit")),
+  more: (link) => {
+    startFrom(link);
+    search({ scroll: true });
+  },
+  but: (link) => {
+    startFrom(link);
+    box.focus();
+    scrollTo({ top: 0 });
+  },
+  page: (link) => turnPage(Number(link.dataset.offset)),
+  lower: (link) => {
+    setLeast(link.dataset.least);
+    search();
+  },
+  "clear-filters": () => {
+    clearFields();
+    again();
+  },
+  example: (link) => {
+    box.value = link.dataset.text;
+    search();
+  },
+};
+
+document.addEventListener("click", (event) => {
+  const acting = event.target.closest("[data-action]");
+  if (!acting || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  actions[acting.dataset.action](acting);
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
+form.addEventListener("input", showNumbers);
+form.addEventListener("change", ({ target }) => {
+  const counts = target.closest(".tools, .weight"); // before a tag goes
+  tagChanged(target);
+  if (counts) again();
+});
+box.addEventListener("input", sentenceChanged);
+at("remove-image").addEventListener("click", removeImage);
+at("reread").addEventListener("click", readAgain);
+at("theme").addEventListener("click", toggleTheme);
+at("undo").addEventListener("click", undo);
+followFiles();
+followHistory();
+followKeys();
+followView();
+
+root.classList.add("has-script");
+applyTheme();
+if (at("image-id").value) setImage(indexed(at("image-id").value));
+begin();
+if (!state.current) box.focus();

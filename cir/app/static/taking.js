@@ -1,0 +1,126 @@
+// Images taken to start from: results, and files that are chosen, dropped or pasted.
+
+import { readSentence, setChips } from "./chips.js";
+import { at, box, complain, form, say, takesText } from "./page.js";
+import { drawRounds } from "./rounds.js";
+import { indexed, reduced, setImage } from "./start_image.js";
+import { state } from "./state.js";
+
+const FORMATS = "JPEG, PNG, WebP, GIF and BMP files can";
+const OWN = "text/image-id"; // what a result carries when it is dragged
+
+export function start(id, name) {
+  setImage(indexed(id, name));
+  box.value = "";
+  setChips([], false);
+}
+
+export function removeImage() {
+  setImage(null);
+  setChips([], false);
+  say("Image removed.");
+  box.focus();
+}
+
+// Why a file cannot be taken; nothing where it can.
+function refusal(file) {
+  const most = Number(form.dataset.mostBytes);
+  if ((file.type && !file.type.startsWith("image/")) || file.type.includes("svg")) {
+    return `${file.name || "That"} is no picture that can be read here: ${FORMATS}.`;
+  }
+  if (file.size > most) {
+    const size = (file.size / 1e6).toFixed(1);
+    return `${file.name || "That image"} has ${size} MB, and this server takes ${most / 1e6} MB.`;
+  }
+  return "";
+}
+
+async function takeFile(file) {
+  const refused = refusal(file);
+  if (refused) {
+    complain(refused);
+    return;
+  }
+  const label = `The image to start from: ${file.name || "pasted"}`;
+  const taken = { file, bitmap: null, label };
+  setImage(taken);
+  readSentence(0);
+  say("Image taken. Say what should be different, or press Enter for others like it.");
+  box.focus();
+  try {
+    taken.bitmap = await reduced(file);
+    if (state.image === taken) setImage(taken);
+    drawRounds();
+  } catch { /* then without a preview: the server says what is wrong with it, if anything is */ }
+}
+
+function followChoice() {
+  at("file").addEventListener("change", ({ target }) => {
+    const [file] = target.files;
+    target.value = "";
+    if (file) takeFile(file);
+  });
+}
+
+function followDrops() {
+  let inside = 0; // elements under the mouse that a file was dragged into
+  const carries = ({ dataTransfer }) =>
+    [...dataTransfer.types].some((type) => type === "Files" || type === OWN);
+  const hover = (depth) => {
+    inside = Math.max(0, depth);
+    at("drop").hidden = inside === 0;
+  };
+  document.addEventListener("dragstart", (event) => {
+    const hit = event.target.closest?.(".hit");
+    if (hit) event.dataTransfer.setData(OWN, JSON.stringify({ ...hit.dataset }));
+  });
+  document.addEventListener("dragenter", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    hover(inside + 1);
+  });
+  document.addEventListener("dragover", (event) => {
+    if (carries(event)) event.preventDefault();
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (carries(event)) hover(inside - 1);
+  });
+  document.addEventListener("drop", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    hover(0);
+    const own = event.dataTransfer.getData(OWN);
+    const [file] = event.dataTransfer.files;
+    if (own) {
+      const { id, name } = JSON.parse(own);
+      start(id, name);
+      box.focus();
+    } else if (file) {
+      takeFile(file);
+    }
+  });
+}
+
+// Text may come with a picture of itself, and then belongs in the field it is pasted into; a file
+// may come with its name as text.
+function isText(clipboard) {
+  const names = [...clipboard.files].map((file) => file.name);
+  const lines = clipboard.getData("text/plain").split("\n").map((line) => line.trim());
+  return lines.some((line) => line && !names.some((name) => line.endsWith(name)));
+}
+
+function followPastes() {
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    const file = files.find((one) => one.type.startsWith("image/"));
+    if (!file || (takesText(event.target) && isText(event.clipboardData))) return;
+    event.preventDefault();
+    takeFile(file);
+  });
+}
+
+export function followFiles() {
+  followChoice();
+  followDrops();
+  followPastes();
+}

@@ -1,0 +1,1 @@
+"""Images found by words: queries with graded answers, captions, training on them, measures."""
