@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     reranking,
     service,
+    small_runs,
     vector_stores,
 )
 from benchmarks.workload import Workload, larger_retriever, load_retriever, load_workload
@@ -86,6 +87,7 @@ def main(check: bool) -> int:
         *reranking_lines(),
         *store_lines(),
         *service_lines(workload),
+        *small_run_lines(),
     ]
     show(lines)
     return 1 if check and not all(met for *_, met in lines) else 0
@@ -142,6 +144,25 @@ def service_lines(workload: Workload) -> list[Line]:
         ),
         (f"{what}: p95 / p50", f"{found.slowest:.1f}", "< 5", found.slowest < 5),
         (f"{what}: answers lost or not the lone client's", f"{found.lost}", "0", found.lost == 0),
+    ]
+
+
+def small_run_lines() -> list[Line]:
+    """The smoke pipeline against its imports, and a lone request of the service's batcher."""
+    pipeline, request = small_runs.smoke_over_imports(), small_runs.batcher_over_direct()
+    return [
+        (
+            "smoke pipeline / importing the libraries for each stage: processor time",
+            f"{pipeline:.1f}x",
+            "<= 3x",
+            pipeline <= 3,
+        ),
+        (
+            "a lone request in the batcher / in a direct call",
+            f"{request:.1f}x",
+            "<= 2x",
+            request <= 2,
+        ),
     ]
 
 

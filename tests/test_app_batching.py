@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -70,14 +69,11 @@ def test_one_alone_waits_for_nobody(step):
     batcher = batcher_of(step)
 
     async def ask():
-        started = time.perf_counter()
         for n in range(200):
             assert await batcher.ask(n) == 2 * n
-        return time.perf_counter() - started
 
-    seconds = asyncio.run(ask())
+    asyncio.run(ask())
     assert step.calls == [[n] for n in range(200)]
-    assert seconds < 2  # a delay of even 10 ms for company would take these 2 s
     batcher.close()
 
 

@@ -150,14 +150,12 @@ def test_a_stopped_stage_leaves_nothing_half_written(tmp_path, number, status):
         "        time.sleep(60)"
     )
     assert process.stdout.readline() == "writing\n"
-    began = time.monotonic()
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == status
     assert err.count("\n") == 1
     assert "nothing half-written" in err
     assert list(tmp_path.iterdir()) == []
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot ask for this")

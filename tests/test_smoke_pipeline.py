@@ -9,7 +9,6 @@ from smoke_project import dvc, git
 from cir.errors import UserError
 from tools import check_metrics, smoke
 
-LONGEST = 140  # seconds, for the whole of it; of the processor's where others use it too
 LAST = ("embed_gallery", "score", "export_submission", "report")
 ON_THE_ENCODER = ("train_captioner", "finetune_text_search", "score_text_search")
 
@@ -21,11 +20,10 @@ CHANGES = {
 }
 
 
-def test_it_runs_within_the_time(made):
+def test_it_runs_every_stage(made):
     project, reproduction = made
     ran = {name.partition("@")[0] for name in reproduction.stages}
     assert ran == {name for name, _ in stages(project)}
-    assert min(reproduction.seconds, reproduction.busy) <= LONGEST, reproduction.stages
 
 
 def stages(project):
