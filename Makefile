@@ -45,7 +45,7 @@ serve: .venv/ready
 	@$(PYTHON) -m cir serve $(SERVE)
 
 bench: .venv/ready
-	@$(WITH_VENV) $(PYTHON) -m benchmarks
+	@$(WITH_VENV) $(PYTHON) -m speed
 
 lint: .venv/ready
 	@$(PYTHON) -m ruff check .

@@ -3,6 +3,6 @@
 What may import what is in README.md beside this file.
 """
 
-from cir import torchvision_ops
+from cir.core import torchvision_mend as torchvision_ops
 
 torchvision_ops.declare_missing()

@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from cir import class_commands, gate, server_files
-from cir.app.serve_command import add_serve_command
-from cir.benchmark_datasets import DATASETS, BenchmarkDataset
-from cir.benchmark_datasets.options import with_options
-from cir.benchmark_scoring import said
-from cir.data_check import check
-from cir.errors import UserError
-from cir.index_command import add_index_command
-from cir.records import Edit
-from cir.tagging_metrics import same_edit
+from cir.commands import classes as class_commands
+from cir.commands import gate
+from cir.commands.index import add_index_command
+from cir.commands.serve import add_serve_command
+from cir.core.errors import UserError
+from cir.core.records import Edit
+from cir.edits.reading.metrics import same_edit
+from cir.published.datasets import DATASETS, BenchmarkDataset
+from cir.published.datasets.options import with_options
+from cir.published.experiment.scoring import said
+from cir.published.servers import server_files
+from cir.published.servers.what_is_there import check
 
 if TYPE_CHECKING:
-    from cir.tagger import Tagger
+    from cir.edits.reading.tagger import Tagger
 
 _LINES_AT_ONCE = 256
 
@@ -104,7 +106,7 @@ def _add_data_commands(data: argparse.ArgumentParser) -> None:
 def _load_tagger(options: argparse.Namespace) -> "Tagger":
     from transformers.utils import logging  # seconds that the other commands need not wait
 
-    from cir.tagger import Tagger
+    from cir.edits.reading.tagger import Tagger
 
     logging.set_verbosity_error()
     return Tagger.load(options.tagger)
@@ -155,7 +157,7 @@ def _check_data(options: argparse.Namespace) -> int:
 
 def _score_data(options: argparse.Namespace) -> int:
     """Print a line of figures for each part of a dataset, of a saved model."""
-    from cir import data_answers  # it takes seconds to import
+    from cir.published.servers import answers as data_answers  # it takes seconds to import
 
     saved = data_answers.Saved(options.model, options.tagger)
     absent = "leave out" if options.leave_out else "refuse"
@@ -166,7 +168,7 @@ def _score_data(options: argparse.Namespace) -> int:
 
 def _answer_data(options: argparse.Namespace) -> int:
     """Write a saved model's answers for a test server, and print where they are."""
-    from cir import data_answers
+    from cir.published.servers import answers as data_answers
 
     dataset, saved = _dataset(options), data_answers.Saved(options.model, options.tagger)
     part = options.part or server_files.part_for_server(dataset)

@@ -17,8 +17,8 @@ import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from cir import files
-from cir.errors import UserError
+from cir.core import files
+from cir.core.errors import UserError
 from stages._dvc import end_with_dvc
 
 PARAMS_FILE = Path("params.yaml")

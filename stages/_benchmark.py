@@ -8,18 +8,18 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import nn
 
-from cir.batches import Pixels
-from cir.benchmark_answering import Pictures, Source
-from cir.benchmark_datasets import DATASETS, BenchmarkDataset
-from cir.benchmark_datasets.base import Absent
-from cir.benchmark_training import CachedFeatures
 from cir.encoders import Encoder
 from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures
 from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM
-from cir.ranking import Captions, Text
-from cir.training import Schedule
+from cir.published.datasets import DATASETS, BenchmarkDataset
+from cir.published.datasets.base import Absent
+from cir.published.experiment.answering import Pictures, Source
+from cir.published.experiment.training import CachedFeatures
+from cir.retrieval.ranking.ranking import Captions, Text
+from cir.training.shared.batches import Pixels
+from cir.training.shared.loop import Schedule
 from stages import Section
 from stages._benchmark_training import (
     SGD,
@@ -35,7 +35,7 @@ BASE = Path("models/encoder_base")
 
 
 class _Dataset(Section):
-    """See the class of that name in cir.benchmark_datasets.DATASETS."""
+    """See the class of that name in cir.published.datasets.DATASETS."""
 
     reference_kept: bool
 
@@ -144,7 +144,7 @@ class Bert(Section):
 
 
 class Experiment(Section):
-    """What is trained on which dataset, and how; see cir.training.Schedule."""
+    """What is trained on which dataset, and how; see cir.training.shared.loop.Schedule."""
 
     dataset: Annotated[
         MITStates | Fashion200k | FashionIQ | CIRR | DrawnAttributes, Field(discriminator="name")
@@ -175,7 +175,7 @@ class Experiment(Section):
         return self
 
     def schedule(self, seed: int) -> Schedule:
-        """The schedule that cir.training.fit takes."""
+        """The schedule that cir.training.shared.loop.fit takes."""
         return Schedule(
             steps=self.steps,
             warmup=self.optimiser.warmup,

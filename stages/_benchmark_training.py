@@ -5,17 +5,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from cir.benchmark_training import published_groups
-from cir.composer_training import weight_groups
-from cir.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
-from cir.training import AdamWWithCosine, MomentumInPeriods, Optimiser
+from cir.published.experiment.training import published_groups
+from cir.training.composer_alone import weight_groups
+from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
+from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser
 from stages import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SoftTripletLoss(Section):
-    """See cir.criteria.SoftTriplet."""
+    """See cir.training.criteria.SoftTriplet."""
 
     name: Literal["soft_triplet"]
     halved: bool
@@ -25,7 +25,7 @@ class SoftTripletLoss(Section):
 
 
 class BatchClassificationLoss(Section):
-    """See cir.criteria.BatchClassification."""
+    """See cir.training.criteria.BatchClassification."""
 
     name: Literal["batch_classification"]
 
@@ -34,7 +34,7 @@ class BatchClassificationLoss(Section):
 
 
 class InfoNCELoss(Section):
-    """See cir.criteria.InfoNCE."""
+    """See cir.training.criteria.InfoNCE."""
 
     name: Literal["info_nce"]
     temperature: PositiveFloat
@@ -52,7 +52,7 @@ class _Optimiser(Section):
 
 
 class SGD(_Optimiser):
-    """As published: see cir.training.MomentumInPeriods and published_groups."""
+    """As published: see cir.training.shared.loop.MomentumInPeriods and published_groups."""
 
     kind: Literal["sgd"]
     momentum: Share
@@ -72,7 +72,7 @@ class SGD(_Optimiser):
 
 
 class AdamW(_Optimiser):
-    """See cir.training.AdamWWithCosine; biases and norms do not decay."""
+    """See cir.training.shared.loop.AdamWWithCosine; biases and norms do not decay."""
 
     kind: Literal["adamw"]
     warmup: Share

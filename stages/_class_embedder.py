@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from cir.augmentation import Augmentation
-from cir.class_embedder import ClassEmbedder, TokenTower
-from cir.datasets.shards import ImageShards
-from cir.token_pooling import ClassToken
+from cir.classes.embedder.augmentation import Augmentation
+from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
+from cir.classes.embedder.pooling import ClassToken
+from cir.images.shards import ImageShards
 from stages import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Embedder(Section):
-    """See cir.class_embedder.ClassEmbedder.create and cir.token_pooling."""
+    """See cir.classes.embedder.embedder.ClassEmbedder.create and cir.classes.embedder.pooling."""
 
     tower: str
     pretrained: str | None
@@ -36,7 +36,7 @@ class Embedder(Section):
 
 
 class Augmented(Section):
-    """See cir.augmentation.Augmentation."""
+    """See cir.classes.embedder.augmentation.Augmentation."""
 
     smallest_crop: Annotated[float, Field(gt=0, le=1)]
     flip: bool

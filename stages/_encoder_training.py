@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import distributed, files
+from cir.core import distributed, files
+from cir.core.progress import say
 from cir.encoders import Encoder
-from cir.progress import say
-from cir.training import Schedule
+from cir.training.shared.loop import Schedule
 from stages import Section
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,7 +29,7 @@ def usable(precision: Precision) -> Precision:
 
 
 class Optimisation(Section):
-    """AdamW with warm-up and cosine; see cir.training.Schedule.
+    """AdamW with warm-up and cosine; see cir.training.shared.loop.Schedule.
 
     `precision` is for GPUs: on a CPU autocast is slower than fp32, so there it is not used.
     `temperature` is where the learned temperature starts.
@@ -46,7 +46,7 @@ class Optimisation(Section):
     workers: NonNegativeInt
 
     def schedule(self, seed: int) -> Schedule:
-        """The schedule that cir.training.fit takes."""
+        """The schedule that cir.training.shared.loop.fit takes."""
         return Schedule(
             steps=self.steps,
             warmup=self.warmup,

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from cir import files
-from cir.datasets.shards import ImageShards
-from cir.embedding import embed
+from cir.core import files
 from cir.encoders import Encoder
+from cir.images.shards import ImageShards
+from cir.retrieval.ranking.embedding import embed
 from stages import CODE, Section, StageParams, load, run
 
 ENCODER = Path("models/encoder")

@@ -6,9 +6,9 @@ from pathlib import Path
 from datasets import disable_progress_bars
 from pydantic import Field, PositiveInt
 
-from cir import files
-from cir.tagging_data import Recipe, expand, read_names, to_dataset
-from cir.templates import load_templates
+from cir.core import files
+from cir.edits.expansion import Recipe, expand, read_names, to_dataset
+from cir.edits.reading.templates import load_templates
 from stages import Section, StageParams, load, run
 
 TEMPLATES = Path("prompt_templates.json")
@@ -17,7 +17,7 @@ OUT = Path("data/tagging")
 
 
 class ExpandTemplates(Section):
-    """See cir.tagging_data.Recipe; `fillings` sentences come from every template."""
+    """See cir.edits.expansion.Recipe; `fillings` sentences come from every template."""
 
     fillings: PositiveInt
     seen: float = Field(gt=0, lt=1)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
-from cir import files
-from cir.submission.export import export
+from cir.core import files
+from cir.retrieval.submission.export import export
 from stages import Section, StageParams, load, run
 
 ENCODER = Path("models/encoder")

@@ -6,19 +6,26 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import composers, distributed, files
-from cir.batches import Pixels, plan_batches
-from cir.composer_training import weight_groups
-from cir.composition import CompositionBatches, CompositionObjective, gallery_accuracy, shows
-from cir.datasets.shards import ImageShards, read_triplets
-from cir.encoders import Encoder, parameter_groups
-from cir.progress import say
-from cir.retriever import EncodedComposer
-from cir.tagger import Tagger
-from cir.training import fit
+from cir import composers
+from cir.core import distributed, files
+from cir.core.curves import Curve, event_folder
+from cir.core.progress import say
+from cir.edits.reading.tagger import Tagger
+from cir.encoders import Encoder
+from cir.images.shards import ImageShards, read_triplets
+from cir.retrieval.retriever import EncodedComposer
+from cir.training.composer_alone import weight_groups
+from cir.training.composition import (
+    CompositionBatches,
+    CompositionObjective,
+    gallery_accuracy,
+    shows,
+)
+from cir.training.shared import parameter_groups
+from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.loop import fit
 from stages import CODE, Section, StageMetrics, StageParams, load, run
 from stages._composers import AnyComposer
-from stages._curves import Curve, event_folder
 from stages._encoder_training import DEVICE, Optimisation, sole_writer
 
 TRAIN = Path("data/retrieval/train")
@@ -61,7 +68,7 @@ class AllLayers(Section):
 
 
 class Finetune(Optimisation):
-    """What is trained, and on which losses: see cir.composition.CompositionObjective.
+    """What is trained, and on which losses: see cir.training.composition.CompositionObjective.
 
     `near_misses` of each triplet join the batch as further negatives.
     """

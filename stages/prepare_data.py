@@ -9,14 +9,15 @@ from typing import Annotated, Literal
 from PIL import Image
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from cir import files, scenes
-from cir.datasets import coco, contest, drawn, shards
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.progress import progress
+from cir.datasets import coco, contest, drawn, scenes
 from cir.datasets.object_sets import Rules
-from cir.datasets.sheet import query_sheet
-from cir.datasets.split import SPLITS, Split
-from cir.errors import UserError
-from cir.progress import progress
-from cir.templates import Template
+from cir.datasets.sample_sheet import query_sheet
+from cir.edits.reading.templates import Template
+from cir.images import shards
+from cir.images.splitting import SPLITS, Split
 from stages import Section, StageParams, load, run
 
 TEMPLATES = Path("data/tagging/templates.json")

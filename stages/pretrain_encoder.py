@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir import distributed, files
-from cir.batches import Pixels, plan_batches
-from cir.datasets.shards import ImageShards, read_triplets
+from cir.core import distributed, files
+from cir.core.curves import Curve, event_folder
+from cir.core.errors import UserError
+from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
-from cir.encoders.parameter_groups import all_layers, optimiser_groups
-from cir.errors import UserError
-from cir.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
-from cir.tagger import Tagger
-from cir.training import fit
+from cir.images.shards import ImageShards, read_triplets
+from cir.training.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
+from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.loop import fit
+from cir.training.shared.parameter_groups import all_layers, optimiser_groups
 from stages import CODE, Section, StageParams, load, run
-from stages._curves import Curve, event_folder
 from stages._encoder_training import DEVICE, Optimisation, sole_writer
 
 TRAIN = Path("data/retrieval/train")

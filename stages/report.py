@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from cir import files
-from cir.datasets.shards import ImageShards
+from cir.core import files
+from cir.images.shards import ImageShards
 from cir.report import (
     build_gallery,
     read_answers,

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from cir import files, pictures
-from cir.ablation import compare_arithmetic
-from cir.breakdown import answers, edits_to_group_by, failures, kind_of, spread
-from cir.datasets.shards import ImageShards, read_triplets
-from cir.embedding import Embeddings
-from cir.retriever import Retriever
-from cir.scoring import Scores, Task, recall_curves, score
+from cir.core import files
+from cir.drawing import query_sheet as pictures
+from cir.images.shards import ImageShards, read_triplets
+from cir.retrieval.ablation import compare_arithmetic
+from cir.retrieval.breakdown import answers, edits_to_group_by, failures, kind_of, spread
+from cir.retrieval.ranking.embedding import Embeddings
+from cir.retrieval.retriever import Retriever
+from cir.retrieval.scoring import Scores, Task, recall_curves, score
 from stages import Section, StageMetrics, StageParams, load, run
 
 ENCODER = Path("models/encoder")
@@ -50,7 +51,7 @@ class Recalls(StageMetrics):
 
 
 class Result(Recalls):
-    """One ranking and its protocol: see cir.scoring.Measure and cir.ranking.Protocol."""
+    """One ranking and its protocol: see cir.retrieval.scoring.Measure and cir.retrieval.ranking.ranking.Protocol."""
 
     what: str
     queries: PositiveInt
@@ -89,7 +90,7 @@ class Fingerprint(Section):
 
 
 class Metrics(Recalls):
-    """See cir.scoring.score; the scalars are those of the first of the results."""
+    """See cir.retrieval.scoring.score; the scalars are those of the first of the results."""
 
     novel_accuracy: Share | None = None
     results: list[Result]

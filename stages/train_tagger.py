@@ -10,19 +10,19 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from transformers import PreTrainedModel, logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from cir import files
-from cir import tagger_training as training
-from cir.edit_grammar import read_clauses
-from cir.edit_words import read_edit_words
-from cir.tagger import Tagger
-from cir.tagger_models import MicroSize, fresh_model, pretrained_model
-from cir.tagger_vocabulary import context_words
-from cir.tagging_augmentation import Augmenter, Material, Strength
-from cir.tagging_data import SPLITS, from_dataset
-from cir.tagging_metrics import breakdown
-from cir.templates import TaggedSentence, Template
+from cir.core import files
+from cir.core.curves import Curve, event_folder
+from cir.edits import training
+from cir.edits.augmentation import Augmenter, Material, Strength
+from cir.edits.clauses import read_clauses
+from cir.edits.expansion import SPLITS, from_dataset
+from cir.edits.models import MicroSize, fresh_model, pretrained_model
+from cir.edits.reading.metrics import breakdown
+from cir.edits.reading.tagger import Tagger
+from cir.edits.reading.templates import TaggedSentence, Template
+from cir.edits.vocabulary import context_words
+from cir.edits.words import read_edit_words
 from stages import CODE, Section, StageMetrics, StageParams, load, run
-from stages._curves import Curve, event_folder
 
 DATA = Path("data/tagging")
 WORDS = Path("data/edit_words.json")
@@ -37,7 +37,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class FromScratch(Section):
-    """A DistilBERT with random weights; sizes as in cir.tagger_models.MicroSize."""
+    """A DistilBERT with random weights; sizes as in cir.edits.models.MicroSize."""
 
     start: Literal["scratch"]
     layers: PositiveInt
@@ -56,7 +56,7 @@ class Pretrained(Section):
 
 
 class Varied(Section):
-    """How often training sentences vary in each way: cir.tagging_augmentation.Strength."""
+    """How often training sentences vary in each way: cir.edits.augmentation.Strength."""
 
     made_up: Share
     coloured: Share
@@ -76,7 +76,7 @@ class Varied(Section):
 
 
 class TrainTagger(Section):
-    """See cir.tagger_training.Recipe."""
+    """See cir.edits.training.Recipe."""
 
     steps: PositiveInt
     batch_size: PositiveInt
@@ -118,7 +118,7 @@ class Confused(Section):
 
 
 class SplitMetrics(Section):
-    """See cir.tagging_metrics.breakdown."""
+    """See cir.edits.reading.metrics.breakdown."""
 
     split: Literal["seen", "unseen_templates", "unseen_objects", "both_unseen"]
     count: PositiveInt

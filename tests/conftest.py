@@ -8,13 +8,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-from smoke_project import made, one_thread  # noqa: F401  (fixtures)
 
 import cir  # noqa: F401  (before open_clip and transformers, wherever a test imports them first)
-from cir.datasets import shards
+from cir.core.records import Triplet
+from cir.datasets.scenes import draw_scene
 from cir.encoders import Encoder
-from cir.records import Triplet
-from cir.scenes import draw_scene
+from cir.images import shards
+from tests.helpers.smoke_project import made, one_thread  # noqa: F401  (fixtures)
 
 # Files go to processes whole and in order (make test): the longest first, none left for the end,
 # but while one process makes the smoke project, the others had better not wait for it.

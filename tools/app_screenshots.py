@@ -17,16 +17,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from cir import search_model
-from cir.app import server
+from cir.app import search_model
 from cir.app.application import create_app
+from cir.app.indexing import index
 from cir.app.service import Search, SearchService
-from cir.errors import UserError
-from cir.files import whole_file
-from cir.image_sources import ShardSource
-from cir.indexing import index
-from cir.progress import say
-from cir.stores import StoreInfo, open_store
+from cir.app.stores import StoreInfo, open_store
+from cir.app.web import server
+from cir.core.errors import UserError
+from cir.core.files import whole_file
+from cir.core.progress import say
+from cir.datasets.sources import ShardSource
 
 GALLERY = Path("data/retrieval/test")
 ENCODER, TAGGER = "models/text_search", "models/tagger"

@@ -17,8 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from cir import files
-from cir.errors import UserError
+from cir.core import files
+from cir.core.errors import UserError
 
 Row = dict[str, Any]
 

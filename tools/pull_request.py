@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cir import gate
-from cir.errors import UserError
+from cir.commands import gate
+from cir.core.errors import UserError
 from tools.stale_lock import stale
 
 # The hidden first line by which tools/post_comment.sh finds the comment that it wrote before.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cir.errors import UserError
+from cir.core.errors import UserError
 from tools.compose_params import compose
 
 ROOT = Path(__file__).resolve().parent.parent

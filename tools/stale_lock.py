@@ -16,7 +16,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage, Stage
 
-from cir.errors import UserError
+from cir.core.errors import UserError
 
 _ABSENT = ("deleted", "not in cache")
 _UNSEEN = (None, *_ABSENT)  # what DVC says of a file whose content it has nothing against

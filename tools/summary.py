@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cir.files import read_json
+from cir.core.files import read_json
 
 METRICS = Path("metrics")
 

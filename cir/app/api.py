@@ -10,11 +10,6 @@ from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from cir.app import uploads
-from cir.app.errors import said
-from cir.app.faults import Unreadable, WrongType
-from cir.app.forms import read_form
-from cir.app.readiness import Readiness
 from cir.app.schemas import (
     AnswerBody,
     ComposedSearch,
@@ -29,6 +24,11 @@ from cir.app.schemas import (
 )
 from cir.app.service import Search, SearchService
 from cir.app.thumbnails import SIZES, Thumbnails
+from cir.app.web import uploads
+from cir.app.web.errors import said
+from cir.app.web.faults import Unreadable, WrongType
+from cir.app.web.forms import read_form
+from cir.app.web.readiness import Readiness
 
 Form = TypeVar("Form", bound=ImageSearch)
 

@@ -7,14 +7,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.staticfiles import StaticFiles
 
 from cir.app.api import add_api
-from cir.app.bodies import BodyLimits
-from cir.app.docs import ASSETS, docs_router
-from cir.app.errors import Failures, add_error_handlers
-from cir.app.page import page_router
-from cir.app.readiness import Readiness
-from cir.app.security import Doors
+from cir.app.page.page import page_router
 from cir.app.service import SearchService
 from cir.app.settings import Settings
+from cir.app.web.bodies import BodyLimits
+from cir.app.web.docs import ASSETS, docs_router
+from cir.app.web.errors import Failures, add_error_handlers
+from cir.app.web.readiness import Readiness
+from cir.app.web.security import Doors
 
 __all__ = ["Settings", "create_app"]
 

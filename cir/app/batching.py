@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
-from cir.app.faults import Unavailable
+from cir.app.web.faults import Unavailable
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")

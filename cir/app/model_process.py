@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cir.app.faults import Unavailable
-from cir.records import Edit
-from cir.search_model import SearchModel, TaggedText
+from cir.app.search_model import SearchModel, TaggedText
+from cir.app.web.faults import Unavailable
+from cir.core.records import Edit
 
 
 class ModelProcess:

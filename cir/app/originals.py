@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from cir.app.faults import NotFound, of_the_store
-from cir.errors import UserError
-from cir.image_sources import ImageSource
-from cir.stores.base import Store
-from cir.stores.records import IndexedImage, content_id, is_id
+from cir.app.stores.base import Store
+from cir.app.stores.records import IndexedImage, content_id, is_id
+from cir.app.web.faults import NotFound, of_the_store
+from cir.core.errors import UserError
+from cir.datasets.sources import ImageSource
 
 
 class Originals:

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from cir.app.faults import BadRequest, Unreadable
-from cir.records import Edit
-from cir.stores.records import ANY, Filter, Hit
+from cir.app.stores.records import ANY, Filter, Hit
+from cir.app.web.faults import BadRequest, Unreadable
+from cir.core.records import Edit
 
 MAX_LIMIT = 200
 MAX_OFFSET = 10_000

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Search
-from cir.search_model import TaggedText
-from cir.stores.records import Filter, Hit, original_text, safe_text
+from cir.app.search_model import TaggedText
+from cir.app.stores.records import Filter, Hit, original_text, safe_text
 
 LISTS = ("add", "remove", "tag")  # the fields of a form that may come several times
 

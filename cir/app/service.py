@@ -11,19 +11,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from cir.app import uploads
 from cir.app.batching import Batcher, Worker
-from cir.app.faults import BadRequest, of_the_store
 from cir.app.originals import Originals
 from cir.app.requests import Answer, Search, check, check_text
+from cir.app.search_model import SearchModel, TaggedText
 from cir.app.settings import Settings
-from cir.app.telemetry import Telemetry
+from cir.app.stores.base import Store
+from cir.app.stores.records import Filter, Hit
+from cir.app.web import uploads
+from cir.app.web.faults import BadRequest, of_the_store
+from cir.app.web.telemetry import Telemetry
 from cir.composers.base import edit_in_words
-from cir.image_sources import ImageSource
-from cir.records import Edit
-from cir.search_model import SearchModel, TaggedText
-from cir.stores.base import Store
-from cir.stores.records import Filter, Hit
+from cir.core.records import Edit
+from cir.datasets.sources import ImageSource
 
 __all__ = ["Answer", "Search", "SearchService"]
 
@@ -108,7 +108,7 @@ class SearchService:
         """The answers to a search.
 
         Raises:
-            UserError: it cannot be answered; those of `cir.app.faults` name an HTTP status.
+            UserError: it cannot be answered; those of `cir.app.web.faults` name an HTTP status.
         """
         started = time.perf_counter()
         check(search)

@@ -6,9 +6,9 @@ from threading import Lock
 
 from PIL import Image, ImageOps
 
-from cir.app import uploads
 from cir.app.originals import Originals
-from cir.datasets import images
+from cir.app.web import uploads
+from cir.images import decoding as images
 
 SIZES = (64, 128, 256, 512, 1024)
 _QUALITY = 85
@@ -36,7 +36,7 @@ class Thumbnails:
     def get(self, image_id: str, size: int) -> bytes:
         """The JPEG of an image, its longer side at most the next of SIZES that is not below `size`.
 
-        Raises NotFound, or the errors of `cir.app.uploads.decode`.
+        Raises NotFound, or the errors of `cir.app.web.uploads.decode`.
         """
         side = next((side for side in SIZES if side >= size), SIZES[-1])
         key = image_id, side

@@ -17,7 +17,7 @@ from cir.composers.real_space_concat_ae import RealSpaceConcatAE
 from cir.composers.sum import Sum
 from cir.composers.text_only import TextOnly
 from cir.composers.tirg import TIRG
-from cir.errors import UserError
+from cir.core.errors import UserError
 
 COMPOSERS: dict[str, type[Composer]] = {
     "image_only": ImageOnly,

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from cir.english import article
-from cir.errors import UserError
-from cir.records import Edit
+from cir.core.english import article
+from cir.core.errors import UserError
+from cir.core.records import Edit
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cir import files
-from cir.datasets import image_files
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.sentences import listed
 from cir.datasets.object_sets import Rules, compose
-from cir.datasets.sentences import listed
-from cir.datasets.split import Split, by_share
-from cir.errors import UserError
-from cir.templates import Template
+from cir.edits.reading.templates import Template
+from cir.images import image_files
+from cir.images.splitting import Split, by_share
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cir.datasets import image_files, split
-from cir.datasets.sentences import listed
-from cir.datasets.split import Split
-from cir.errors import UserError
-from cir.records import Triplet
+from cir.core.errors import UserError
+from cir.core.records import Triplet
+from cir.core.sentences import listed
+from cir.images import image_files
+from cir.images import splitting as split
+from cir.images.splitting import Split
 
 COLUMNS = ("query_image", "query_text", "target_image")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cir import scenes
-from cir.datasets.split import SPLITS, Split
-from cir.templates import Template
+from cir.datasets import scenes
+from cir.edits.reading.templates import Template
+from cir.images.splitting import SPLITS, Split
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cir import templates
-from cir.records import Triplet
-from cir.templates import Template
+from cir.core.records import Triplet
+from cir.edits.reading import templates
+from cir.edits.reading.templates import Template
 
 _BLOCK = 512  # targets compared at a time with all sets
 

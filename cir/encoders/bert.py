@@ -8,9 +8,9 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
-from cir import files
-from cir.errors import UserError
-from cir.weights import weights_digest
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.weights import weights_digest
 
 _FOLDER = "bert"
 _REMEMBERED = 100_000  # vectors; of BERT-base 300 MB

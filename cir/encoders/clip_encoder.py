@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import transforms
 
-from cir import files
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.weights import contiguous_weights, weights_digest
 from cir.encoders import micro_vitamin  # noqa: F401  (registers ViTamin-Micro-64)
-from cir.errors import UserError
-from cir.weights import contiguous_weights, weights_digest
 
 _CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
 _WEIGHTS = "open_clip_model.safetensors"

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cir import files
+from cir.core import files
+from cir.core.errors import UserError
 from cir.encoders.bert import FrozenBert
 from cir.encoders.clip_encoder import Encoder
 from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM
-from cir.errors import UserError
 
 _IMAGES, _TEXTS = "images", "texts"
 # By the file that tells which of them a folder holds.

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models, transforms
 
-from cir import files
-from cir.errors import UserError
-from cir.weights import contiguous_weights, load_weights, read_weights, weights_digest
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 
 _WIDTH = 512  # of the pooled feature
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cir import files
-from cir.errors import UserError
-from cir.weights import contiguous_weights, load_weights, read_weights, weights_digest
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 

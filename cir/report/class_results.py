@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from cir.report.reading import Measured, Sheet, read_form, read_sheet, read_table
+from cir.core.metrics_files import Measured, Sheet, read_form, read_sheet, read_table
 from cir.report.results import Fingerprint
 
 

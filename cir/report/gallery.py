@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from cir.breakdown import spread
-from cir.datasets.shards import ImageShards
-from cir.errors import UserError
-from cir.templates import word_spans
+from cir.core.errors import UserError
+from cir.edits.reading.templates import word_spans
+from cir.images.shards import ImageShards
+from cir.retrieval.breakdown import spread
 
 _QUALITY = 85
 

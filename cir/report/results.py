@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from cir.report.reading import Measured, read_form, read_table
+from cir.core.metrics_files import Measured, read_form, read_table
 
 CURVES = ("tagger", "pretrain", "finetune", "recall_at_k")
 

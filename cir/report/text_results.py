@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from cir.report.reading import Measured, Sheet, read_form, read_sheet
+from cir.core.metrics_files import Measured, Sheet, read_form, read_sheet
 from cir.report.results import Fingerprint
 
 Interval = tuple[float, float]
@@ -31,7 +31,7 @@ class OfKind(TextFigures):
 
 
 class TextProtocol(Measured):
-    """What was ranked against what; see cir.text_search.scoring."""
+    """What was ranked against what; see cir.text_search.scoring.scoring."""
 
     text: str
     least_grade: int

@@ -1,4 +1,0 @@
-"""Speed and memory as ratios measured in one run, so that they hold on any machine.
-
-`python -m benchmarks` prints them beside their targets; it writes nothing.
-"""

@@ -1,0 +1,1 @@
+"""Render the search page: templates, fragments, script and style."""

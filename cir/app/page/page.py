@@ -1,0 +1,208 @@
+"""The page: a form that works as it is, and fragments of it for the script that makes it quick."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from cir.app.page import page_html
+from cir.app.page.page_form import PageForm
+from cir.app.service import Answer, Search, SearchService
+from cir.app.web.faults import of_the_store, status_of
+from cir.app.web.forms import read_form
+from cir.core.errors import UserError
+from cir.core.records import Edit
+
+T = TypeVar("T")
+
+_EXAMPLES = 3
+_STARTERS = 10
+_FIRST_IMAGES = 400  # that the starters are drawn from
+_FACETS = 300
+_STEPS = {
+    "decode": "image",
+    "tag": "sentence",
+    "encode": "encoding",
+    "search": "search",
+}
+
+
+def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
+    """The routes of the page.
+
+    GET / is the whole page, and with `?q=` or `?image_id=` the results in it, so that a search
+    can be shared, reloaded and done without the script. POST /page/search takes the same fields
+    and an `image`, and answers with the chips and results alone; POST /page/chips with the chips
+    of the sentence `q`.
+
+    Args:
+        service: answers the searches; its store tells folders, tags and images to begin with.
+        page_size: results on a page.
+    """
+    router = APIRouter(include_in_schema=False)
+    page = _Page(service, page_size)
+
+    @router.get("/")
+    async def whole(request: Request) -> Response:
+        return await page.whole(PageForm.read(request.query_params.multi_items()))
+
+    @router.post("/page/search")
+    async def found(request: Request) -> Response:
+        try:
+            image, fields = await read_form(request, service.settings.max_upload_bytes)
+        except UserError as error:
+            return page.refused(error)
+        return await page.fragment(PageForm.read(fields), image)
+
+    @router.post("/page/chips")
+    async def chips(request: Request) -> Response:
+        try:
+            _, fields = await read_form(request, service.settings.max_upload_bytes)
+        except UserError as error:
+            return page.refused(error)
+        return await page.chips(PageForm.read(fields))
+
+    return router
+
+
+class _Page:
+    """What the routes answer with."""
+
+    def __init__(self, service: SearchService, page_size: int):
+        self._service = service
+        self._page_size = page_size
+
+    async def whole(self, form: PageForm) -> Response:
+        """The page, with the results of what its address asks for."""
+        context, status = await self._results(form, None)
+        store = self._service.store
+        try:
+            context["total"], context["folders"], context["tags"] = await asyncio.gather(
+                self._of_store(store.count),
+                self._of_store(store.folders, _FACETS),
+                self._of_store(store.tags, _FACETS),
+            )
+        except UserError as error:
+            known = {"total": None, "folders": (), "tags": ()}
+            context, status = self._failed(form, error) | known, status_of(error)
+        context["max_upload_bytes"] = self._service.settings.max_upload_bytes
+        return page_html.response("page.html", context, status)
+
+    async def fragment(self, form: PageForm, image: bytes | None) -> Response:
+        """Chips and results; a refusal, too, as what the page shows of it."""
+        context, status = await self._results(form, image)
+        return page_html.response("fragment.html", context, status)
+
+    async def chips(self, form: PageForm) -> Response:
+        """The chips of a sentence."""
+        try:
+            edit = (await self._service.tag(form.q)).edit
+        except UserError as error:
+            return self.refused(error, form)
+        return page_html.response("chips.html", {"form": form, "edit": edit})
+
+    def refused(self, error: UserError, form: PageForm | None = None) -> Response:
+        """What the page shows of a refusal."""
+        context = self._failed(form or PageForm(), error)
+        return page_html.response("fragment.html", context, status_of(error))
+
+    async def _results(self, form: PageForm, image: bytes | None) -> tuple[dict[str, Any], int]:
+        """What results.html shows, and the HTTP status that goes with it."""
+        try:
+            search = form.search(self._page_size, image)
+            if image is None and not form.q and not form.image_id:
+                return await self._start(form), 200
+            answer, searched = await asyncio.gather(
+                self._service.search(search),
+                self._of_store(self._service.store.count, search.where),
+            )
+            if searched == 0 and not form.filters:
+                return self._unindexed(form), 200
+            return await self._answered(form, search, answer, searched), 200
+        except UserError as error:
+            return self._failed(form, error), status_of(error)
+
+    async def _of_store(self, look: Callable[..., T], *arguments: object) -> T:
+        """What the store answers; if it fails, that is no fault of the request."""
+        with of_the_store():
+            return await self._service.of_state(look, *arguments)
+
+    def _context(self, form: PageForm, state: str, said: str = "", **more: Any) -> dict[str, Any]:
+        edit = Edit(form.q, form.add, form.remove) if form.edited else None
+        common = {"form": form, "state": state, "said": said, "edit": edit}
+        return common | {"page_size": self._page_size} | more
+
+    def _unindexed(self, form: PageForm) -> dict[str, Any]:
+        return self._context(form, "unindexed", said="Nothing is indexed yet.")
+
+    def _failed(self, form: PageForm, error: UserError) -> dict[str, Any]:
+        sentence = str(error)
+        if sentence.split(" ", 1)[0].isalpha():  # and not the name of a file or of a field
+            sentence = sentence[0].upper() + sentence[1:]
+        return self._context(form, "error", sentence=sentence)
+
+    async def _start(self, form: PageForm) -> dict[str, Any]:
+        """Searches to try and images to start from, other ones each time."""
+        store = self._service.store
+        first = await self._of_store(lambda: list(islice(store.images(), _FIRST_IMAGES)))
+        if not first:
+            return self._unindexed(form)
+        tags = [tag for tag, _ in await self._of_store(store.tags, _FACETS)]
+        return self._context(
+            form,
+            "start",
+            examples=random.sample(tags, min(_EXAMPLES, len(tags))),
+            starters=random.sample(first, min(_STARTERS, len(first))),
+        )
+
+    async def _answered(
+        self, form: PageForm, search: Search, answer: Answer, searched: int
+    ) -> dict[str, Any]:
+        best = None if answer.hits else await self._best(search, searched)
+        lower = None if best is None else form.lowered(best)
+        edit = answer.edit
+        untagged = edit is not None and not edit.add and not edit.remove
+        return self._context(
+            form,
+            "found",
+            said=_said(form, answer, searched),
+            answer=answer,
+            searched=searched,
+            steps=[(_STEPS[key], answer.seconds[key]) for key in _STEPS if key in answer.seconds],
+            heading=_heading(form, answer, untagged),
+            pieces=page_html.pieces(form.q, answer.words),
+            untagged=untagged,
+            best=best,
+            lower=lower,
+        ) | {"edit": edit}
+
+    async def _best(self, search: Search, searched: int) -> float | None:
+        """The best score without the cut-off, where that is what left nothing."""
+        if search.least_score is None or search.offset or not searched:
+            return None
+        freely = replace(search, least_score=None, limit=1)
+        hits = (await self._service.search(freely)).hits
+        return hits[0].score if hits else None
+
+
+def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:
+    if answer.kind == "text":
+        return f"Images of “{form.q}”"
+    changed = answer.kind == "composed" and not untagged
+    return "Images like this one, changed" if changed else "Images like this one"
+
+
+def _said(form: PageForm, answer: Answer, searched: int) -> str:
+    """What a screen reader says of the results when they come."""
+    if not answer.hits:
+        return "No image found."
+    first = form.offset + 1
+    return (
+        f"Results {first:,} to {form.offset + len(answer.hits):,}, best score "
+        f"{page_html.score(answer.hits[0].score)}, of {searched:,} images searched."
+    )

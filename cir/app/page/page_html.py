@@ -1,0 +1,108 @@
+"""The page's templates, and the words that figures and file names take in them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi.responses import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cir.app.stores.records import safe_text
+from cir.edits.reading.templates import word_spans
+
+_UNITS = ("bytes", "kB", "MB", "GB")
+
+
+def response(template: str, context: Mapping[str, Any], status: int = 200) -> Response:
+    """A template filled in; text that is no Unicode cannot break it."""
+    html = _ENVIRONMENT.get_template(template).render(context)
+    return Response(html.encode("utf-8", "replace"), status, media_type="text/html")
+
+
+def pieces(sentence: str, words: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A sentence in runs of one label: (text, "other", "pos" or "neg"); none without words.
+
+    Spaces between two words of one label belong to their run.
+    """
+    spans = word_spans(sentence)
+    if not words or len(words) != len(spans):
+        return []
+    parts, end_before, before = [], 0, "other"
+    for (start, end), (_, label) in zip(spans, words, strict=True):
+        parts.append((sentence[end_before:start], label if label == before else "other"))
+        parts.append((sentence[start:end], label))
+        end_before, before = end, label
+    parts.append((sentence[end_before:], "other"))
+    runs = groupby((part for part in parts if part[0]), key=lambda part: part[1])
+    return [("".join(text for text, _ in run), label) for label, run in runs]
+
+
+def shown(text: str) -> str:
+    """Text from a file system, with a mark in place of each byte that is no text."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def file_name(path: str) -> str:
+    """The last part of a path."""
+    return shown(path.rsplit("/", 1)[-1])
+
+
+def address(values: Mapping[str, Any], **changes: Any) -> str:
+    """The page's address with these values; those that are None or empty are left out."""
+    asked = {name: value for name, value in {**values, **changes}.items() if value}
+    return "/?" + urlencode(asked, doseq=True, errors="replace") if asked else "/"
+
+
+def score(value: float) -> str:
+    """A cosine with two decimals."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def share(value: float) -> str:
+    """A cosine as a percentage of one, without its sign below nought."""
+    return f"{100 * min(max(value, 0.0), 1.0):.1f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as "38 ms", or "0.4 ms" where it is short."""
+    return f"{1000 * seconds:.{0 if seconds >= 0.00995 else 1}f} ms"
+
+
+def size(number: int) -> str:
+    """A size of a file in the unit that suits it, of 1,000 each: "1.2 MB"."""
+    value, unit = float(number), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.{1 if unit and value < 9.95 else 0}f} {_UNITS[unit]}"
+
+
+def date(seconds: float) -> str:
+    """A time in seconds since 1970 as a day and a minute, on this machine's clock."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "not known"
+
+
+def count(number: int | None) -> str:
+    """12345 as "12,345"; nothing where it is not known."""
+    return "" if number is None else f"{number:,}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    helpers = (safe_text, shown, file_name, address, score, share, milliseconds, size, date, count)
+    environment.filters.update({helper.__name__: helper for helper in helpers})
+    return environment
+
+
+_ENVIRONMENT = _environment()

@@ -1,0 +1,1 @@
+"""Serve over HTTP: the process that listens, its limits, its errors and its telemetry."""

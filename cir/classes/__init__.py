@@ -1,0 +1,1 @@
+"""Find other pictures of the same object: class-level retrieval."""

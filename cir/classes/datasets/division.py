@@ -1,0 +1,152 @@
+"""Dividing images with classes into parts: by images of every class, or by whole classes.
+
+Copies (images of equal content) stay together. What becomes of a class depends on the seed, its
+name and its own images alone, so that a further class moves no image of another.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from cir.classes.datasets.base import Findings, Images, counted
+from cir.classes.datasets.rules import FEWEST_CLASSES, classes_told, labels_of
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+
+FEWEST_IMAGES = 2  # of a class in a part: a pair to train on, or a query and its answer
+
+Divide = Literal["images", "classes"]
+Parts = dict[str, Images]
+
+
+def by_images(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
+    """Divide every class: each part of `shares` gets its share of the images, "train" the rest.
+
+    A class has two images or more in a part, or none: one image could neither be paired nor
+    found. So a share that comes to one image is two, and where "train" would be left with fewer
+    than two, the later parts of `shares` go without.
+    """
+    part_of: dict[tuple[str, str], str] = {}
+    for label, contents in _contents(images).items():
+        order = iter(_shuffled(contents, seed, "images", label))
+        for part, count in _counts(len(contents), shares).items():
+            part_of.update(((label, next(order)), part) for _ in range(count))
+    return _collected(images, ["train", *shares], lambda i: part_of[i.label, i.content])
+
+
+def by_classes(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
+    """Divide the classes: each part of `shares` gets its share of them, "train" the rest.
+
+    Every part gets two or more; UserError if there are too few.
+    """
+    labels = sorted(labels_of(images))
+    counts = {
+        part: max(FEWEST_CLASSES, _rounded(share * len(labels))) for part, share in shares.items()
+    }
+    left = len(labels) - sum(counts.values())
+    if left < FEWEST_CLASSES:
+        wanted = " and ".join(f"{count} for {part}" for part, count in counts.items())
+        raise UserError(
+            f"{counted(len(labels), 'class is', 'classes are')} too few for this division: "
+            f"{wanted} leave {max(left, 0)} for train, and every part needs {FEWEST_CLASSES}"
+        )
+    order = iter(_shuffled(labels, seed, "classes"))
+    part_of = {next(order): part for part, count in counts.items() for _ in range(count)}
+    return _collected(images, ["train", *shares], lambda i: part_of.get(i.label, "train"))
+
+
+DIVISIONS: dict[Divide, Callable[[Images, Mapping[str, float], int], Parts]] = {
+    "images": by_images,
+    "classes": by_classes,
+}
+
+
+def queries_and_gallery(images: Images, query_share: float, seed: int) -> Parts:
+    """Divide the images of every class into "query" and "gallery", at least one for each."""
+    queries = set()
+    for label, contents in _contents(images).items():
+        assert len(contents) > 1, f"class {label} has one image for two parts"
+        count = min(max(_rounded(query_share * len(contents)), 1), len(contents) - 1)
+        chosen = _shuffled(contents, seed, "queries", label)[:count]
+        queries.update((label, content) for content in chosen)
+    return _collected(
+        images,
+        ["query", "gallery"],
+        lambda i: "query" if (i.label, i.content) in queries else "gallery",
+    )
+
+
+def note_absences(parts: Parts, shares: Mapping[str, float], findings: Findings) -> None:
+    """Tell of classes that are too small to be in every part of a division by images.
+
+    Raises UserError where a part is left without two classes.
+    """
+    everything = set().union(*(labels_of(images) for images in parts.values()))
+    for part, images in parts.items():
+        if len(labels_of(images)) < FEWEST_CLASSES:
+            raise UserError(_too_small(part, parts, shares) + findings.aside())
+        absent = sorted(everything - labels_of(images))
+        if absent:
+            findings.notes.append(
+                f"{len(absent)} of {classes_told(len(everything))} have too few images to be in "
+                f"{part}: {listed(absent)}"
+            )
+
+
+def fewest_images(shares: Mapping[str, float]) -> int:
+    """How many images, copies aside, a class needs to be in every part of a division by images."""
+    # A class that is in every part would be so with more images, too.
+    return bisect_left(range(2**40), True, key=lambda n: all(_counts(n, shares).values()))
+
+
+def _too_small(part: str, parts: Parts, shares: Mapping[str, float]) -> str:
+    """The sentence on a part that is left with too few classes."""
+    own, needed = parts[part], fewest_images(shares)
+    contents = _contents(tuple(image for images in parts.values() for image in images))
+    few = sum(len(different) < needed for different in contents.values())
+    names = [name for name in ("train", "val", "test") if name in parts]
+    return (
+        f"{part} has {counted(len(own), 'image', 'images')} of {classes_told(len(labels_of(own)))}:"
+        f" expected at least {classes_told(FEWEST_CLASSES)}; with these shares a class needs "
+        f"{needed:,} images, copies aside, to be in {', '.join(names[:-1])} and {names[-1]}, and "
+        f"{few:,} of {classes_told(len(contents))} have fewer"
+    )
+
+
+def _contents(images: Images) -> dict[str, list[str]]:
+    """By class, its different contents, in an order that is not that of the files."""
+    contents: dict[str, set[str]] = {}
+    for image in images:
+        contents.setdefault(image.label, set()).add(image.content)
+    return {label: sorted(own) for label, own in contents.items()}
+
+
+def _counts(images: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """How many of a class's images each part gets, "train" last."""
+    counts, left = {}, images
+    for part, share in shares.items():
+        count = _rounded(share * images)
+        count = min(max(count, FEWEST_IMAGES), left - FEWEST_IMAGES) if count else 0
+        counts[part] = count if count >= FEWEST_IMAGES else 0
+        left -= counts[part]
+    return {**counts, "train": left}
+
+
+def _rounded(number: float) -> int:
+    return int(number + 0.5)  # round() would take halves to the even neighbour
+
+
+def _shuffled(items: Sequence[str], seed: int, *purpose: str) -> list[str]:
+    own = hashlib.blake2b("/".join(purpose).encode(), digest_size=8).digest()
+    order = np.random.default_rng([seed, int.from_bytes(own, "little")]).permutation(len(items))
+    return [items[place] for place in order]
+
+
+def _collected(images: Images, parts: Iterable[str], part_of: Callable) -> Parts:
+    collected: dict[str, list] = {part: [] for part in parts}
+    for image in images:
+        collected[part_of(image)].append(image)
+    return {part: tuple(own) for part, own in collected.items()}

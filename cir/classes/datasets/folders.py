@@ -1,0 +1,240 @@
+"""Image files on the disk: those of class folders, checked all at once, and stored as rows."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cir.classes.datasets.base import Findings, Images, LabelledImage, Rows, counted
+from cir.core.errors import UserError
+from cir.core.progress import progress
+from cir.core.sentences import listed
+from cir.images import decoding as images
+from cir.images import image_files
+from cir.images.shard_files import Row
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file that holds an image of a class."""
+
+    id: str
+    label: str
+    path: Path
+
+
+def require_root(root: Path) -> None:
+    """Raise UserError unless the root is a folder."""
+    if not root.is_dir():
+        raise UserError(f"class_data.root is no folder: {root}")
+
+
+def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFile]:
+    """The images of `folder`/<class>/, at any depth; their ids are `prefix` and the path below.
+
+    Hidden files, other files and links to folders within a class are counted in a note, and so
+    are class folders without images where what is unusable is left out.
+
+    Raises UserError for a folder that is missing, has no class folders, or has empty ones.
+    """
+    children = _children(folder)
+    classes = [child for child in children if child.is_dir() and not _is_hidden(child.name)]
+    if not classes:
+        raise UserError(f"{folder} has no folders: expected one for each class, with its images")
+    found, empty = [], []
+    others = sorted(set(children) - set(classes))
+    for own in classes:
+        inside, rest = walked(own)
+        others += rest
+        for path in inside:
+            name = f"{prefix}{path.relative_to(folder).as_posix()}"
+            found.append(ImageFile(name, own.name, path))
+        if not inside:
+            empty.append(printable(own.name))
+    if empty:
+        folders = counted(len(classes), "class folder", "class folders")
+        sentence = f"{len(empty)} of {folders} in {shown(folder)} hold no image: {listed(empty)}"
+        if not found:
+            raise UserError(sentence)
+        findings.permit(sentence)
+        findings.notes.append(f"left out: {sentence}")
+    _note_others(folder, others, findings)
+    _note_equal_names(folder, found, findings)
+    _note_inner_folders(folder, found, findings)
+    return found
+
+
+def read_flat(folder: Path, findings: Findings) -> list[Path]:
+    """The images that lie in the folder itself; everything else there is counted in a note.
+
+    Raises UserError for a folder that is missing or has no images.
+    """
+    children = _children(folder)
+    found = [path for path in children if _is_image(path, folder)]
+    if not found:
+        inner = sum(child.is_dir() for child in children)
+        raise UserError(
+            f"{folder} has no images: expected the files there, not in folders of their own "
+            f"({counted(inner, 'folder is', 'folders are')} there)"
+        )
+    _note_others(folder, sorted(set(children) - set(found)), findings)
+    return found
+
+
+def walked(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images in a folder at any depth, and what else there is but folders, both sorted.
+
+    Hidden files (those that macOS packs into __MACOSX, too) are no images, nor are links to
+    folders, which are not followed.
+    """
+    inside = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = [path for path in inside if _is_image(path, folder)]
+    return found, sorted(set(inside) - set(found))
+
+
+def _children(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder")
+    return sorted(folder.iterdir())
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(map(_is_hidden, path.relative_to(folder).parts))
+    return not hidden and path.suffix.lower() in image_files.SUFFIXES and not path.is_dir()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def require_utf8(names: Collection[str], what: str) -> None:
+    """Raise UserError for names that are not in UTF-8; `what` they are, such as "file names"."""
+    strange = [printable(name) for name in names if not _is_utf8(name)]
+    if strange:
+        raise UserError(
+            f"{len(strange)} of {len(names)} {what} are not in UTF-8: {listed(strange)}"
+        )
+
+
+def printable(name: str) -> str:
+    """The name as it can be written in UTF-8, other bytes escaped."""
+    return name if _is_utf8(name) else ascii(name)[1:-1]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _note_others(folder: Path, others: Sequence[Path], findings: Findings) -> None:
+    """Tell of what is left out as it is no image by its name."""
+    if others:
+        place = shown(folder)
+        names = listed([printable(path.relative_to(folder).as_posix()) for path in others])
+        findings.notes.append(
+            f"{counted(len(others), f'entry of {place} is', f'entries of {place} are')} left out, "
+            f"being no images by their names and places: {names}"
+        )
+
+
+def _note_equal_names(folder: Path, found: Sequence[ImageFile], findings: Findings) -> None:
+    classes: dict[str, dict[str, None]] = {}
+    for file in found:
+        classes.setdefault(file.path.name, {})[file.label] = None
+    equal = {name: own for name, own in classes.items() if len(own) > 1}
+    if equal:
+        names = listed([f"{name} ({listed(list(own))})" for name, own in equal.items()])
+        place, end = shown(folder), "in more than one class and"
+        one, many = (
+            f"file name in {place} stands {end} is",
+            f"file names in {place} stand {end} are",
+        )
+        findings.notes.append(f"{counted(len(equal), one, many)} kept apart by their ids: {names}")
+
+
+def _note_inner_folders(folder: Path, found: Sequence[ImageFile], findings: Findings) -> None:
+    """Tell of a tree such as train/<class>/, test/<class>/ that was taken for classes."""
+    inner: dict[str, set[str]] = {}
+    for file in found:
+        below = file.path.relative_to(folder / file.label).parts[:-1]
+        inner.setdefault(file.label, set()).add(below[0] if below else "")
+    common = set.intersection(*inner.values()) if len(inner) > 1 else set()
+    if len(common) > 1 and all("" not in names for names in inner.values()):
+        findings.notes.append(
+            f"all {len(inner)} classes of {shown(folder)} ({listed(list(inner))}) hold the same "
+            f"folders ({listed(sorted(common))}): are those the classes?"
+        )
+
+
+def shown(folder: Path) -> str:
+    """The folder's name: notes are written with the images, and do not tell where these lay."""
+    return folder.name or "the root"
+
+
+def checked(
+    pools: Mapping[str, Sequence[ImageFile]], workers: int, findings: Findings
+) -> dict[str, Images]:
+    """The images of every pool, each decoded once, with their contents' SHA-256.
+
+    Raises UserError for images that cannot be decoded, unless what is unusable is left out, and
+    for names that are not UTF-8.
+    """
+    paths = {file.id: file.path for own in pools.values() for file in own}
+    assert len(paths) == sum(map(len, pools.values())), "ids of files come twice"
+    require_utf8(paths, "file names")
+    contents = _contents(paths, workers, findings)
+    return {
+        pool: tuple(
+            LabelledImage(file.id, file.label, contents[file.id])
+            for file in own
+            if file.id in contents
+        )
+        for pool, own in pools.items()
+    }
+
+
+def _contents(paths: Mapping[str, Path], workers: int, findings: Findings) -> dict[str, str]:
+    """The SHA-256 of the images that can be decoded; see `checked` for the others."""
+    try:
+        return image_files.check(paths, workers)
+    except UserError as problem:
+        findings.permit(str(problem))
+    unreadable = _unreadable(paths, workers)
+    findings.left_out["unreadable images"] += len(unreadable)
+    # The reasons may tell where the images lie.
+    findings.notes.append(
+        f"left out: {len(unreadable)} of {counted(len(paths), 'image', 'images')} cannot be used: "
+        + listed(unreadable)
+    )
+    gone = set(unreadable)
+    return image_files.check({n: path for n, path in paths.items() if n not in gone}, workers)
+
+
+def _unreadable(paths: Mapping[str, Path], workers: int) -> list[str]:
+    """The names of all images that cannot be decoded."""
+
+    def is_readable(name: str) -> bool:
+        try:
+            images.decode(paths[name], name)
+        except UserError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(workers) as pool:  # Pillow decodes without Python's lock
+        found = pool.map(is_readable, paths)
+        told = progress(found, len(paths), "naming unreadable images", "images")
+        return [name for name, good in zip(paths, told, strict=True) if not good]
+
+
+def stored(pools: Mapping[str, Sequence[ImageFile]], max_side: int) -> Rows:
+    """What makes rows of images: the files' bytes, larger ones made smaller to `max_side`."""
+    paths = {file.id: file.path for own in pools.values() for file in own}
+
+    def rows(chosen: Sequence[LabelledImage]) -> Iterator[Row]:
+        for image in chosen:
+            encoded = image_files.stored(paths[image.id], image.id, max_side)
+            yield image.id, encoded, (image.label,)
+
+    return rows

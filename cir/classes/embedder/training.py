@@ -1,0 +1,244 @@
+"""Train the class-level embedder: P classes of K images a step, pulled together and apart."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pytorch_metric_learning.losses import CircleLoss
+from pytorch_metric_learning.miners import MultiSimilarityMiner
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from cir.classes.embedder.augmentation import Augmentation
+from cir.classes.embedder.embedder import ClassEmbedder
+from cir.core.distributed import gather, own_slice
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.retrieval.ranking.class_metrics import figures
+from cir.retrieval.ranking.hits import leave_one_out
+from cir.training.shared.batches import Pixels
+
+
+@dataclass(frozen=True)
+class ClassBatch:
+    """This process's b of the B images of a step.
+
+    Args:
+        pixels: uint8 [b, 3, H, W].
+        labels: int64 [B], the classes of all processes' images.
+        mined: whether only hard pairs count.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    mined: bool
+
+
+def plan_class_batches(
+    classes: Sequence[str],
+    per_batch: int,
+    per_class: int,
+    steps: int,
+    seed: int,
+    processes: int = 1,
+) -> list[np.ndarray]:
+    """Choose the images of every step: `per_batch` classes (P), `per_class` images of each (K).
+
+    Classes take turns, and so do the images of each, in ever new orders: none comes again before
+    all others have come. A class with fewer than K images gives some of them twice. More steps
+    begin with the same batches.
+
+    Args:
+        classes: of every image.
+        steps: how many batches.
+        processes: that share a batch.
+
+    Returns:
+        `steps` arrays of P·K image numbers, an image of every class before the second of any: each
+        of several processes, which take slices, has as many classes as there can be. Of few
+        classes batch normalisation would tell which is which.
+
+    Raises:
+        UserError: there are fewer than P classes or P·K images, a class has one image, or the
+            processes cannot share a batch evenly, two images or more for each.
+    """
+    members: dict[str, list[int]] = {name: [] for name in sorted(set(classes))}
+    for image, name in enumerate(classes):
+        members[name].append(image)
+    _check(members, per_batch, per_class, processes)
+    rng = np.random.default_rng(seed)
+    images = [_turns(own, per_class, rng) for own in members.values()]
+    chosen = _turns(range(len(members)), per_batch, rng)
+    return [np.array([next(images[name]) for name in next(chosen)]).T.ravel() for _ in range(steps)]
+
+
+def _turns(items: Sequence[int], size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Groups of `size` items without end, each item once before any again.
+
+    A group holds an item twice only if there are fewer than `size`.
+    """
+    waiting: list[int] = []
+    while True:
+        group, waiting = waiting[:size], waiting[size:]
+        while len(group) < size:
+            again = rng.permutation(items).tolist()
+            # What the group has from the order before comes late in the next.
+            again.sort(key=group.__contains__)
+            room = size - len(group)
+            group, waiting = group + again[:room], again[room:]
+        yield group
+
+
+def _check(
+    members: Mapping[str, Sequence[int]], per_batch: int, per_class: int, processes: int
+) -> None:
+    images = sum(map(len, members.values()))
+    if per_batch > len(members) or per_batch * per_class > images:
+        raise UserError(
+            f"train_class_embedder.classes x images must fit into the training data: got "
+            f"{per_batch} classes x {per_class} images, and it has {len(members)} classes with "
+            f"{images:,} images"
+        )
+    lone = [name for name, own in members.items() if len(own) == 1]
+    if lone:
+        raise UserError(
+            f"{len(lone)} of {len(members)} training classes have one image, so nothing to be "
+            f"pulled towards: {listed(lone)}"
+        )
+    share, over = divmod(per_batch * per_class, processes)
+    if over or share < 2:
+        raise UserError(
+            f"{processes} processes cannot share train_class_embedder.classes x images evenly, "
+            f"two or more for each: {per_batch} x {per_class}"
+        )
+
+
+class ClassBatches(Dataset):
+    """Item s is the batch of step s.
+
+    Args:
+        pixels: the images.
+        ids: of the training images.
+        classes: of each.
+        plan: image numbers of every step (see plan_class_batches).
+        augmentation: what each step sees of them.
+        mined_from: the first step in which only hard pairs count.
+        seed: of the views.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        ids: Sequence[str],
+        classes: Sequence[str],
+        plan: Sequence[np.ndarray],
+        augmentation: Augmentation,
+        mined_from: int,
+        seed: int,
+    ):
+        self._pixels, self._ids, self._plan = pixels, ids, plan
+        number = {name: place for place, name in enumerate(sorted(set(classes)))}
+        self._labels = torch.tensor([number[name] for name in classes])
+        self._augmentation, self._mined_from, self._seed = augmentation, mined_from, seed
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, step: int) -> ClassBatch:
+        items = self._plan[step]
+        own = own_slice(len(items))
+        pixels = self._pixels.get([self._ids[item] for item in items[own]])
+        # Views are those of the whole batch, however many processes share it.
+        seeds = np.random.default_rng((self._seed, step)).integers(2**62, size=len(items))
+        views = self._augmentation.views(pixels, seeds[own].tolist())
+        return ClassBatch(views, self._labels[items], step >= self._mined_from)
+
+
+class ClassObjective(nn.Module):
+    """Circle loss over all pairs of a batch or, once mined, over the hard ones.
+
+    Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", CVPR 2020,
+    equation 6. Hard pairs are those that Multi-Similarity mining keeps (Wang et al., CVPR 2019,
+    equations 6 and 7). Of several processes each computes the loss of all their images; batch
+    normalisation sees a process's own.
+
+    Args:
+        embedder: what is trained.
+        margin: m; similarities beyond 1 − m and below m are good enough.
+        scale: γ.
+        mining_margin: ε, how much easier than the hardest a pair may be and still count.
+    """
+
+    def __init__(self, embedder: ClassEmbedder, margin: float, scale: float, mining_margin: float):
+        super().__init__()
+        self.embedder = embedder
+        self._loss = CircleLoss(m=margin, gamma=scale)
+        self._miner = MultiSimilarityMiner(epsilon=mining_margin)
+
+    def forward(self, batch: ClassBatch) -> dict[str, torch.Tensor]:
+        """The loss, by its name."""
+        unit = gather(functional.normalize(self.embedder.encode_images(batch.pixels), dim=1))
+        labels = batch.labels.to(unit.device)
+        # The sums of exponents need float32 whatever the towers compute in.
+        with torch.autocast(unit.device.type, enabled=False):
+            pairs = self._miner(unit.detach(), labels) if batch.mined else None
+            return {"circle": self._loss(unit, labels, pairs)}
+
+
+def optimiser_groups(
+    embedder: ClassEmbedder, learning_rate: float, weight_decay: float, layer_decay: float
+) -> list[dict]:
+    """Parameter groups for torch.optim: the head at the full rate, the tower less by its depth.
+
+    Layer-wise decay as in BEiT (Bao et al. 2022, section 3.1), by timm, whose own kinds of towers
+    tell it their layers. Vectors and scalars (biases, norms, GeM's exponent) do not decay.
+
+    Args:
+        layer_decay: the factor from each layer to the one below; 1 trains all alike.
+
+    Raises:
+        UserError: timm finds no layers in the tower, so all would train alike.
+    """
+    tower = embedder.backbone.tower
+    spared = tower.no_weight_decay()
+    groups = param_groups_layer_decay(tower, weight_decay, spared, layer_decay=layer_decay)
+    if layer_decay < 1 and len({group["lr_scale"] for group in groups}) == 1:
+        raise UserError(
+            f"train_class_embedder.layer_decay {layer_decay} would have no effect: timm finds no "
+            f"layers in {type(tower).__name__}"
+        )
+    rest = nn.ModuleList([embedder.backbone.pooling, embedder.head])
+    groups += param_groups_weight_decay(rest, weight_decay)
+    return [
+        {
+            "params": group["params"],
+            "lr": learning_rate * group.get("lr_scale", 1.0),
+            "weight_decay": group["weight_decay"],
+        }
+        for group in groups
+        if group["params"]
+    ]
+
+
+def validation(
+    embedder: ClassEmbedder,
+    pixels: Pixels,
+    ids: Sequence[str],
+    classes: Sequence[str],
+    batch_size: int,
+) -> Callable[[], dict[str, float]]:
+    """What measures the embedder: each of these images searches for its class among the others."""
+
+    def measure() -> dict[str, float]:
+        vectors = []
+        for start in range(0, len(ids), batch_size):
+            with torch.inference_mode():
+                features = embedder.encode_images(pixels.get(ids[start : start + batch_size]))
+            vectors.append(functional.normalize(features, dim=1).cpu().numpy())
+        found = figures(leave_one_out(np.concatenate(vectors), classes))
+        return {"map": found["map"], "recall_at_1": found["recall@1"], "score": found["map"]}
+
+    return measure

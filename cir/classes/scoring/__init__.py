@@ -1,0 +1,1 @@
+"""Score class-level retrieval, draw its sheet, and write its ranking file."""

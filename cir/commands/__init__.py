@@ -1,0 +1,1 @@
+"""The commands of `cir`, one module each."""

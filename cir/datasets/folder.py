@@ -1,0 +1,210 @@
+"""The image files of a folder, at any depth."""
+
+import csv
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from cir.core.errors import UserError
+from cir.core.progress import say
+from cir.core.sentences import listed as first_few
+from cir.datasets.source import LARGEST, Listed, Problem
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+
+_COLUMNS = ["file", "tag"]
+_LINK_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR)  # of a file, of a folder
+
+
+class FolderSource:
+    """See cir.datasets.source.ImageSource.
+
+    Files are taken by their suffixes, in any case; hidden files and folders are left out. A link
+    to a file of the folder is another path of it; a link to a folder inside is left out, as its
+    images are listed where they lie, so that links in a ring do no harm. Links that lead outside
+    are refused, and told of.
+
+    Args:
+        root: the folder.
+        tags_csv: a CSV file with the columns file (a path as `Listed` has it) and tag; a file
+            with several tags has several rows. Without it, the images keep the tags that they have.
+    """
+
+    def __init__(self, root: Path | str, tags_csv: Path | str | None = None):
+        self._root = os.path.realpath(root)
+        if not Path(self._root).is_dir():
+            raise UserError(f"{printable(os.fspath(root))} is no folder of images")
+        self.name = f"folder:{self._root}"
+        self.problems: tuple[Problem, ...] = ()
+        self._tags_csv = tags_csv
+
+    def listed(self) -> Iterator[Listed]:
+        tagged = self._tags_csv is not None
+        tags = read_tags(Path(self._tags_csv)) if tagged else {}
+        problems: list[Problem] = []
+        found = [
+            Listed(path, size, date, tags.get(path, ()) if tagged else None)
+            for path, size, date in self._walk("", problems)
+        ]
+        self.problems = tuple(problems)
+        unknown = sorted(tags.keys() - {image.path for image in found})
+        if unknown:
+            say(
+                f"{self._tags_csv} has tags of {len(unknown)} files that are no images of the "
+                f"folder: {first_few([printable(path) for path in unknown])}"
+            )
+        yield from sorted(found, key=lambda image: image.path)
+
+    def read(self, path: str) -> bytes:
+        if not _is_listed_form(path):
+            raise UserError(f"{printable(path)} is no image of the folder")
+        try:
+            return self._read(path)
+        except OSError as error:
+            raise UserError(f"{printable(path)} cannot be read: {error.strerror}") from None
+
+    def _read(self, path: str) -> bytes:
+        try:
+            opened = self._open(path)
+        except OSError as error:
+            if error.errno not in _LINK_IN_THE_WAY:
+                raise
+            inside = self._inside(path)
+            if inside is None:
+                sentence = f"{printable(path)} leads out of the folder and is refused"
+                raise UserError(sentence) from None
+            opened = self._open(inside)
+        with os.fdopen(opened, "rb", buffering=0) as image:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{printable(path)} is no file")
+            if status.st_size > LARGEST:
+                raise UserError(f"{printable(path)} is larger than {LARGEST >> 20} MiB")
+            return _whole(image, status.st_size, path)
+
+    def _open(self, path: str) -> int:
+        """Go the way from the root without following any link, so that it cannot lead outside."""
+        *folders, file = path.split("/")
+        here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for folder in folders:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                below = os.open(folder, flags, dir_fd=here)
+                os.close(here)
+                here = below
+            # A pipe without a writer would be waited for.
+            return os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+        finally:
+            os.close(here)
+
+    def _inside(self, path: str) -> str | None:
+        """Where the path leads, relative to the folder; None if that is outside of it."""
+        real = os.path.realpath(Path(self._root, path)) + "/"
+        prefix = self._root.rstrip("/") + "/"
+        return real[len(prefix) :].rstrip("/") if real.startswith(prefix) else None
+
+    def _walk(self, folder: str, problems: list[Problem]) -> Iterator[tuple[str, int, float]]:
+        """Path, size and date of each image in a folder or below, in no order."""
+        waiting = [folder]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                with os.scandir(Path(self._root, folder)) as scan:
+                    entries = [entry for entry in scan if not entry.name.startswith(".")]
+            except OSError as error:
+                if not folder:
+                    raise UserError(f"{self._root} cannot be read: {error.strerror}") from None
+                problems.append(_unread(folder, error))
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(path)
+                    elif entry.is_symlink() and entry.is_dir():
+                        self._refuse_outside(path, problems)
+                    elif is_image_name(entry.name) and self._takes(entry, path, problems):
+                        status = entry.stat()
+                        yield path, status.st_size, status.st_mtime
+                except OSError as error:
+                    problems.append(_unread(path, error))
+
+    def _takes(self, entry: os.DirEntry, path: str, problems: list[Problem]) -> bool:
+        """Whether it is a file inside; what is a link elsewhere or to nothing is told of."""
+        if not entry.is_symlink():
+            return entry.is_file()
+        if self._refuse_outside(path, problems):
+            return False
+        if not Path(entry.path).exists():
+            problems.append(Problem(path, f"{printable(path)} is a link to nothing", False))
+        return entry.is_file()
+
+    def _refuse_outside(self, path: str, problems: list[Problem]) -> bool:
+        outside = self._inside(path) is None
+        if outside:
+            sentence = f"{printable(path)} is a link that leads out of the folder and is refused"
+            problems.append(Problem(path, sentence, False))
+        return outside
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the suffix is that of an image."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def printable(name: str) -> str:
+    """A name for sentences: bytes that are no UTF-8, and what moves the cursor, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+
+
+def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
+    """The tags of each file, sorted, from a CSV file with the columns file and tag.
+
+    Raises UserError for a file that is not there, other columns, and rows without a name or tag.
+    """
+    found: dict[str, set[str]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = csv.DictReader(file)
+            if rows.fieldnames != _COLUMNS:
+                raise UserError(
+                    f"{path} should have the columns file,tag in its first line, and has "
+                    f"{printable(','.join(rows.fieldnames or ['nothing']))}"
+                )
+            for row in rows:
+                name, tag = row["file"] or "", (row["tag"] or "").strip()
+                if not name or not tag or None in row:
+                    raise UserError(
+                        f"{path}, line {rows.line_num}: expected a file and a tag, got "
+                        f"{printable(','.join(v for v in row.values() if isinstance(v, str)))!r}"
+                    )
+                found.setdefault(name, set()).add(tag)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except csv.Error as error:
+        raise UserError(f"{path} is no CSV file: {error}") from None
+    return {name: tuple(sorted(tags)) for name, tags in found.items()}
+
+
+def _whole(image: BinaryIO, size: int, path: str) -> bytes:
+    """All bytes of a file; the system may give fewer of them at a time."""
+    parts = []
+    while size and (part := image.read(size)):
+        parts.append(part)
+        size -= len(part)
+    if size:
+        raise UserError(f"{printable(path)} became {size:,} bytes shorter while it was read")
+    return b"".join(parts)
+
+
+def _is_listed_form(path: str) -> bool:
+    """Whether `listed` could give such a path: no hidden part, no way up, an image's suffix."""
+    hidden = any(not part or part.startswith(".") for part in path.split("/"))
+    return not hidden and "\0" not in path and is_image_name(path)
+
+
+def _unread(path: str, error: OSError) -> Problem:
+    return Problem(path, f"{printable(path)} cannot be read: {error.strerror}", True)

@@ -1,0 +1,294 @@
+"""Endless variation of the training sentences, so that the tagger learns to read the sentence.
+
+From scratch, a small tagger learns the training sentences by heart and fails on others. Here every
+sentence is made anew each time it is drawn: other names, determiners, describing words, places,
+verbs, lists, openings and endings, removal turned into addition. What a sentence becomes depends
+on the random generator handed in alone.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cir.core.english import article
+from cir.edits.clauses import Clauses, compose
+from cir.edits.expansion import fill_in_order
+from cir.edits.made_up_names import NameMaker
+from cir.edits.reading.templates import (
+    NEGATIVE_SLOT,
+    POSITIVE_SLOT,
+    TaggedSentence,
+    Template,
+    normal_form,
+    split_words,
+)
+from cir.edits.reversal import AFTER_OBJECT, Reversal
+from cir.edits.words import PLACE, EditWords, any_of
+
+_SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"
+_SLOT_OR_TEXT = re.compile(f"({_SLOT})")
+_DETERMINER = r"\b(?:an?|the|one|another|this|that|your|my|two|three|four|some)"
+_BEFORE_SLOT = re.compile(rf"{_DETERMINER}(?= {_SLOT})", re.IGNORECASE)
+_LISTED = re.compile(rf"({_DETERMINER} )({_SLOT})", re.IGNORECASE)
+_WORD_BEFORE_SLOT = re.compile(rf"([\w'’-]+) {_SLOT}")
+_PLACEABLE = re.compile(rf"({_SLOT})(?=\s*[,;.:!?]|$| (?:and|for|with|gone|out|in|is|are)\b)")
+_BEFORE_OBJECT = re.compile(rf" (?:(?:the|an?|any|some|this|that|my|your) )?{_SLOT}")
+_BARE_SLOT = re.compile(rf"(?:^|(?<=[,;:] )|(?<=\band )|(?<=\bor ))(?={_SLOT})")
+_JOINTS = (". ", ", and ", "; ", " and ", ", then ", ". Also, ", ", also ", ", but ", " and then ")
+_SUFFIXES = ("ful", "ous", "ing", "y", "ive", "ish", "less", "able", "ant", "al", "ic", "ed")
+_MOST_SLOTS = 6
+_RARE = 3  # a word in no more templates than this may be hidden
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How often a sentence, or a word of it that allows it, is varied in each way."""
+
+    made_up: float  # a name of made-up words
+    coloured: float  # a name with a colour in front
+    determiner: float
+    described: float
+    place: float
+    verb: float
+    phrase: float
+    opposite: float
+    listed: float
+    composed: float  # put together from clauses, in place of the template
+    idle: float  # a sentence without objects, alone or beside the other
+    joined: float
+    opened: float  # each of: opening, greeting, ending
+    hidden: float  # a rare word made unknown
+    surface: float
+
+
+@dataclass(frozen=True)
+class Material:
+    """What sentences are made from. `names` and `templates` are those of the training side."""
+
+    templates: Sequence[Template]
+    held_out: Sequence[Template]
+    names: Sequence[str]
+    words: EditWords
+    clauses: Clauses
+
+
+class Augmenter:
+    """Makes variations of training templates, filled and labelled.
+
+    No variation says the same as a held-out template but for its names.
+    """
+
+    def __init__(self, material: Material, strength: Strength):
+        self._material = material
+        self._words = words = material.words
+        self._strength = strength
+        self._reversed = Reversal(words)
+        self._held_out = {normal_form(template) for template in material.held_out}
+        self._kept = _kept_words(material.templates, words)
+        phrases = (*words.openings, *words.greetings, *words.adverbs, *words.endings, *words.asides)
+        idle = {word for phrase in phrases for word in split_words(phrase)}
+        idle |= words.alternatives.keys()  # "image", "shot"
+        others = _seldom_objects(material.templates) - self._kept - idle
+        self._name = NameMaker(material.names, sorted(others), strength.made_up, strength.coloured)
+        objects = "the|an?|any|some|all|that|this|my|your|it|them"
+        direct = rf"(?= (?:{objects})\b| {_SLOT}|\s*[.,;!?]|$| from\b)"
+        self._verb = re.compile(any_of(words.same_sense) + direct, re.IGNORECASE)
+        after = [phrase for some in words.after.values() for phrase in some]
+        self._after = re.compile(AFTER_OBJECT.format(any_of(after)), re.IGNORECASE)
+        self._phrase = re.compile(any_of(words.alternatives), re.IGNORECASE)
+        bases = [forms[0] for kind in words.verbs.values() for forms in kind]
+        self._imperative = re.compile("^" + any_of(bases), re.IGNORECASE)
+
+    def __call__(self, template: Template, other: Template, rng: random.Random) -> TaggedSentence:
+        """A variation of `template`, now and then continued by one of `other`."""
+        start = template.template
+        if rng.random() < self._strength.composed:
+            start = compose(self._material.clauses, rng)
+        text = self._allowed(self._vary(start, rng), template)
+        if rng.random() < self._strength.joined and _slots(text) + len(other.slots) < 6:
+            text = _join(text, self._allowed(self._vary(other.template, rng), other), rng)
+        text = self._open_and_end(text, rng)
+        text = self._hide(text, rng)
+        if rng.random() < self._strength.idle:
+            text = self._idle(text, rng)
+        if rng.random() < self._strength.surface:
+            text = _resurface(text, rng)
+        varied = Template(self._allowed(text, template), template.style)
+        return fill_in_order(varied, [self._name(rng) for _ in varied.slots])
+
+    def _allowed(self, text: str, template: Template) -> str:
+        """The text, or that of the training template if a held-out one says the same."""
+        held_out = normal_form(Template(text, template.style)) in self._held_out
+        return template.template if held_out else text
+
+    def _vary(self, text: str, rng: random.Random) -> str:
+        strength = self._strength
+        if rng.random() < strength.opposite:
+            text = self._reversed(text, rng)
+        steps: list[tuple[float, re.Pattern, Callable[[re.Match, random.Random], str]]] = [
+            (strength.verb, self._verb, self._other_verb),
+            (strength.phrase, self._phrase, self._other_phrase),
+            (strength.verb, self._after, self._other_after),
+            (strength.listed, _LISTED, self._list),
+            (strength.place, PLACE, self._other_place),
+            (strength.determiner, _BEFORE_SLOT, self._other_determiner),
+            (strength.determiner, _BARE_SLOT, self._determined),
+            (strength.described, _BEFORE_SLOT, self._describe),
+            (strength.place / 2, _PLACEABLE, self._put_somewhere),
+        ]
+        for share, pattern, change in steps:
+            text = pattern.sub(
+                lambda found, share=share, change=change: (
+                    change(found, rng) if rng.random() < share else found[0]
+                ),
+                text,
+            )
+        return text
+
+    def _other_verb(self, found: re.Match, rng: random.Random) -> str:
+        verb = rng.choice(self._words.same_sense[found[0].lower()])
+        adverb = rng.choice(self._words.adverbs) + " " if rng.random() < 0.15 else ""
+        rest = found.string[found.end() :]
+        wide = _BEFORE_OBJECT.match(rest) and rng.random() < 0.06
+        aside = f", {rng.choice(self._words.asides)}," if wide else ""
+        return _like(found[0], adverb + verb + aside)
+
+    def _other_phrase(self, found: re.Match, rng: random.Random) -> str:
+        return _like(found[0], rng.choice(self._words.alternatives[found[0].lower()]))
+
+    def _other_after(self, found: re.Match, rng: random.Random) -> str:
+        for kind, slot in (("adding", POSITIVE_SLOT), ("removing", NEGATIVE_SLOT)):
+            told_by = self._words.after[kind]
+            if found.string[: found.start()].endswith(slot + " ") and found[0].lower() in told_by:
+                return rng.choice(told_by)
+        return found[0]
+
+    def _list(self, found: re.Match, rng: random.Random) -> str:
+        """Two or three objects where there was one."""
+        if _slots(found.string) >= _MOST_SLOTS - 1:
+            return found[0]
+        item = found[1].lower() + found[2]
+        between = rng.choice(
+            (" and ", " and ", ", ", ", and ", f", {item} and ", f", {item}, and ")
+        )
+        return found[0] + between + item
+
+    def _other_place(self, found: re.Match, rng: random.Random) -> str:
+        return f"{found[1]} {self._name(rng)}"
+
+    def _other_determiner(self, found: re.Match, rng: random.Random) -> str:
+        if rng.random() < 0.2:  # notes do without: "add hat"
+            return "any" if found.start() == 0 else ""
+        return _like(found[0], rng.choice(self._words.determiners))
+
+    def _determined(self, found: re.Match, rng: random.Random) -> str:
+        return rng.choice(self._words.determiners) + " "
+
+    def _describe(self, found: re.Match, rng: random.Random) -> str:
+        count = 1 if rng.random() < 0.75 else 2
+        describing = " ".join(self._describing(rng) for _ in range(count))
+        word = found[0]
+        if word.lower() in ("a", "an"):
+            word = word[0] + article(describing)[1:]
+        return f"{word} {describing}"
+
+    def _describing(self, rng: random.Random) -> str:
+        if rng.random() < 0.95:
+            return rng.choice(self._words.describing)
+        return self._name.made_up_word(rng)[:6] + rng.choice(_SUFFIXES)
+
+    def _put_somewhere(self, found: re.Match, rng: random.Random) -> str:
+        if rng.random() < 0.2:
+            return f"{found[0]} {rng.choice(self._words.tails)}"
+        label = "pos" if found[0] == POSITIVE_SLOT else "neg"
+        place = rng.choice(self._words.places[label])
+        return (
+            f"{found[0]} {place} {rng.choice(('the', 'the', 'the', 'a', 'my'))} {self._name(rng)}"
+        )
+
+    def _open_and_end(self, text: str, rng: random.Random) -> str:
+        share, words = self._strength.opened, self._words
+        if self._imperative.match(text) and rng.random() < 2 * share:
+            text = f"{rng.choice(words.openings)} {text[0].lower()}{text[1:]}"
+        if rng.random() < share:
+            first = text[0].lower() if text[:2] not in ("I ", "I'") else text[0]
+            text = f"{rng.choice(words.greetings)} {first}{text[1:]}"
+        if rng.random() < share:
+            ending = text[len(text.rstrip(" .!?;")) :]
+            comma = rng.choice(("", ","))
+            text = f"{text.rstrip(' .!?;')}{comma} {rng.choice(words.endings)}{ending}"
+        return text
+
+    def _idle(self, text: str, rng: random.Random) -> str:
+        idle = rng.choice(self._material.clauses.idle)
+        if rng.random() < 0.3:
+            return idle
+        joint = rng.choice((". ", ". ", "! ", "; ", ", but ", ", so ", ", "))
+        first, second = (idle, text) if rng.random() < 0.7 else (text, idle)
+        return first.rstrip(" .!?;") + joint + second
+
+    def _hide(self, text: str, rng: random.Random) -> str:
+        """Make rare words unknown, as the rare words of new sentences will be."""
+        parts = _SLOT_OR_TEXT.split(text)
+        for index in range(0, len(parts), 2):
+            parts[index] = _PLAIN_WORD.sub(
+                lambda found: (
+                    self._name.made_up_word(rng)
+                    if found[0].lower() not in self._kept and rng.random() < self._strength.hidden
+                    else found[0]
+                ),
+                parts[index],
+            )
+        return "".join(parts)
+
+
+_PLAIN_WORD = re.compile(r"[\w'’-]+")
+
+
+def _kept_words(templates: Sequence[Template], words: EditWords) -> set[str]:
+    """Words never hidden: frequent ones, verbs, and whatever may stand right before an object."""
+    counts: Counter[str] = Counter()
+    for template in templates:
+        counts.update({word.lower() for piece in template.pieces for word in split_words(piece)})
+    kept = {word for word, count in counts.items() if count > _RARE}
+    kept |= {word for phrase in words.same_sense for word in split_words(phrase)}
+    kept |= {word for phrase in words.alternatives for word in split_words(phrase)}
+    kept |= {word for phrase in words.determiners for word in split_words(phrase)}
+    kept |= {*words.describing, *words.polar, *words.scene}
+    for template in templates:
+        kept |= {found.lower() for found in _WORD_BEFORE_SLOT.findall(template.template)}
+    return kept
+
+
+def _seldom_objects(templates: Sequence[Template]) -> set[str]:
+    context = {word for item in templates for piece in item.pieces for word in split_words(piece)}
+    places = {place for item in templates for _, place in PLACE.findall(item.template)}
+    return {word.lower() for word in context | places if word.isalpha()}
+
+
+def _slots(text: str) -> int:
+    return len(_SLOT_OR_TEXT.findall(text))
+
+
+def _like(old: str, new: str) -> str:
+    return new[0].upper() + new[1:] if old[0].isupper() else new
+
+
+def _join(first: str, second: str, rng: random.Random) -> str:
+    joint = rng.choice(_JOINTS)
+    if joint != ". ":
+        second = second[0].lower() + second[1:]
+    return first.rstrip(" .!?") + joint + second
+
+
+def _resurface(text: str, rng: random.Random) -> str:
+    """Other letter case or another ending, as people type."""
+    kind = rng.random()
+    if kind < 0.4:
+        return text.lower()
+    if kind < 0.45:  # capitals everywhere but in the slots
+        parts = _SLOT_OR_TEXT.split(text)
+        return "".join(part.upper() if index % 2 == 0 else part for index, part in enumerate(parts))
+    return text.rstrip(" .!?") + rng.choice(("", "", "", ".", "!", "..."))

@@ -1,0 +1,126 @@
+"""Sentences put together from clauses: ways of asking beyond those of the templates."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT, split_words
+
+# Words that agree with the number of objects in their clause: (one, several).
+_AGREEING = {
+    "is": ("is", "are"),
+    "was": ("was", "were"),
+    "has": ("has", "have"),
+    "it": ("it", "them"),
+    "needs": ("needs", "need"),
+    "does": ("does", "do"),
+    "goes": ("goes", "go"),
+    "comes": ("comes", "come"),
+    "bothers": ("bothers", "bother"),
+    "becomes": ("becomes", "become"),
+    "makes": ("makes", "make"),
+    "takes": ("takes", "take"),
+    "replaces": ("replaces", "replace"),
+}
+_RARE_JOINTS = (" together with ", " along with ", " as well as ")
+_OBJECTS = {"A": POSITIVE_SLOT, "a": POSITIVE_SLOT, "R": NEGATIVE_SLOT, "r": NEGATIVE_SLOT}
+_DETERMINERS = {"A": ("a", "a", "a", "the", "the", ""), "R": ("the", "the", "the", "the", "a", "")}
+_FIELD = re.compile(r"\{(\w+)\}")
+_NUMBERS, _ODDS = (1, 2, 3), (6, 3, 1)  # of objects in a clause
+
+
+@dataclass(frozen=True)
+class Clauses:
+    """The content of data/edit_clauses.json.
+
+    In a clause, {A} and {R} stand for one or more objects to add and to remove, with their
+    determiners, {a} and {r} for the same without; {is}, {has}, {it} and the like agree with the
+    objects. Joints come between two clauses. Idle
+    sentences name no object and ask for none.
+    """
+
+    adding: list[str]
+    removing: list[str]
+    exchanging: list[str]
+    idle: list[str]
+    joints: list[str]
+
+    def without(self, held_out: Sequence[str]) -> "Clauses":
+        """These clauses but for those with a word of a held-out object name."""
+        hidden = {word.lower() for name in held_out for word in split_words(name)}
+        free = {
+            field.name: [
+                text
+                for text in getattr(self, field.name)
+                if not hidden & {word.lower() for word in split_words(_FIELD.sub(" ", text))}
+            ]
+            for field in fields(self)
+        }
+        return Clauses(**free)
+
+    def all_words(self) -> set[str]:
+        """Every word of the clauses, agreeing words in both numbers."""
+        texts = [*self.adding, *self.removing, *self.exchanging, *self.idle, *self.joints]
+        plain = {word for text in texts for word in split_words(_FIELD.sub(" ", text.lower()))}
+        return plain | {form for forms in _AGREEING.values() for form in forms}
+
+
+def read_clauses(path: Path | str) -> Clauses:
+    """Read the JSON object whose keys are the fields of Clauses; UserError for any other."""
+    content = files.read_json(path)
+    expected = {field.name for field in fields(Clauses)}
+    if not isinstance(content, dict) or set(content) != expected:
+        raise UserError(f"{path}: expected an object with the keys {', '.join(sorted(expected))}.")
+    known = {*_OBJECTS, *_AGREEING}
+    for clause in (text for some in content.values() for text in some):
+        unknown = set(_FIELD.findall(clause)) - known
+        if unknown:
+            raise UserError(f"{path}: {clause!r} has the unknown field {{{unknown.pop()}}}.")
+    return Clauses(**content)
+
+
+def compose(clauses: Clauses, rng: random.Random) -> str:
+    """A template's text: one clause, or two that add and remove, in either order."""
+    kind = rng.random()
+    if kind < 0.3:
+        text = _render(rng.choice(clauses.exchanging), rng)
+    elif kind < 0.65:
+        text = _render(rng.choice(rng.choice((clauses.adding, clauses.removing))), rng)
+    else:
+        both = [_render(rng.choice(some), rng) for some in (clauses.adding, clauses.removing)]
+        rng.shuffle(both)
+        text = rng.choice(clauses.joints).join(both)
+    return text[0].upper() + text[1:] + rng.choice((".", ".", "", "", "!"))
+
+
+def _render(clause: str, rng: random.Random) -> str:
+    """The clause with slots; agreeing words agree with the objects before them, else the next."""
+    numbers = iter(
+        [rng.choices(_NUMBERS, _ODDS)[0] for _ in range(len(_FIELD.findall(clause)) + 1)]
+    )
+    number = upcoming = next(numbers)
+
+    def replace(found: re.Match) -> str:
+        nonlocal number, upcoming
+        if found[1] not in _OBJECTS:
+            return _AGREEING[found[1]][0 if number == 1 else 1]
+        number, upcoming = upcoming, next(numbers)
+        return _listed(found[1], number, rng)
+
+    return _FIELD.sub(replace, clause)
+
+
+def _listed(field: str, count: int, rng: random.Random) -> str:
+    determiners: Sequence[str] = _DETERMINERS.get(field, ("",))
+    if rng.random() < 0.7:  # mostly the same for all
+        determiners = (rng.choice(determiners),)
+    items = [f"{rng.choice(determiners)} {_OBJECTS[field]}".strip() for _ in range(count)]
+    if count == 1:
+        return items[0]
+    last = rng.choice((" and ", " and ", ", ", ", and ", *_RARE_JOINTS))
+    middle = rng.choice((", ", ", ", " and "))
+    return middle.join(items[:-1]) + last + items[-1]

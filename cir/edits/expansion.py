@@ -1,0 +1,210 @@
+"""Templates and object names become tagged sentences, with templates and names held out.
+
+The splits cross two questions: was the template trained on, and were the names?
+
+    train, seen        training templates, training names (other fillings)
+    unseen_objects     training templates, held-out names
+    unseen_templates   held-out templates, training names
+    both_unseen        held-out templates, held-out names
+    validation         templates of its own, training names
+"""
+
+import math
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Sequence as ListOf
+
+from cir.core.english import plural
+from cir.core.errors import UserError
+from cir.edits.held_out import split_names, split_templates
+from cir.edits.reading.templates import LABELS, TaggedSentence, Template, fill, split_words
+
+SPLITS = ("train", "validation", "seen", "unseen_templates", "unseen_objects", "both_unseen")
+COLOURS = (
+    *("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown"),
+    *("black", "white", "gray", "beige", "golden"),
+)
+SHADES = ("light", "dark")
+_SHADED = 0.1  # of the coloured names: "dark red kite"
+
+_ASKS_FOR_PLURAL = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|a dozen|some|several|many|a few|both"
+    r"|these|those|more|(?:all|both|most)(?: of)? (?:the|these|those|your|my)"
+    r"|(?:pair|couple|bunch|group|number|lots|plenty) of)\s+$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How many sentences and of what kind. Every template gives `fillings` sentences.
+
+    A training template gives a share of them to the split `seen` and one to `unseen_objects`; a
+    test template gives one to `both_unseen`; each is rounded, at least one sentence, and the rest
+    are training and unseen_templates. The other shares are of templates, of names, and of
+    fillings that begin with a colour.
+    """
+
+    fillings: int = 15
+    seen: float = 0.07
+    unseen_objects: float = 0.13
+    both_unseen: float = 0.47
+    validation_templates: float = 0.05
+    test_templates: float = 0.15
+    test_names: float = 0.2
+    coloured: float = 0.25
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The tagged sentences of every split, and how templates and names were split."""
+
+    sentences: dict[str, list[TaggedSentence]]
+    templates: dict[str, list[Template]]
+    names: dict[str, list[str]]
+
+
+def read_names(path: Path | str) -> list[str]:
+    """Read object names, one a line; empty lines and lines that begin with "#" are comments.
+
+    Raises UserError, naming the line, for a name given twice or without a letter.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: expected a file of object names, but there is none.") from None
+    names: list[str] = []
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        name = " ".join(line.split())
+        if not name or name.startswith("#"):
+            continue
+        if not all(any(map(str.isalnum, word)) for word in split_words(name)):
+            raise UserError(f"{path}, line {number}: {name!r} holds a mark that is no word.")
+        if name.lower() in first_line:
+            earlier = first_line[name.lower()]
+            raise UserError(f"{path}, line {number}: {name!r} stands on line {earlier} already.")
+        first_line[name.lower()] = number
+        names.append(name)
+    if not names:
+        raise UserError(f"{path}: expected at least one object name.")
+    return names
+
+
+def expand(
+    templates: Sequence[Template], names: Sequence[str], recipe: Recipe, seed: int
+) -> Expansion:
+    """Fill every template `recipe.fillings` times, exactly and always the same for one seed.
+
+    What one template is filled with depends on the seed, the template and the names alone.
+    Raises UserError if a template has too many slots for the names on its side of the split.
+    """
+    training, testing = _shares(recipe, "seen", "unseen_objects"), _shares(recipe, "both_unseen")
+    split = split_templates(templates, recipe.validation_templates, recipe.test_templates, seed)
+    fixed = [*COLOURS, *SHADES, *(piece for item in templates for piece in item.pieces)]
+    sides = split_names(names, fixed, recipe.test_names, seed)
+    plan = {  # template split: (where its sentences go, names, how many)
+        "train": (
+            ("train", "train", training["rest"]),
+            ("seen", "train", training["seen"]),
+            ("unseen_objects", "test", training["unseen_objects"]),
+        ),
+        "validation": (("validation", "train", recipe.fillings),),
+        "test": (
+            ("unseen_templates", "train", testing["rest"]),
+            ("both_unseen", "test", testing["both_unseen"]),
+        ),
+    }
+    sentences: dict[str, list[TaggedSentence]] = {name: [] for name in SPLITS}
+    for kind, shares in plan.items():
+        for template in split[kind]:
+            rng = random.Random(f"{seed} {template.template}")
+            used: set[str] = set()
+            for target, side, count in shares:
+                _check_enough(template, sides[side], side, recipe.fillings)
+                for _ in range(count):
+                    sentence = _filled_anew(template, sides[side], recipe.coloured, rng, used)
+                    sentences[target].append(sentence)
+    return Expansion(sentences, split, sides)
+
+
+def _shares(recipe: Recipe, *splits: str) -> dict[str, int]:
+    """How many of a template's sentences each split gets, and the "rest" of them."""
+    counts = {name: max(1, round(getattr(recipe, name) * recipe.fillings)) for name in splits}
+    rest = recipe.fillings - sum(counts.values())
+    if rest < 1:
+        given = " and ".join(f"{name} takes {count}" for name, count in counts.items())
+        raise UserError(
+            f"expand_templates: expected at least one of the {recipe.fillings} fillings of a "
+            f"template to be left, but {given}."
+        )
+    return {**counts, "rest": rest}
+
+
+def _check_enough(template: Template, names: Sequence[str], side: str, fillings: int) -> None:
+    slots = len(template.slots)
+    if math.perm(len(names), slots) < fillings:
+        raise UserError(
+            f"Template {template.template!r} needs {slots} different object names in {fillings} "
+            f"different fillings, but there are only {len(names)} names for {side}."
+        )
+
+
+def _filled_anew(
+    template: Template, names: Sequence[str], coloured: float, rng: random.Random, used: set[str]
+) -> TaggedSentence:
+    while True:  # ends: there are more ways to choose the names than fillings asked for
+        chosen = rng.sample(names, len(template.slots))
+        sentence = fill_in_order(template, [_dressed(name, coloured, rng) for name in chosen])
+        if sentence.text not in used:
+            used.add(sentence.text)
+            return sentence
+
+
+def _dressed(name: str, coloured: float, rng: random.Random) -> str:
+    if rng.random() >= coloured:
+        return name
+    shade = rng.choice(SHADES) + " " if rng.random() < _SHADED else ""
+    return f"{shade}{rng.choice(COLOURS)} {name}"
+
+
+def fill_in_order(template: Template, names: Sequence[str]) -> TaggedSentence:
+    """Fill the slots in order, one name each; after "two", "some" and the like in the plural."""
+    assert len(names) == len(template.slots), (template, names)
+    by_label: dict[str, list[str]] = {"pos": [], "neg": []}
+    for piece, label, name in zip(template.pieces, template.slots, names, strict=False):
+        by_label[label].append(plural(name) if _ASKS_FOR_PLURAL.search(piece) else name)
+    return fill(template, by_label["pos"], by_label["neg"])
+
+
+def to_dataset(sentences: Iterable[TaggedSentence]) -> Dataset:
+    """The sentences as a Hugging Face dataset; `labels` are classes named as in LABELS."""
+    columns = [asdict(sentence) for sentence in sentences]
+    features = Features(
+        {
+            "text": Value("string"),
+            "words": ListOf(Value("string")),
+            "labels": ListOf(ClassLabel(names=list(LABELS))),
+            "template": Value("string"),
+            "style": Value("string"),
+            "add": ListOf(Value("string")),
+            "remove": ListOf(Value("string")),
+        }
+    )
+    return Dataset.from_list(columns, features=features)
+
+
+def from_dataset(dataset: Dataset) -> list[TaggedSentence]:
+    """The sentences that `to_dataset` was given."""
+    read = []
+    for row in dataset:
+        row["labels"] = [LABELS[label] for label in row["labels"]]
+        lists = {key: tuple(value) for key, value in row.items() if isinstance(value, list)}
+        read.append(TaggedSentence(**{**row, **lists}))
+    return read

@@ -1,0 +1,202 @@
+"""Edit sentences with slots: reading, filling, and the one word splitter and label set.
+
+A template is a sentence such as "Swap the <negative_object> for a <positive_object>.", where a
+positive object is one to add and a negative object one to remove. Filling a template gives a
+sentence whose every word carries a label; the tagger learns to find those labels again.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cir.core.english import article
+from cir.core.errors import UserError
+
+LABELS = ("other", "pos", "neg")
+POSITIVE_SLOT = "<positive_object>"
+NEGATIVE_SLOT = "<negative_object>"
+SLOT_LABELS = {POSITIVE_SLOT: "pos", NEGATIVE_SLOT: "neg"}
+
+# A word is a run of anything that is neither space nor punctuation, so that the combining vowels
+# of Indic scripts stay inside their words. Hyphens and apostrophes inside a word belong to it.
+_MARKS = (
+    r"!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u303f\uff01-\uff0f\uff1a-\uff20"
+)
+_WORD = rf"[^\s{_MARKS}]+"
+_TOKEN = re.compile(rf"{_WORD}(?:(?:['’]-?|-){_WORD})*|\S")
+_ANY_SLOT = re.compile(r"<[^<>]*>")
+_ARTICLE = re.compile(r"\b([aA])n?(\s+)$")
+
+
+@dataclass(frozen=True)
+class TaggedSentence:
+    """A filled template: `words[i]` carries `labels[i]`; `add`, `remove` are the names put in.
+
+    The words are those of `split_words(text)`. `template` is the template's text.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+    template: str
+    style: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sentence with slots, and the way of asking (`style`) that it stands for."""
+
+    template: str
+    style: str
+
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """The label ("pos" or "neg") of every slot, in order."""
+        return tuple(SLOT_LABELS[slot] for slot in _ANY_SLOT.findall(self.template))
+
+    @cached_property
+    def pieces(self) -> tuple[str, ...]:
+        """The fixed text around the slots: one piece more than there are slots."""
+        return tuple(_ANY_SLOT.split(self.template))
+
+    @property
+    def additions(self) -> int:
+        return self.slots.count("pos")
+
+    @property
+    def removals(self) -> int:
+        return self.slots.count("neg")
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words and punctuation marks of `text` lie, as (start, end) positions.
+
+    "wi-fi", "T-shirt" and "don't" are one word each; every other mark stands alone.
+    """
+    return [match.span() for match in _TOKEN.finditer(text)]
+
+
+def split_words(text: str) -> list[str]:
+    """The words and punctuation marks of `text`, in order (see `word_spans`)."""
+    return _TOKEN.findall(text)
+
+
+def spans_of(labels: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Runs of one label other than "other": (label, first word, word after the last)."""
+    spans = []
+    start = 0
+    for end in range(1, len(labels) + 1):
+        if end == len(labels) or labels[end] != labels[start]:
+            if labels[start] != "other":
+                spans.append((labels[start], start, end))
+            start = end
+    return spans
+
+
+def fill(template: Template, add: Sequence[str], remove: Sequence[str]) -> TaggedSentence:
+    """Put the names into the slots in order, and label every word.
+
+    An "a" or "an" directly before a slot becomes what the name asks for. A sentence that begins
+    with a slot begins with a capital letter. The number of names must be that of the slots.
+    """
+    assert len(add) == template.additions, (template, add)
+    assert len(remove) == template.removals, (template, remove)
+    names = {"pos": iter(add), "neg": iter(remove)}
+    text = ""
+    filled: list[tuple[int, int, str]] = []
+    for piece, label in zip(template.pieces, template.slots, strict=False):
+        name = next(names[label])
+        right = article(name)
+        text += _ARTICLE.sub(lambda found, right=right: found[1] + right[1:] + found[2], piece)
+        filled.append((len(text), len(text) + len(name), label))
+        text += name
+    text += template.pieces[-1]
+    if template.pieces[0] == "":
+        text = text[0].upper() + text[1:]
+    words, labels = _label_words(text, filled)
+    style = template.style
+    return TaggedSentence(text, words, labels, template.template, style, tuple(add), tuple(remove))
+
+
+def _label_words(
+    text: str, filled: Sequence[tuple[int, int, str]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    words, labels = [], []
+    for start, end in word_spans(text):
+        inside = [label for first, last, label in filled if first <= start and end <= last]
+        words.append(text[start:end])
+        labels.append(inside[0] if inside else "other")
+    return tuple(words), tuple(labels)
+
+
+def load_templates(path: Path | str) -> list[Template]:
+    """Read a JSON list of {"template", "style"}.
+
+    Raises UserError, naming the template, for one without a slot, with an unknown slot, with a
+    slot glued to a word or to another slot, or equal to an earlier one but for case, spaces and
+    punctuation; and for a file that is missing or no such list.
+    """
+    path = Path(path)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: expected a file of templates, but there is none.") from None
+    except ValueError as error:
+        raise UserError(f"{path}: expected a JSON list of templates ({error}).") from None
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: expected a JSON list with at least one template.")
+    templates: list[Template] = []
+    earlier: dict[str, int] = {}
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, template {number}"
+        template = _check(entry, where)
+        form = normal_form(template)
+        if form in earlier:
+            raise UserError(
+                f"{where} ({template.template!r}) says the same as template {earlier[form]} "
+                "once case, spaces and punctuation are set aside; templates must differ."
+            )
+        earlier[form] = number
+        templates.append(template)
+    return templates
+
+
+def _check(entry: object, where: str) -> Template:
+    is_pair = isinstance(entry, dict) and set(entry) == {"template", "style"}
+    if not is_pair or not all(isinstance(value, str) and value.strip() for value in entry.values()):
+        raise UserError(f'{where}: expected {{"template": text, "style": text}}, got {entry!r}.')
+    text = entry["template"]
+    slots = _ANY_SLOT.findall(text)
+    unknown = [slot for slot in slots if slot not in SLOT_LABELS]
+    if unknown:
+        raise UserError(
+            f"{where} ({text!r}) has the unknown slot {unknown[0]}; "
+            f"the slots are {POSITIVE_SLOT} and {NEGATIVE_SLOT}."
+        )
+    if not slots:
+        raise UserError(f"{where} ({text!r}) has no slot {POSITIVE_SLOT} or {NEGATIVE_SLOT}.")
+    template = Template(text.strip(), entry["style"].strip())
+    numbered = iter(f"object{number}" for number in range(len(slots)))
+    names = {
+        label: [next(numbered) for _ in range(template.slots.count(label))] for label in LABELS
+    }
+    filled = fill(template, names["pos"], names["neg"])
+    if len(spans_of(filled.labels)) != len(slots):
+        raise UserError(
+            f"{where} ({text!r}) has a slot that touches a word or another slot; "
+            "put a space or a mark that is no hyphen or apostrophe between them."
+        )
+    return template
+
+
+def normal_form(template: Template) -> str:
+    """Words and slots only, in lower case: two templates with the same form say the same."""
+    words = [word.lower() for piece in template.pieces for word in [*split_words(piece), "<>"]]
+    slots = iter((*template.slots, ""))
+    kept = [next(slots) if word == "<>" else word for word in words]
+    return " ".join(word for word in kept if any(letter.isalnum() for letter in word))

@@ -1,0 +1,238 @@
+"""Training a token classifier to tag edit sentences, by transformers' Trainer."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.progress import progress, say
+from cir.edits.augmentation import Augmenter
+from cir.edits.reading.templates import LABELS, TaggedSentence, Template
+
+_IGNORED = -100  # the label of all pieces of a word but its first, and of padding
+_BATCHES_SORTED_TOGETHER = 16
+_LABEL_IDS = {label: number for number, label in enumerate(LABELS)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the tagger is optimised. Checkpoints are saved and validated `evaluations` times."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_share: float
+    weight_decay: float
+    label_smoothing: float
+    evaluations: int
+    as_written: float  # share of sentences used without variation
+
+
+class VariedSentences(Dataset):
+    """The sentences of a whole training, each varied on its own.
+
+    They are made a pool of batches at a time, from (seed, number) alone, and sorted within the
+    pool so that a batch holds sentences of about the same length. Every training sentence is used
+    once before any is used again.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[TaggedSentence],
+        augmenter: Augmenter,
+        recipe: Recipe,
+        seed: int,
+    ):
+        self._sentences = list(sentences)
+        self._templates = [Template(item.template, item.style) for item in sentences]
+        self._augmenter = augmenter
+        self._as_written = recipe.as_written
+        self._size = recipe.steps * recipe.batch_size
+        self._batch_size = recipe.batch_size
+        self._pool_size = recipe.batch_size * _BATCHES_SORTED_TOGETHER
+        self._seed = seed
+        self._pool: tuple[int, list[TaggedSentence]] = (-1, [])  # the one last asked for
+        self._order: tuple[int, list[int]] = (-1, [])  # rows, in the epoch last asked for
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> TaggedSentence:
+        pool, place = divmod(index, self._pool_size)
+        if self._pool[0] != pool:
+            self._pool = (pool, self._make_pool(pool))
+        return self._pool[1][place]
+
+    def _make_pool(self, pool: int) -> list[TaggedSentence]:
+        first = pool * self._pool_size
+        made = [self._make(number) for number in range(first, first + self._pool_size)]
+        made.sort(key=lambda sentence: len(sentence.words))
+        size = self._batch_size
+        batches = [made[start : start + size] for start in range(0, len(made), size)]
+        random.Random(f"{self._seed} pool {pool}").shuffle(batches)
+        return [sentence for batch in batches for sentence in batch]
+
+    def _make(self, number: int) -> TaggedSentence:
+        epoch, place = divmod(number, len(self._sentences))
+        if self._order[0] != epoch:
+            rng = random.Random(f"{self._seed} epoch {epoch}")
+            self._order = (epoch, rng.sample(range(len(self._sentences)), len(self._sentences)))
+        row = self._order[1][place]
+        rng = random.Random(f"{self._seed} {number}")
+        if rng.random() < self._as_written:
+            return self._sentences[row]
+        return self._augmenter(self._templates[row], rng.choice(self._templates), rng)
+
+
+class Collator:
+    """Turns sentences into padded batches; the first piece of each word carries its label."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self._tokenizer = tokenizer
+
+    def __call__(self, sentences: Sequence[TaggedSentence]) -> dict[str, torch.Tensor]:
+        batch = self._tokenizer(
+            [list(sentence.words) for sentence in sentences],
+            is_split_into_words=True,
+            truncation=True,
+            padding=True,
+            return_tensors="pt",
+        )
+        labels = torch.full_like(batch["input_ids"], _IGNORED)
+        for row, sentence in enumerate(sentences):
+            previous = None
+            for position, word in enumerate(batch.word_ids(row)):
+                if word is not None and word != previous:
+                    labels[row, position] = _LABEL_IDS[sentence.labels[word]]
+                previous = word
+        return {**batch, "labels": labels}
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Dataset,
+    validation: Sequence[TaggedSentence],
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path,
+    follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
+) -> tuple[PreTrainedModel, list[dict[str, float]]]:
+    """Train for `recipe.steps` steps and return the checkpoint with the most exact edits.
+
+    Continues from the last whole checkpoint in the folder `checkpoints`, if there is one. Returns
+    the model and the curve: one entry a logging step or validation. `follow` is told the whole
+    curve whenever it has grown.
+    """
+    trainer = Trainer(
+        model=model,
+        args=_arguments(recipe, seed, checkpoints),
+        train_dataset=sentences,
+        eval_dataset=list(validation),
+        data_collator=Collator(tokenizer),
+        compute_metrics=_exact_edits,
+        callbacks=[_ShowProgress(follow)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    last = _last_whole_checkpoint(checkpoints)
+    if last is not None:
+        say(f"resuming from {last.name} of an interrupted run")
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    return trainer.model, _curve(trainer.state.log_history)
+
+
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> TrainingArguments:
+    if recipe.steps % recipe.evaluations:
+        raise UserError(
+            f"train_tagger: steps ({recipe.steps}) must be a multiple of evaluations "
+            f"({recipe.evaluations}), so that the last step is evaluated too"
+        )
+    every = recipe.steps // recipe.evaluations
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=2 * recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        optim="adamw_torch_fused",
+        lr_scheduler_type="cosine",
+        warmup_steps=round(recipe.warmup_share * recipe.steps),
+        weight_decay=recipe.weight_decay,
+        label_smoothing_factor=recipe.label_smoothing,
+        train_sampling_strategy="sequential",  # the sentences come in a random order already
+        remove_unused_columns=False,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="exact_edit",
+        # Means over steps since the last entry: a resumed run must begin with an entry's first.
+        logging_steps=max(n for n in range(1, every // 10 + 2) if every % n == 0),
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_num_workers=1,  # sentences are made while the model learns from earlier ones
+        dataloader_pin_memory=torch.cuda.is_available(),
+        seed=seed,
+    )
+
+
+def _exact_edits(evaluated: EvalPrediction) -> dict[str, float]:
+    counted = evaluated.label_ids != _IGNORED
+    wrong = (evaluated.predictions.argmax(-1) != evaluated.label_ids) & counted
+    return {"exact_edit": float(1 - wrong.any(axis=1).mean())}
+
+
+def _curve(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    kept = ("step", "loss", "learning_rate", "eval_loss", "eval_exact_edit")
+    measured = [entry for entry in log if "loss" in entry or "eval_loss" in entry]
+    return [{key: entry[key] for key in kept if key in entry} for entry in measured]
+
+
+def _last_whole_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint that was written to its end: trainer_state.json is written last."""
+    whole = []
+    for state in folder.glob("checkpoint-*/trainer_state.json"):
+        try:
+            whole.append((files.read_json(state)["global_step"], state.parent))
+        except (UserError, KeyError):
+            continue
+    return max(whole)[1] if whole else None
+
+
+class _ShowProgress(TrainerCallback):
+    """Shows the steps as the other steps of the pipeline do, and tells of the curve."""
+
+    def __init__(self, follow: Callable[[Sequence[dict[str, float]]], None]):
+        self._follow = follow
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        left = range(state.global_step, state.max_steps)
+        self._progress = progress(left, len(left), "training the tagger", "steps")
+        self._steps = iter(self._progress)
+        next(self._steps, None)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        next(self._steps, None)
+
+    def on_log(self, args, state, control, logs, **kwargs):
+        if "loss" in logs:
+            self._progress.note(f"loss {logs['loss']:.4f}")
+        if "eval_exact_edit" in logs:
+            self._progress.note(f"exact edits {logs['eval_exact_edit']:.1%}")
+        self._follow(_curve(state.log_history))

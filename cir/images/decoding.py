@@ -1,0 +1,110 @@
+"""Decode any image a user may have into plain RGB, or say in a sentence why not."""
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cir.core.errors import UserError
+
+MAX_PIXELS = 100_000_000
+# What cameras and browsers write. Formats that run another program to decode (EPS) stay out.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+
+_ORIENTATION = 0x0112
+# Pillow's decoders meet broken bytes with any of these.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError)
+_BROKEN += (struct.error, zlib.error, RuntimeError)
+
+# Every image is held to a limit here, so Pillow's own warning about size would say it twice.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image, given as bytes or as a file, to RGB with 8 bits a channel.
+
+    The camera's orientation is applied, transparent parts show white, 16-bit grey is scaled to
+    8 bits, and of an animation the first frame counts. `name` stands for the image in errors.
+
+    Raises UserError if the image is missing, empty, cut off, broken, of an unknown format, or
+    has more than `max_pixels` pixels (told by its header, before memory is taken for it).
+    """
+    opened = _open(source, name)
+    with opened:
+        width, height = opened.size
+        if width * height > max_pixels:
+            raise UserError(
+                f"image {name} is too large: {width} x {height} pixels, "
+                f"and the limit is {max_pixels:,} pixels"
+            )
+        try:
+            opened.load()
+            return _to_rgb(_upright(opened), name)
+        except _BROKEN as error:
+            raise UserError(f"image {name} cannot be decoded: {_reason(error)}") from error
+
+
+def fit(image: Image.Image, max_side: int) -> Image.Image:
+    """The image with its longer side brought down to `max_side` pixels; smaller ones as is."""
+    longer = max(image.size)
+    if longer <= max_side:
+        return image
+    size = tuple(max(1, round(side * max_side / longer)) for side in image.size)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def encode(image: Image.Image, quality: int = 95) -> bytes:
+    """The RGB image as JPEG bytes."""
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _open(source: bytes | Path, name: str) -> Image.Image:
+    if not isinstance(source, bytes):
+        if not source.is_file():
+            raise UserError(f"image {name} is not there: no file {source}")
+        if source.stat().st_size == 0:
+            raise UserError(f"image {name} is empty (0 bytes)")
+    elif not source:
+        raise UserError(f"image {name} is empty (0 bytes)")
+    try:
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, "r", FORMATS)
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"image {name} is no image that can be read: expected one of {', '.join(FORMATS)}"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"image {name} is too large: {error}") from error
+    except _BROKEN as error:
+        raise UserError(f"image {name} cannot be opened: {_reason(error)}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return image  # exif_transpose would copy the pixels
+    return ImageOps.exif_transpose(image)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy()  # a plain image: the opened one closes with its file
+    if image.mode == "F":
+        raise UserError(f"image {name} has floating-point pixels: save it with 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray((grey // 257).astype(np.uint8), "L").convert("RGB")
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", coloured.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

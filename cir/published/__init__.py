@@ -1,0 +1,1 @@
+"""Run the published datasets of composed image retrieval by their own protocols."""

@@ -1,0 +1,32 @@
+"""Published datasets of composed retrieval in their own layouts, one file each, and a drawn one.
+
+They are apart from `cir.datasets`, whose sources all become train, val and test shards of our own
+pipeline: these come with galleries, answers and rules for training pairs that are fixed by a
+paper, so what they give is a `Benchmark` (see `base`) and `TrainingPairs` (see `pairs`).
+"""
+
+from cir.published.datasets.base import Benchmark, BenchmarkDataset, Query
+from cir.published.datasets.circo import CIRCO
+from cir.published.datasets.cirr import CIRR
+from cir.published.datasets.drawn_attributes import DrawnAttributes
+from cir.published.datasets.fashion200k import Fashion200k
+from cir.published.datasets.fashioniq import FashionIQ
+from cir.published.datasets.mit_states import MITStates
+from cir.published.datasets.pairs import TrainingPairs
+
+DATASETS: dict[str, type[BenchmarkDataset]] = {
+    "mit_states": MITStates,
+    "fashion200k": Fashion200k,
+    "fashioniq": FashionIQ,
+    "cirr": CIRR,
+    "circo": CIRCO,
+    "drawn_attributes": DrawnAttributes,
+}
+
+
+def name_of(dataset: BenchmarkDataset) -> str:
+    """The dataset's name in DATASETS."""
+    return next(name for name, kind in DATASETS.items() if type(dataset) is kind)
+
+
+__all__ = ["DATASETS", "Benchmark", "BenchmarkDataset", "Query", "TrainingPairs", "name_of"]

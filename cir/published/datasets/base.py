@@ -1,0 +1,223 @@
+"""What every published dataset is: parts to be read, speed to be measured by."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from PIL import Image
+
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.images.decoding import decode
+from cir.published.datasets.pairs import TrainingPairs
+from cir.retrieval.ranking.ranking import Protocol
+
+Absent = Literal["refuse", "leave out"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query of a benchmark; images are named by id.
+
+    The vectors of several `texts` are averaged. `hits` are the images that count as an answer,
+    none where the labels are withheld. `target` is the one image that the text was written for,
+    where there is such a one. `members` is CIRR's set of six similar images, the reference among
+    them. `aspects` are CIRCO's kinds of wording.
+    """
+
+    id: str
+    reference: str
+    texts: tuple[str, ...]
+    hits: frozenset[str] = frozenset()
+    target: str | None = None
+    members: tuple[str, ...] = ()
+    aspects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Queries, the gallery that they are ranked in, and the protocol that says how.
+
+    `images` tells where every image of the gallery and of the queries lies. `notes` are sentences
+    about what is odd in the files but harmless.
+    """
+
+    name: str
+    queries: tuple[Query, ...]
+    gallery: tuple[str, ...]
+    images: Mapping[str, Path]
+    protocol: Protocol
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise UserError where the queries cannot be measured in this gallery, with counts."""
+        if not self.queries:
+            raise UserError(f"{self.name} has no queries")
+        self._refuse_repeated("query ids", [query.id for query in self.queries])
+        self._refuse_repeated("gallery images", self.gallery)
+        there, gallery = set(self.gallery), f"the gallery of {len(self.gallery)} images"
+        lost = {q.id: sorted(q.hits - there) for q in self.queries if not q.hits <= there}
+        self._refuse(f"have a target that is not in {gallery}", lost)
+        unlabelled = {query.id: () for query in self.queries if not query.hits}
+        if len(unlabelled) < len(self.queries):
+            self._refuse("have no target, but others do", unlabelled)
+        odd = {q.id: () for q in self.queries if q.members and q.reference not in q.members}
+        self._refuse("have a reference outside their own image set", odd)
+        strange = {q.id: sorted(q.hits - {*q.members}) for q in self.queries if q.members}
+        strange = {name: hits for name, hits in strange.items() if hits}
+        self._refuse("have a target outside their own image set", strange)
+        outside = {q.id: set(q.members) - there for q in self.queries}
+        self._refuse(
+            f"have an image set with images that are not in {gallery}",
+            {name: sorted(members) for name, members in outside.items() if members},
+        )
+        if not self.protocol.reference_kept:
+            own = {q.id: () for q in self.queries if q.reference in q.hits}
+            self._refuse("have their own reference, which is taken out, as target", own)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the answers are known."""
+        return bool(self.queries[0].hits)
+
+    def without(self, absent: Set[str]) -> "Benchmark":
+        """The benchmark without these images and the queries that need them; the protocol tells.
+
+        Where any image of a caption counts, the others of that caption still do.
+        """
+        if not absent:
+            return self
+        by_caption = self.protocol.hit == "any image of its caption"
+        queries = []
+        for query in self.queries:
+            needed = {query.reference, *query.members, *(() if by_caption else query.hits)}
+            hits = query.hits - absent
+            if not needed & absent and (hits or not self.labelled):
+                target = query.target if query.target in hits else None
+                queries.append(replace(query, hits=hits, target=target))
+        gallery = tuple(name for name in self.gallery if name not in absent)
+        left_out = (
+            f"{len(self.queries) - len(queries)} of {len(self.queries)} queries and "
+            f"{len(self.gallery) - len(gallery)} of {len(self.gallery)} gallery images"
+        )
+        images = {name: path for name, path in self.images.items() if name not in absent}
+        return replace(
+            self,
+            queries=tuple(queries),
+            gallery=gallery,
+            images=images,
+            protocol=replace(self.protocol, left_out=left_out),
+            notes=(*self.notes, f"{left_out} are left out: their images are absent"),
+        )
+
+    def _refuse_repeated(self, what: str, names: Sequence[str]) -> None:
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise UserError(
+                f"{self.name}: {len(repeated)} of {len(names)} {what} come more than once: "
+                f"{listed(repeated)}"
+            )
+
+    def _refuse(self, what: str, wrong: Mapping[str, Sequence[str]]) -> None:
+        if wrong:
+            which = [f"{name} ({listed(why)})" if why else name for name, why in wrong.items()]
+            raise UserError(
+                f"{self.name}: {len(wrong)} of {len(self.queries)} queries {what}: {listed(which)}"
+            )
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a dataset that can be read by itself, and what it is good for.
+
+    One whose answers are withheld is for the dataset's test server, if it has one.
+    """
+
+    name: str
+    use: Literal["train", "val", "test", "test server", "withheld"]
+    read: Callable[[], Benchmark | TrainingPairs]
+
+    @property
+    def split(self) -> str:
+        """The first word of the name."""
+        return self.name.split()[0]
+
+
+class BenchmarkDataset(ABC):
+    """A published dataset in its own layout under `root`; the options are its class's fields.
+
+    One that is not `stored` has no root and no files: it draws its images.
+    """
+
+    title: ClassVar[str]
+    stored: ClassVar[bool] = True
+    root: Path
+
+    @abstractmethod
+    def parts(self) -> tuple[Part, ...]:
+        """All parts that the published dataset has, whether they are there or not.
+
+        Reading one opens its annotations and says where its images should be, without looking
+        for them. It raises UserError for files that are missing, broken or at odds.
+        """
+
+    def picture(self, name: str, images: Mapping[str, Path]) -> Image.Image:
+        """The image of this id in RGB; `images` tells where it lies."""
+        return decode(images[name], name)
+
+    def training_pairs(self, absent: Absent = "refuse") -> tuple[TrainingPairs, ...]:
+        """The training parts, every image file there."""
+        chosen = [part for part in self.parts() if part.use == "train"]
+        if not chosen:
+            raise UserError(f"{self.title} has no split train: it has {_splits(self.parts())}")
+        return tuple(_complete(part, absent) for part in chosen)
+
+    def speed(self, name: str, absent: Absent = "refuse") -> tuple[Benchmark, ...]:
+        """The benchmark of a part, or those of a split, every image file there.
+
+        Raises UserError for files that are missing, broken or at odds, and for absent images,
+        unless these and all that needs them shall be left out.
+        """
+        return tuple(_complete(part, absent) for part in self.measured(name))
+
+    def measured(self, name: str) -> list[Part]:
+        """The part of that name, or those of the split, that one is measured by."""
+        parts = [part for part in self.parts() if part.use != "train"]
+        chosen = [part for part in parts if name in (part.name, part.split)]
+        if not chosen:
+            raise UserError(
+                f"{self.title} has no split {name} to be measured by: it has {_splits(parts)}"
+            )
+        return chosen
+
+
+def _splits(parts: Sequence[Part]) -> str:
+    return ", ".join(dict.fromkeys(part.split for part in parts))
+
+
+def _complete(part: Part, absent: Absent) -> Benchmark | TrainingPairs:
+    content = part.read()
+    missing = absent_images(content.images)
+    if not missing:
+        return content
+    sentence = f"{content.name}: {absent_sentence(content.images, missing)}"
+    if absent == "refuse":
+        raise UserError(sentence)
+    try:
+        return content.without(set(missing))
+    except UserError:
+        raise UserError(f"{sentence}; without them nothing is left") from None
+
+
+def absent_images(images: Mapping[str, Path]) -> list[str]:
+    """The ids whose file is not there."""
+    return [name for name, path in images.items() if not path.is_file()]
+
+
+def absent_sentence(images: Mapping[str, Path], absent: Sequence[str]) -> str:
+    """How many files are not there, with the first few."""
+    paths = [images[name] for name in absent]
+    return f"{len(absent):,} of {len(images):,} images are not there: {listed(paths)}"

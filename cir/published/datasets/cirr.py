@@ -1,0 +1,125 @@
+"""CIRR: photos of the open world in sets of six that resemble each other.
+
+    cirr/captions/cap.rc2.<split>.json        queries
+    cirr/image_splits/split.rc2.<split>.json  name → ./dev/x.png
+    dev/ test1/ train/                        photos, there or in cirr/img_raw/
+
+The split test1 has no targets: its server takes the files that cir.published.servers.server_files writes.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.pairs import Listed, ListedPairs
+from cir.published.datasets.reading import (
+    MissingError,
+    is_name,
+    is_text,
+    is_whole,
+    list_of,
+    read_entries,
+    read_json,
+    require_layout,
+)
+from cir.retrieval.ranking.ranking import Protocol
+
+
+def _is_image_set(value: Any) -> bool:
+    members = value.get("members") if isinstance(value, dict) else None
+    return list_of(is_name, 6)(members) and len(set(members)) == 6
+
+
+_ENTRY = {"pairid": is_whole, "reference": is_name, "caption": is_text, "img_set": _is_image_set}
+_LABELLED = {**_ENTRY, "target_hard": is_name}
+
+
+@dataclass(frozen=True)
+class CIRR(BenchmarkDataset):
+    """CIRR, release rc2, under `root`, which holds the folder cirr/."""
+
+    title: ClassVar[str] = "CIRR"
+    root: Path
+    reference_kept: bool = False
+
+    def parts(self) -> tuple[Part, ...]:
+        """Train, val and test1."""
+        return (
+            Part("train", "train", self._pairs),
+            Part("val", "val", partial(self._benchmark, "val")),
+            Part("test1", "test server", partial(self._benchmark, "test1")),
+        )
+
+    def _pairs(self) -> ListedPairs:
+        entries = self._entries("train", labelled=True)
+        images = self._images("train")
+        triplets = tuple(
+            Listed(entry["reference"], entry["target_hard"], (entry["caption"],))
+            for entry in entries
+        )
+        named = {name for t in triplets for name in (t.reference, t.target)}
+        self._refuse_unknown(named, images, "train")
+        return ListedPairs(f"{self.title} train", triplets, images)
+
+    def _benchmark(self, split: str) -> Benchmark:
+        labelled = split != "test1"
+        images = self._images(split)
+        queries = []
+        for entry in self._entries(split, labelled):
+            target = entry["target_hard"] if labelled else None
+            queries.append(
+                Query(
+                    str(entry["pairid"]),
+                    entry["reference"],
+                    (entry["caption"],),
+                    frozenset({target} if labelled else ()),
+                    target,
+                    tuple(entry["img_set"]["members"]),
+                )
+            )
+        self._refuse_unknown({query.reference for query in queries}, images, split)
+        protocol = Protocol(
+            "the whole split",
+            reference_kept=self.reference_kept,
+            dataset=self.title,
+            split=split,
+        )
+        return Benchmark(f"{self.title} {split}", tuple(queries), tuple(images), images, protocol)
+
+    def _entries(self, split: str, labelled: bool) -> list[dict]:
+        path = self._file("captions", f"cap.rc2.{split}.json", split)
+        return read_entries(path, _LABELLED if labelled else _ENTRY)
+
+    def _images(self, split: str) -> dict[str, Path]:
+        path = self._file("image_splits", f"split.rc2.{split}.json", split)
+        content = read_json(path)
+        right = isinstance(content, dict) and bool(content) and all(map(is_name, content.values()))
+        if not right:
+            raise UserError(f"{path}: expected an object with the path of every image by its name")
+        places = (self.root, self.root / "cirr" / "img_raw")
+        found = {}
+        for name, relative in content.items():
+            options = [place / relative for place in places]
+            found[name] = next((option for option in options if option.is_file()), options[0])
+        return found
+
+    def _file(self, folder: str, name: str, split: str) -> Path:
+        require_layout(self.root, self.title)
+        path = self.root / "cirr" / folder / name
+        if not path.exists():
+            raise MissingError(
+                f"{self.title} has no {split} split in {self.root}: cirr/{folder}/{name} is missing"
+            )
+        return path
+
+    def _refuse_unknown(self, named: set[str], images: dict[str, Path], split: str) -> None:
+        unknown = sorted(named - images.keys())
+        if unknown:
+            raise UserError(
+                f"{self.title} {split}: {len(unknown)} of {len(named)} images of the captions are "
+                f"not in split.rc2.{split}.json, which has {len(images)}: {listed(unknown)}"
+            )

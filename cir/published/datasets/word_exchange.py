@@ -1,0 +1,139 @@
+"""Captions that become each other by exchanging one word, and training pairs made of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from cir.core.errors import UserError
+from cir.core.records import Triplet
+from cir.published.datasets.pairs import TrainingPairs, drawn
+from cir.retrieval.ranking.ranking import Text
+
+
+def _legacy_parents(caption: str) -> list[str]:
+    """Upstream's rule: the letters of a word vanish wherever they stand, in other words too."""
+    return [caption.replace(word, "").replace("  ", " ").strip() for word in caption.split()]
+
+
+def _fixed_parents(caption: str) -> list[str]:
+    words = caption.split()
+    return [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+
+
+_PARENTS: dict[str, Callable[[str], list[str]]] = {
+    "legacy": _legacy_parents,
+    "fixed": _fixed_parents,
+}
+
+
+def parents(caption: str, deletion: Literal["legacy", "fixed"]) -> list[str]:
+    """The different captions that are left when any one word is deleted.
+
+    With "legacy" the word is deleted as a string, as in the published code: "a black cat" minus
+    "a" is "blck ct". "fixed" deletes the one word.
+    """
+    return list(dict.fromkeys(_PARENTS[deletion](caption)))
+
+
+def replacement(source: str, target: str) -> str:
+    """The text of a query between two captions: "replace <word> with <word>".
+
+    The words are the first that the other caption does not have, or, as in the published code,
+    the caption's last one where it has no such word.
+    """
+    old, new = source.split(), target.split()
+    gone = next((word for word in old if word not in new), old[-1])
+    come = next((word for word in new if word not in old), new[-1])
+    return f"replace {gone} with {come}"
+
+
+def query_text(source: str, target: str, text: Text) -> str:
+    """What a query between two captions says: see `replacement`, or all of the target's."""
+    return replacement(source, target) if text == "the change" else target
+
+
+def by_caption(captions: Mapping[str, str]) -> dict[str, list[str]]:
+    """The images of every caption, from the captions of all images."""
+    found: dict[str, list[str]] = {}
+    for name, caption in captions.items():
+        found.setdefault(caption, []).append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class WordPairs(TrainingPairs):
+    """Pairs of images whose captions have a parent in common.
+
+    An epoch takes every image in a new order as reference. One without a sibling gives way to a
+    random image. A parent, then a child of it, is drawn until the caption is another one than the
+    reference's; the target is any image with it.
+    """
+
+    name: str
+    captions: Mapping[str, str]
+    images: Mapping[str, Path]
+    deletion: Literal["legacy", "fixed"]
+    text: Text = "the change"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not any(caption in self._families for caption in self._by_caption):
+            raise UserError(
+                f"{self.name}: none of {len(self._by_caption)} captions becomes another by "
+                "exchanging one word, so there are no pairs to train on"
+            )
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.captions)
+
+    @cached_property
+    def _by_caption(self) -> dict[str, list[str]]:
+        return by_caption(self.captions)
+
+    @cached_property
+    def _families(self) -> dict[str, list[list[str]]]:
+        """For a caption with siblings: the children of each of its parents, itself included."""
+        children: dict[str, list[str]] = {}
+        for caption in self._by_caption:
+            for parent in parents(caption, self.deletion):
+                children.setdefault(parent, []).append(caption)
+        families: dict[str, list[list[str]]] = {}
+        for family in children.values():
+            for caption in family if len(family) > 1 else ():
+                families.setdefault(caption, []).append(family)
+        return families
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def pair(self, seed: int, epoch: int, number: int) -> Triplet:
+        """See the base class."""
+        rng = np.random.default_rng((seed, epoch, number))
+        place = drawn(len(self), seed, epoch, number)
+        while (caption := self.captions[self._names[place]]) not in self._families:
+            place = rng.integers(len(self))
+        families, other = self._families[caption], caption
+        while other == caption:
+            family = families[rng.integers(len(families))]
+            other = family[rng.integers(len(family))]
+        targets = self._by_caption[other]
+        target = targets[rng.integers(len(targets))]
+        text = query_text(caption, other, self.text)
+        return Triplet(f"{epoch}-{number}", self._names[place], text, target)
+
+    def texts(self) -> Iterator[str]:
+        """See the base class: all captions, and a query between two of them."""
+        yield from self._by_caption
+        yield replacement(*[next(iter(self._by_caption))] * 2)
+
+    def without(self, absent: Set[str]) -> "WordPairs":
+        """The pairs among the images that are there."""
+        captions = {name: text for name, text in self.captions.items() if name not in absent}
+        images = {name: self.images[name] for name in captions}
+        note = f"{len(self) - len(captions):,} of {len(self):,} images are absent and left out"
+        return replace(self, captions=captions, images=images, notes=(*self.notes, note))

@@ -1,0 +1,115 @@
+"""Train a composer on a published dataset, by the rules of its paper.
+
+The objective is cir.training.composition's and the loop cir.training.shared.loop's; here are the batches that they get,
+and the image features of a tower that stands still, each computed once.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from cir.core.distributed import own_slice, processes
+from cir.core.errors import UserError
+from cir.core.records import Edit
+from cir.encoders import Encoder
+from cir.published.datasets import TrainingPairs
+from cir.published.experiment.answering import Source
+from cir.training.composition import CompositionBatch
+from cir.training.shared.batches import Pixels
+
+
+class CachedFeatures:
+    """The features of an image tower that stands still, each image encoded when first asked for.
+
+    Args:
+        pixels: the images.
+        tower: an encoder; it is put into evaluation mode.
+        batch_size: images encoded at once.
+    """
+
+    def __init__(self, pixels: Pixels, tower: Encoder, batch_size: int = 64):
+        self._pixels, self._tower, self._batch_size = pixels, tower.eval(), batch_size
+        self._known: dict[str, torch.Tensor] = {}
+
+    def get(self, names: Sequence[str]) -> torch.Tensor:
+        """Features float32 [B, D] of the images of these ids, not normalised."""
+        new = [name for name in dict.fromkeys(names) if name not in self._known]
+        for start in range(0, len(new), self._batch_size):
+            part = new[start : start + self._batch_size]
+            with torch.inference_mode():
+                features = self._tower.encode_images(self._pixels.get(part)).cpu()
+            self._known |= zip(part, features.numpy(), strict=True)
+        return torch.from_numpy(np.stack([self._known[name] for name in names]))
+
+
+class PairBatches(Dataset):
+    """Item s is the batch of step s; an epoch ends with its last whole batch.
+
+    Pairs come as the dataset's own rule draws them, so two of a batch may have one target.
+
+    Args:
+        pairs: what to train on.
+        source: of what the image tower takes.
+        batch_size: pairs in a batch; fewer where an epoch has fewer.
+        steps: how many batches.
+        seed: of the pairs.
+
+    Raises:
+        UserError: an epoch has fewer pairs than two, or than there are processes.
+    """
+
+    def __init__(
+        self, pairs: TrainingPairs, source: Source, batch_size: int, steps: int, seed: int
+    ):
+        self._pairs, self._source, self._steps, self._seed = pairs, source, steps, seed
+        self._size = min(batch_size, len(pairs))
+        self._size -= self._size % processes()
+        if self._size < 2:
+            raise UserError(
+                f"{pairs.name} has {len(pairs)} pairs an epoch: too few for a batch of two in "
+                f"{processes()} processes"
+            )
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> CompositionBatch:
+        epoch, number = divmod(step, len(self._pairs) // self._size)
+        numbers = range(number * self._size, (number + 1) * self._size)
+        triplets = [self._pairs.pair(self._seed, epoch, number) for number in numbers]
+        own = triplets[own_slice(self._size)]
+        images = [t.target for t in own] + [t.reference for t in own]
+        targets = np.array([t.target for t in triplets])
+        candidates = np.concatenate([targets, [t.reference for t in triplets]])
+        same = torch.from_numpy(targets[:, None] == candidates[None, :])
+        return CompositionBatch(
+            self._source.get(images), [Edit(t.text) for t in own], [], same, None
+        )
+
+
+def published_groups(
+    objective: nn.Module,
+    images: nn.Module,
+    learning_rate: float,
+    backbone_share: float,
+    weight_decay: float,
+) -> list[dict]:
+    """The parameter groups of TIRG's and ComposeAE's code, for an optimiser.
+
+    They are the linear layer of the image tower; the rest of that tower, at `backbone_share` of
+    the learning rate, as it is pretrained; and everything else. All weights decay, biases too.
+
+    Args:
+        objective: all that is trained.
+        images: its image tower, with a `projection` and a `backbone`; a group without weights,
+            as of a tower that stands still, is left out.
+    """
+    projection, backbone = list(images.projection.parameters()), list(images.backbone.parameters())
+    taken = {id(weight) for weight in projection + backbone}
+    rest = [w for w in objective.parameters() if id(w) not in taken and w.requires_grad]
+    rates = [learning_rate, learning_rate * backbone_share, learning_rate]
+    groups = zip((projection, backbone, rest), rates, strict=True)
+    return [{"params": p, "lr": lr, "weight_decay": weight_decay} for p, lr in groups if p]

@@ -1,0 +1,220 @@
+"""Files for the test servers of CIRR and CIRCO: written from answers, and checked.
+
+CIRR takes two JSON files, {"version": "rc2", "metric": ..., "<pairid>": [names]}: 50 names of the
+whole gallery for "recall", 3 of the image set for "recall_subset". CIRCO takes one,
+{"<id>": [50 numbers]}.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets.reading import is_text, is_whole, read_json
+from cir.published.experiment.scoring import Answers
+
+CIRCO_ANSWERS = 50
+CIRR_ANSWERS = {"recall": 50, "recall_subset": 3}
+CIRR_BYTES = 5_000_000
+
+Problems = dict[str, list[Any]]  # by query: what is wrong with its answers
+
+
+def write_cirr(folder: Path, benchmark: Benchmark, answers: Answers) -> tuple[Path, Path]:
+    """Write recall.json and recall_subset.json to `folder`; what is wrong is never written."""
+    _require(benchmark, "CIRR")
+    lists = {"recall": answers.top, "recall_subset": answers.members}
+    for metric, count in CIRR_ANSWERS.items():
+        content: dict[str, Any] = {"version": "rc2", "metric": metric}
+        for query, names in zip(benchmark.queries, lists[metric], strict=True):
+            content[query.id] = list(names[:count])
+        _write(folder / f"{metric}.json", content, _cirr_faults(content, benchmark), CIRR_BYTES)
+    return folder / "recall.json", folder / "recall_subset.json"
+
+
+def write_circo(folder: Path, benchmark: Benchmark, answers: Answers) -> tuple[Path]:
+    """Write circo.json to `folder`; what is wrong is never written."""
+    _require(benchmark, "CIRCO")
+    path = folder / "circo.json"
+    pairs = zip(benchmark.queries, answers.top, strict=True)
+    content = {query.id: [int(name) for name in names[:CIRCO_ANSWERS]] for query, names in pairs}
+    _write(path, content, _circo_faults(content, benchmark))
+    return (path,)
+
+
+def check_cirr(path: Path, benchmark: Benchmark) -> None:
+    """Raise UserError unless CIRR's server can score the file: all that is wrong, with counts."""
+    _require(benchmark, "CIRR")
+    faults = _cirr_faults(_read(path), benchmark) + _too_large(path.stat().st_size, CIRR_BYTES)
+    _refuse(path, faults)
+
+
+def check_circo(path: Path, benchmark: Benchmark) -> None:
+    """Raise UserError unless CIRCO's server can score the file: all that is wrong, with counts."""
+    _require(benchmark, "CIRCO")
+    _refuse(path, _circo_faults(_read(path), benchmark))
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a test server wants its files: `write` them to a folder, `check` one of them."""
+
+    write: Callable[[Path, Benchmark, Answers], tuple[Path, ...]]
+    check: Callable[[Path, Benchmark], None]
+
+
+SERVERS = {"CIRR": Server(write_cirr, check_cirr), "CIRCO": Server(write_circo, check_circo)}
+
+
+def server_of(benchmark: Benchmark) -> Server:
+    """The server that scores the benchmark's dataset; UserError where there is none."""
+    if benchmark.protocol.dataset not in SERVERS:
+        raise UserError(f"no test server scores {benchmark.name}: {' and '.join(SERVERS)} have one")
+    return SERVERS[benchmark.protocol.dataset]
+
+
+def check_answers(dataset: BenchmarkDataset, name: str, path: Path) -> str:
+    """Say that a file is as the dataset's test server wants it, or raise UserError why not.
+
+    The images need not be there.
+    """
+    server, benchmark = for_server(dataset, name)
+    server.check(path, benchmark)
+    return f"{path}: {len(benchmark.queries):,} queries, as the test server wants them"
+
+
+def part_for_server(dataset: BenchmarkDataset) -> str:
+    """The part whose answers a test server has; UserError where there is none."""
+    found = next((part.name for part in dataset.parts() if part.use == "test server"), None)
+    if found is None:
+        raise UserError(f"{dataset.title} has no test server")
+    return found
+
+
+def for_server(dataset: BenchmarkDataset, name: str) -> tuple[Server, Benchmark]:
+    """The server and what it asks, whether the images are there or not."""
+    part_for_server(dataset)
+    (part,) = dataset.measured(name)
+    benchmark = part.read()
+    return server_of(benchmark), benchmark
+
+
+def _require(benchmark: Benchmark, title: str) -> None:
+    if benchmark.protocol.dataset != title:
+        raise UserError(f"a file for {title} holds answers to its queries, not {benchmark.name}")
+    if benchmark.protocol.left_out:
+        raise UserError(
+            f"{benchmark.name}: the server wants every query and ranks the whole gallery; left "
+            f"out, as image files were absent: {benchmark.protocol.left_out}"
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected an object with a list of answers for every query")
+    return content
+
+
+def _write(
+    path: Path, content: Mapping[str, Any], faults: list[str], limit: int | None = None
+) -> None:
+    # Without spaces: with them, CIRR's file comes close to what its server takes.
+    text = json.dumps(content, separators=(",", ":"))
+    _refuse(path, faults + _too_large(len(text), limit))
+    with files.whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def _too_large(size: int, limit: int | None) -> list[str]:
+    if limit is None or size <= limit:
+        return []
+    return [f"it has {size:,} bytes, and the server takes {limit:,}"]
+
+
+def _refuse(path: Path, faults: Sequence[str]) -> None:
+    if faults:
+        raise UserError(f"{path}: " + "; ".join(faults))
+
+
+def _cirr_faults(content: Mapping[str, Any], benchmark: Benchmark) -> list[str]:
+    faults, metric = [], content.get("metric")
+    if content.get("version") != "rc2":
+        faults.append(f'"version" is {content.get("version")!r}, expected "rc2"')
+    if metric not in CIRR_ANSWERS:
+        expected = " or ".join(f'"{name}"' for name in CIRR_ANSWERS)
+        return [*faults, f'"metric" is {metric!r}, expected {expected}']
+    given = {key: value for key, value in content.items() if key not in ("version", "metric")}
+    lists, more = _lists(given, benchmark, is_text, "names")
+    faults += more + _faults_of_lists(lists, benchmark, CIRR_ANSWERS[metric])
+    faults += _references(lists, benchmark)
+    if metric == "recall_subset":
+        members = {query.id: query.members for query in benchmark.queries}
+        outside = {
+            key: [name for name in names if name not in members[key]]
+            for key, names in lists.items()
+        }
+        faults += _told("answer with images outside their image set", outside, benchmark)
+    return faults
+
+
+def _circo_faults(content: Mapping[str, Any], benchmark: Benchmark) -> list[str]:
+    lists, faults = _lists(content, benchmark, is_whole, "whole numbers")
+    faults += _faults_of_lists(lists, benchmark, CIRCO_ANSWERS)
+    return faults if benchmark.protocol.reference_kept else faults + _references(lists, benchmark)
+
+
+def _lists(
+    given: Mapping[str, Any], benchmark: Benchmark, fits: Callable[[Any], bool], what: str
+) -> tuple[dict[str, list[str]], list[str]]:
+    """The lists of answers as ids, and what is wrong with the rest."""
+    lists, others = {}, []
+    ids = dict.fromkeys(query.id for query in benchmark.queries)
+    for key in ids.keys() & given.keys():
+        if isinstance(given[key], list) and all(map(fits, given[key])):
+            lists[key] = [str(name) for name in given[key]]
+        else:
+            others.append(key)
+    absent = [key for key in ids if key not in given]
+    unknown = [key for key in given if key not in ids]
+    whole, faults = f"of {len(ids)} queries", []
+    if absent:
+        faults.append(f"{len(absent)} {whole} have no answers: {listed(absent)}")
+    if others:
+        faults.append(f"{len(others)} {whole} have no list of {what}: {listed(sorted(others))}")
+    if unknown:
+        faults.append(f"{len(unknown)} keys are no query of the split: {listed(unknown)}")
+    return {key: lists[key] for key in ids if key in lists}, faults
+
+
+def _faults_of_lists(lists: Mapping[str, list[str]], benchmark: Benchmark, count: int) -> list[str]:
+    gallery = set(benchmark.gallery)
+    short = {key: [len(names)] for key, names in lists.items() if len(names) != count}
+    twice = {
+        key: [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        for key, names in lists.items()
+        if len(set(names)) < len(names)
+    }
+    unknown = {key: [n for n in names if n not in gallery] for key, names in lists.items()}
+    return [
+        *_told(f"have not {count} answers", short, benchmark),
+        *_told("have an answer twice", twice, benchmark),
+        *_told(f"have answers outside the {len(gallery)} gallery images", unknown, benchmark),
+    ]
+
+
+def _references(lists: Mapping[str, list[str]], benchmark: Benchmark) -> list[str]:
+    own = {q.id: [q.reference] for q in benchmark.queries if q.reference in lists.get(q.id, ())}
+    return _told("have their own reference among the answers", own, benchmark)
+
+
+def _told(what: str, problems: Problems, benchmark: Benchmark) -> list[str]:
+    found = [f"{key} ({listed(why)})" for key, why in problems.items() if why]
+    if not found:
+        return []
+    return [f"{len(found)} of {len(benchmark.queries)} queries {what}: {listed(found)}"]

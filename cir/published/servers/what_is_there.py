@@ -1,0 +1,147 @@
+"""What there is of a published dataset, what is missing, and what can be run with it."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cir.core.errors import UserError
+from cir.published.datasets import Benchmark, BenchmarkDataset, TrainingPairs, name_of
+from cir.published.datasets.base import Part, absent_images, absent_sentence
+from cir.published.datasets.reading import MissingError, require_layout
+
+_WITHHELD = "the answers are withheld, so it cannot be scored"
+_WHOLE = "the test server wants every query, so no image may be absent"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part: `state` in a word, what is there, what is missing, and if it can be run.
+
+    `absent`: it runs without some images, which are left out.
+    """
+
+    part: Part
+    state: str
+    sentences: tuple[str, ...]
+    runs: bool
+    absent: bool = False
+
+
+def check(dataset: BenchmarkDataset) -> tuple[list[str], bool]:
+    """Lines for one screen, and whether anything can be run.
+
+    Raises UserError where the root has another layout.
+    """
+    if dataset.stored:
+        require_layout(dataset.root, dataset.title)
+        # A path that begins with it is then told from one that has its name further on.
+        dataset = replace(dataset, root=dataset.root.absolute())
+    findings = [_look(part) for part in dataset.parts()]
+    width = max(len(finding.part.name) for finding in findings)
+    lines = [_where(dataset)]
+    for finding in findings:
+        labels = [f"{finding.state:<8}  {finding.part.name:<{width}}"]
+        labels += [" " * len(labels[0])] * (len(finding.sentences) - 1)
+        pairs = zip(labels, finding.sentences, strict=True)
+        lines += [f"  {label}  {_without_root(sentence, dataset)}" for label, sentence in pairs]
+    runs = _runs(dataset, findings)
+    lines += ["can be run:", *(f"  {line}" for line in runs)] if runs else ["can be run: nothing"]
+    return lines, bool(runs)
+
+
+def score_command(dataset: BenchmarkDataset, *parts: str) -> str:
+    """What to type to score a saved model on parts, or on a split."""
+    return _data_command("score", dataset, "--part", *parts)
+
+
+def answers_command(dataset: BenchmarkDataset, part: str) -> str:
+    """What to type for the test server's files."""
+    return _data_command("answers", dataset, "--part", part) + " --out FOLDER"
+
+
+def _data_command(command: str, dataset: BenchmarkDataset, *rest: str) -> str:
+    root = ("--root", str(dataset.root)) if dataset.stored else ()
+    return shlex.join(("python", "-m", "cir", "data", command, name_of(dataset), *root, *rest))
+
+
+def _where(dataset: BenchmarkDataset) -> str:
+    if dataset.stored:
+        return f"{dataset.title} in {dataset.root}"
+    return f"{dataset.title}: its images are drawn, so no files are needed"
+
+
+def _without_root(sentence: str, dataset: BenchmarkDataset) -> str:
+    """On one screen the first line's root goes without saying."""
+    if not dataset.stored:
+        return sentence
+    root = re.escape(str(dataset.root))
+    return re.sub(rf"(?<![\w./-]){root}/| in {root}(?![\w./-])", "", sentence)
+
+
+def _look(part: Part) -> Finding:
+    try:
+        content = part.read()
+    except MissingError as error:
+        state = "withheld" if part.use == "withheld" else "missing"
+        return Finding(part, state, (str(error),), False)
+    except UserError as error:
+        return Finding(part, "broken", (str(error),), False)
+    absent = absent_images(content.images)
+    of_absent = (absent_sentence(content.images, absent),) if absent else ()
+    if part.use == "withheld":
+        sentence = "; ".join((_size(content), *of_absent, _WITHHELD))
+        return Finding(part, "withheld", (sentence, *content.notes), False)
+    sentences = (_size(content), *content.notes, *of_absent)
+    if not absent:
+        return Finding(part, "there", sentences, True)
+    return _look_without(part, content, absent, sentences)
+
+
+def _look_without(
+    part: Part, content: Benchmark | TrainingPairs, absent: Sequence[str], sentences: tuple
+) -> Finding:
+    """What is left without the absent images."""
+    try:
+        rest = _size(content.without(set(absent)))
+    except UserError as error:
+        return Finding(part, "missing", (*sentences, f"without them: {error}"), False)
+    if part.use == "test server":
+        return Finding(part, "in part", (*sentences, _WHOLE), False)
+    return Finding(part, "in part", (*sentences, f"without them: {rest}"), True, True)
+
+
+def _size(content: Benchmark | TrainingPairs) -> str:
+    if isinstance(content, TrainingPairs):
+        stored = f", {len(content.images):,} images" if content.images else ""
+        return f"{len(content):,} pairs an epoch{stored}"
+    return f"{len(content.queries):,} queries, {len(content.gallery):,} gallery images"
+
+
+def _runs(dataset: BenchmarkDataset, findings: Sequence[Finding]) -> list[str]:
+    """The commands that can be run, each with what it does."""
+    lines = []
+    of_training = [finding for finding in findings if finding.part.use == "train"]
+    scored = [finding for finding in findings if finding.part.use in ("val", "test")]
+    if of_training and all(finding.runs for finding in (*of_training, *scored)):
+        settings = [f"benchmark={name_of(dataset)}"]
+        settings += [f"benchmark.dataset.root={dataset.root}"] if dataset.stored else []
+        if any(finding.absent for finding in (*of_training, *scored)):
+            settings.append("benchmark.dataset.absent=leave out")
+        overrides = " ".join(f"-S {shlex.quote(setting)}" for setting in settings)
+        lines.append(f"train and score: dvc exp run {overrides} benchmark")
+    by_split: dict[str, list[Finding]] = {}
+    for finding in scored:
+        by_split.setdefault(finding.part.split, []).append(finding)
+    for split, found in by_split.items():
+        runs = [finding for finding in found if finding.runs]
+        parts = [split] if len(runs) == len(found) else [finding.part.name for finding in runs]
+        leave_out = " --leave-out" if any(finding.absent for finding in runs) else ""
+        if parts:
+            lines.append(f"score a model: {score_command(dataset, *parts)}{leave_out}")
+    lines += [
+        f"files for the test server: {answers_command(dataset, finding.part.name)}"
+        for finding in findings
+        if finding.part.use == "test server" and finding.runs
+    ]
+    return lines

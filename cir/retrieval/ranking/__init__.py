@@ -1,0 +1,1 @@
+"""Store vectors, rank galleries, and compute every metric of a ranking."""

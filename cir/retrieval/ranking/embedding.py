@@ -1,0 +1,234 @@
+"""The gallery as vectors on disk: made shard by shard, resumed after a kill, checked when read.
+
+vectors-00000.npy ...   float32 [images of the shard, D], L2-normalised
+ids-00000.json ...      the ids of the rows
+info.json               the fingerprint of the model that made them, and the counts
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.progress import progress, say
+from cir.images import decoding as images
+from cir.images.shards import Shard
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_Batch = tuple[Path, list[tuple[str, bytes]]]  # where its vectors go, (id, encoded image)
+
+
+class ImageEncoder(Protocol):
+    """What embedding asks of an encoder; `cir.encoders` has the real ones."""
+
+    device: torch.device
+
+    def fingerprint(self) -> str:
+        """A digest of the model."""
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """An RGB image to uint8 [3, S, S]."""
+
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [B, 3, S, S] to features [B, D], not normalised."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The vectors of a gallery: row i of `vectors` [N, D] is the image `ids[i]`.
+
+    float32, L2-normalised; `fingerprint` names the model that made them.
+    """
+
+    ids: tuple[str, ...]
+    vectors: np.ndarray
+    fingerprint: str
+
+    @classmethod
+    def load(cls, folder: Path, fingerprint: str) -> "Embeddings":
+        """Read a folder that `embed` wrote with the model of this fingerprint.
+
+        Raises UserError for vectors of another model, an id that comes twice, and vectors that
+        are missing, of another number than their ids, not finite or not of length one.
+        """
+        info = files.read_json(folder / "info.json")
+        if info["fingerprint"] != fingerprint:
+            raise UserError(
+                f"{folder} holds vectors of the model {info['fingerprint']}, and the queries come "
+                f"from the model {fingerprint}: embed them again"
+            )
+        ids: list[str] = []
+        vectors: list[np.ndarray] = []
+        for number in range(info["shards"]):
+            shard = files.read_json(folder / f"ids-{number:05d}.json")
+            vectors.append(_read_vectors(folder / f"vectors-{number:05d}.npy", shard))
+            ids.extend(shard)
+        if len(set(ids)) != len(ids):
+            seen: set[str] = set()
+            twice = next(name for name in ids if name in seen or seen.add(name))
+            raise UserError(f"{folder} holds the image {twice} twice")
+        return cls(tuple(ids), np.concatenate(vectors), fingerprint)
+
+
+def embed(
+    encoder: ImageEncoder,
+    shards: Sequence[Shard],
+    folder: Path,
+    work: Path,
+    batch_size: int = 64,
+    workers: int = 0,
+    what: str = "the gallery",
+) -> None:
+    """Embed every image of the shards into `folder`, which appears whole at the end.
+
+    Finished shards wait in `work`, under the fingerprint of the model and of the shard, so a run
+    that was stopped goes on where it was. `workers` threads take a batch each, from the encoded
+    images to the vectors (0: as many threads as torch computes with); memory holds a few batches,
+    and the vectors of one shard. Raises UserError for an image that cannot be decoded or whose
+    vector has no direction. `what` is embedded, for the progress line.
+    """
+    assert batch_size > 0
+    if not any(shard.ids for shard in shards):
+        raise UserError(f"there are no images to embed: {what} is empty")
+    model = encoder.fingerprint()
+    parts = [work / f"{files.fingerprint(model, shard.path)}.npy" for shard in shards]
+    todo = [(s, part) for s, part in zip(shards, parts, strict=True) if not part.is_file()]
+    done = sum(len(s.ids) for s in shards) - sum(len(s.ids) for s, _ in todo)
+    if done:
+        say(f"{done:,} images were embedded before, by the same model; going on from there")
+    shown = progress(
+        _embedded(encoder, _batches(todo, batch_size), workers),
+        sum(len(s.ids) for s, _ in todo),
+        f"embedding {what}",
+        "images",
+        units_in=lambda batch: len(batch[1]),
+    )
+    sizes = {part: len(shard.ids) for shard, part in todo}
+    of_shard: list[np.ndarray] = []
+    for part, vectors in shown:
+        of_shard.append(vectors)
+        if sum(map(len, of_shard)) == sizes[part]:
+            with files.whole_file(part) as unfinished:
+                np.save(unfinished, np.concatenate(of_shard))
+            of_shard = []
+    _assemble(shards, parts, folder, model)
+    for part in parts:
+        part.unlink(missing_ok=True)
+
+
+def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
+    """The rows of `features` [N, D] at length one, float32.
+
+    Raises UserError naming the first image whose row is not finite or all zeros.
+    """
+    features = features.float()
+    lengths = features.norm(dim=1)
+    bad = ~lengths.isfinite() | (lengths == 0)
+    if bad.any():
+        raise UserError(
+            f"the encoder gives {int(bad.sum())} vectors without a direction (all zeros, or not "
+            f"finite), the first for the image {ids[int(bad.nonzero()[0])]}"
+        )
+    return functional.normalize(features, dim=1)
+
+
+def _batches(todo: Iterable[tuple[Shard, Path]], batch_size: int) -> Iterator[_Batch]:
+    """Batches of encoded images, each with its part; no batch holds images of two shards."""
+    for shard, part in todo:
+        encoded = shard.encoded()
+        while batch := list(islice(encoded, batch_size)):
+            yield part, batch
+
+
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
+) -> Iterator[Result]:
+    """`work(item)` of every item, in order, by threads that are two items ahead of the reader.
+
+    Threads suffice for batches of images: Pillow decodes, and torch computes, without Python's
+    lock. On a processor a whole batch per thread is faster than all threads on one batch, which
+    wait for each other after every layer and for the decoding. On a GPU, some decode while
+    another's batch is there. `workers` 0: as many threads as torch computes with.
+    """
+    assert workers >= 0
+    threads = torch.get_num_threads()
+    workers = workers or threads
+    share = max(1, threads // workers)
+    waiting: deque[Future] = deque()
+    try:
+        with ThreadPoolExecutor(workers, "embed", torch.set_num_threads, (share,)) as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) > workers + 2:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:  # after an error or Ctrl-C, finish what has begun only
+                    future.cancel()
+    finally:
+        torch.set_num_threads(threads)  # the setting is the whole process's
+
+
+def _embedded(
+    encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """The part and the vectors [B, D] of every batch, in order."""
+
+    def vectors(part_and_batch: _Batch) -> tuple[Path, np.ndarray]:
+        part, batch = part_and_batch
+        pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in batch])
+        with torch.inference_mode():
+            features = encoder.encode_images(torch.from_numpy(pixels).to(encoder.device))
+            return part, unit_rows(features, [name for name, _ in batch]).cpu().numpy()
+
+    return in_threads(vectors, batches, workers)
+
+
+def _assemble(shards: Sequence[Shard], parts: Sequence[Path], folder: Path, model: str) -> None:
+    dim = 0
+    with files.whole_folder(folder) as unfinished:
+        for number, (shard, part) in enumerate(zip(shards, parts, strict=True)):
+            dim = _read_vectors(part, shard.ids).shape[1]
+            shutil.copyfile(part, unfinished / f"vectors-{number:05d}.npy")
+            files.write_json(unfinished / f"ids-{number:05d}.json", list(shard.ids))
+        info = {
+            "fingerprint": model,
+            "images": sum(len(shard.ids) for shard in shards),
+            "dim": dim,
+            "shards": len(shards),
+        }
+        files.write_json(unfinished / "info.json", info)
+
+
+def _read_vectors(path: Path, ids: Sequence[str]) -> np.ndarray:
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is no file of vectors: {error}") from None
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(ids):
+        raise UserError(
+            f"{path} should hold float32 vectors for {len(ids)} images, "
+            f"and holds {vectors.dtype} of shape {vectors.shape}"
+        )
+    lengths = np.linalg.norm(vectors, axis=1)
+    wrong = ~(np.abs(lengths - 1) < 1e-3)  # so that NaN counts as wrong
+    if wrong.any():
+        raise UserError(
+            f"{path} holds {wrong.sum()} vectors that are not finite or not of length one, "
+            f"the first for the image {ids[int(wrong.argmax())]}"
+        )
+    return vectors

@@ -1,0 +1,258 @@
+"""How well the retriever does on a test split, taken apart by what the queries ask for."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from cir.core.errors import UserError
+from cir.core.progress import progress
+from cir.core.records import Edit, Triplet
+from cir.edits.reading.metrics import same_edit
+from cir.images.shards import ImageShards
+from cir.retrieval.breakdown import accuracy_by, edits_to_group_by, error_counts, kind_of
+from cir.retrieval.ranking.embedding import Embeddings
+from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
+from cir.retrieval.ranking.ranking import Protocol, Ranking, rank
+from cir.retrieval.retriever import Retriever
+
+CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
+TARGETS_AND_REFERENCES, TRUE_EDITS = "targets and references only", "true edits"
+HEADLINE = ("accuracy", "interval95", "recall@5", "recall@10", "mrr")
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`metrics` as they are published, and the rankings that they come from.
+
+    `hard` ranks the whole gallery, `contest_like` the targets and references alone (None where
+    the gallery holds nothing else); both with the tagged `edits`, one for each query.
+    """
+
+    metrics: dict[str, object]
+    edits: Sequence[Edit]
+    hard: Ranking
+    contest_like: Ranking | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """The test queries and the gallery that they are ranked in."""
+
+    triplets: Sequence[Triplet]
+    embeddings: Embeddings
+
+    def __post_init__(self) -> None:
+        if not self.triplets:
+            raise UserError("the test split holds no queries to score")
+        known = set(self.embeddings.ids)
+        lacking = {t.target for t in self.triplets} | {t.reference for t in self.triplets}
+        lacking -= known
+        if lacking:
+            raise UserError(
+                f"the embedded gallery lacks {len(lacking)} images of the queries, such as "
+                f"{min(lacking)}: run the embed_gallery stage again"
+            )
+
+    def rows(self, names: Iterable[str]) -> np.ndarray:
+        """Where these images stand in the gallery."""
+        row_of = {name: row for row, name in enumerate(self.embeddings.ids)}
+        return np.array([row_of[name] for name in names])
+
+    @property
+    def contest_like(self) -> np.ndarray:
+        """[N] bool: the images that are some query's target or reference."""
+        mask = np.zeros(len(self.embeddings.ids), bool)
+        mask[self.rows(t.target for t in self.triplets)] = True
+        mask[self.rows(t.reference for t in self.triplets)] = True
+        return mask
+
+    def rank(self, queries: np.ndarray, allowed: np.ndarray | None = None) -> Ranking:
+        """Rank the gallery for query vectors [Q, D]."""
+        return rank(
+            queries,
+            self.embeddings.vectors,
+            [t.id for t in self.triplets],
+            self.embeddings.ids,
+            self.rows(t.target for t in self.triplets),
+            allowed=allowed,
+        )
+
+
+def score(
+    retriever: Retriever, images: ImageShards, task: Task, seed: int, resamples: int = 10_000
+) -> Scores:
+    """Rank the gallery for every query, and say how often, and for which, the target comes first.
+
+    In `metrics`, the few headline figures stand alone and everything else is in lists of rows:
+    "results" holds one row per ranking with its protocol. What the source cannot tell (true edits,
+    names never trained on) has no row, and "absent" says why.
+    """
+    triplets = task.triplets
+    edits = retriever.tagger.tag([triplet.text for triplet in triplets])
+    queries = query_vectors(retriever, images, triplets, edits)
+    core, hard, part = task.contest_like, task.rank(queries), None
+    protocol = Protocol("contest-like" if core.all() else "hard")
+    measure = Measure(seed, resamples)
+    headline = measure("tagged edits", hard, protocol)
+    rows, absent = _by_names(triplets, hard, protocol, measure)
+    if core.all():
+        why = "every gallery image is some query's target or reference"
+        absent.append({"what": TARGETS_AND_REFERENCES, "why": why})
+    else:
+        part = task.rank(queries, core)
+        rows.append(measure(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
+    if any(triplet.edit is None for triplet in triplets):
+        why = "the source gives sentences without their edits"
+        absent.append({"what": TRUE_EDITS, "why": why})
+    else:
+        mended = _ranked_by_true_edits(retriever, images, task, edits, queries)
+        rows.append(measure(TRUE_EDITS, mended, Protocol(protocol.gallery, edit="true")))
+    rows += _halves(retriever, task, edits, protocol, measure)
+    metrics = {
+        **_headline(headline, rows),
+        "results": [headline, *rows],
+        **_groups(triplets, edits, hard.correct),
+        "errors": error_counts(hard, triplets, edits),
+        "absent": absent,
+    }
+    return Scores(metrics, edits, hard, part)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Turns a ranking into a row of results; `seed` and `resamples` are of the bootstrap."""
+
+    seed: int
+    resamples: int
+
+    def __call__(
+        self, what: str, ranking: Ranking, protocol: Protocol, chosen: np.ndarray | None = None
+    ) -> dict[str, object]:
+        """The row of all queries, or of those that are `chosen` [Q] bool."""
+        ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
+        correct = ranks == 1
+        return {
+            "what": what,
+            "queries": len(ranks),
+            "gallery_size": ranking.gallery_size,
+            "accuracy": float(correct.mean()),
+            "interval95": list(bootstrap_interval(correct, self.seed, self.resamples)),
+            "recall@5": recall_at_k(ranks, 5),
+            "recall@10": recall_at_k(ranks, 10),
+            "mrr": mean_reciprocal_rank(ranks),
+            "protocol": protocol.to_dict(),
+        }
+
+
+def _headline(headline: Row, rows: Sequence[Row]) -> dict[str, object]:
+    """The figures that stand alone."""
+    figures = {name: headline[name] for name in HEADLINE}
+    novel = [row["accuracy"] for row in rows if row["what"] == "novel names"]
+    return {**figures, "novel_accuracy": novel[0]} if novel else figures
+
+
+def query_vectors(
+    retriever: Retriever, images: ImageShards, triplets: Sequence[Triplet], edits: Sequence[Edit]
+) -> np.ndarray:
+    """Query vectors [Q, D] of length one; one batch of images in memory at a time."""
+    size = retriever.batch_size
+    starts = range(0, len(triplets), size)
+    batches = progress(starts, len(starts), "encoding the queries", "batches")
+    parts = [np.zeros((0, retriever.encoder.dim), np.float32)]
+    for start in batches:
+        references = [images.image(t.reference) for t in triplets[start : start + size]]
+        parts.append(retriever.encode_edits(references, edits[start : start + size]))
+    return np.concatenate(parts)
+
+
+def _by_names(
+    triplets: Sequence[Triplet], ranking: Ranking, protocol: Protocol, measure: Measure
+) -> tuple[list[Row], list[Row]]:
+    """Rows for queries whose names were trained on and for the others; and which are absent."""
+    novel = np.array([triplet.novel for triplet in triplets])
+    rows, absent = [], []
+    for kind, chosen in (("seen", ~novel), ("novel", novel)):
+        if chosen.any():
+            rows.append(measure(f"{kind} names", ranking, protocol, chosen))
+        else:
+            why = f"the source has no queries with {kind} names"
+            absent.append({"what": f"{kind} names", "why": why})
+    return rows, absent
+
+
+def _groups(
+    triplets: Sequence[Triplet], tagged: Sequence[Edit], correct: np.ndarray
+) -> dict[str, list[Row]]:
+    """Accuracy by kind of edit and by number of objects."""
+    edits = edits_to_group_by(triplets, tagged)
+    kinds = accuracy_by("kind", [kind_of(edit) for edit in edits], correct)
+    counts = {kind_of(edit): (len(edit.add), len(edit.remove)) for edit in edits}
+    for row in kinds:
+        row["added"], row["removed"] = counts[row["kind"]]
+    objects = [len(edit.add) + len(edit.remove) for edit in edits]
+    return {"by_kind": kinds, "by_objects": accuracy_by("objects", objects, correct)}
+
+
+def _ranked_by_true_edits(
+    retriever: Retriever,
+    images: ImageShards,
+    task: Task,
+    tagged: Sequence[Edit],
+    queries: np.ndarray,
+) -> Ranking:
+    """The ranking with true edits, all else the same: it shows what the tagger costs.
+
+    Only the queries whose sentence was misread are encoded again.
+    """
+    true = [triplet.edit for triplet in task.triplets]
+    misread = [row for row, edit in enumerate(tagged) if not same_edit(true[row], edit)]
+    mended = queries.copy()
+    if misread:
+        triplets = [task.triplets[row] for row in misread]
+        edits = [true[row] for row in misread]
+        mended[misread] = query_vectors(retriever, images, triplets, edits)
+    return task.rank(mended)
+
+
+def _halves(
+    retriever: Retriever,
+    task: Task,
+    edits: Sequence[Edit],
+    protocol: Protocol,
+    measure: Measure,
+) -> list[Row]:
+    """What one half of a query finds alone: the reference's own vector, or the edit's."""
+    references = task.embeddings.vectors[task.rows(t.reference for t in task.triplets)]
+    of_edits = _edit_vectors(retriever, edits)
+    return [
+        measure("image only", task.rank(references), Protocol(protocol.gallery, "image", "none")),
+        measure("edit only", task.rank(of_edits), Protocol(protocol.gallery, "edit", "tagged")),
+    ]
+
+
+@torch.inference_mode()
+def _edit_vectors(retriever: Retriever, edits: Sequence[Edit]) -> np.ndarray:
+    """The composer's vectors [Q, D] for an image of zeros; zeros where an edit is empty."""
+    model, size = retriever.model, retriever.batch_size
+    parts = []
+    for start in range(0, len(edits), size):
+        batch = edits[start : start + size]
+        nothing = torch.zeros(len(batch), model.encoder.dim, device=model.encoder.device)
+        composed = model.composer(nothing, model.encode_edits(batch))
+        parts.append(functional.normalize(composed, dim=1).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def recall_curves(scores: Scores) -> list[dict[str, float]]:
+    """Rows of recall by k: the whole gallery, and targets and references only if ranked."""
+    rows = []
+    for k in CURVE:
+        row: dict[str, float] = {"k": k, "recall": recall_at_k(scores.hard.target_ranks, k)}
+        if scores.contest_like is not None:
+            row["recall_contest_like"] = recall_at_k(scores.contest_like.target_ranks, k)
+        rows.append(row)
+    return rows

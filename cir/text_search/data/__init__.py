@@ -1,0 +1,1 @@
+"""Prepare images with captions and graded text queries."""

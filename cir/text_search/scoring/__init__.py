@@ -1,0 +1,1 @@
+"""Score text-to-image search, and compare encoders in quality and speed."""

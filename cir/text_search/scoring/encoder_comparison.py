@@ -1,0 +1,179 @@
+"""Image-text encoders measured alike: what they find for the same queries, how fast, how large.
+
+Each is loaded and measured in a process of its own, so that the peak of memory is its own. All
+compute in float32, on a GPU if there is one.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from cir.core.errors import UserError
+from cir.core.processes import in_own_process, peak_memory
+from cir.core.progress import say
+from cir.images.shards import ImageShards
+from cir.retrieval.ranking.hits import cosine
+from cir.retrieval.ranking.metrics import bootstrap_interval
+from cir.text_search.data.queries import read_queries
+from cir.text_search.scoring.encoder_speed import SearchEncoder, device, encode_images, encode_texts
+from cir.text_search.scoring.metrics import figures
+from cir.text_search.scoring.reranking import rerank
+from cir.text_search.scoring.scoring import AS_WRITTEN, Measured, TextProtocol, measure
+
+_MEGABYTE = 1_000_000
+
+
+class Candidate(Protocol):
+    """An encoder that may be measured; it can be pickled.
+
+    `prompt` holds one {} for the query, or is None for the query as written. `rerank`: how many of
+    the first images its `match` orders again, in a second result; 0 for none.
+    """
+
+    name: str
+    prompt: str | None
+    rerank: int
+
+    def check(self) -> None:
+        """Raise UserError, without loading anything, for what is certain to fail."""
+
+    def load(self) -> SearchEncoder:
+        """The encoder; UserError where it cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How all are measured; `batch_size` counts images, queries or pairs of them."""
+
+    batch_size: int
+    least_grade: int
+    seed: int
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second in the encoder, and with decoding; queries per second; memory in MB.
+
+    Rates are those of the fastest quarter of the batches, one after another, in four passes after
+    a second of warming up: decoding (from the file to the encoder's pixels) does not overlap with
+    encoding. Texts are tokenized within their time, and
+    the time to order images again is the queries'. `memory_before` is that of Python and the
+    libraries, `gpu_memory` what torch allocated, None without a GPU.
+    """
+
+    images_per_second: float
+    images_per_second_decoded: float
+    queries_per_second: float
+    peak_memory_mb: float
+    memory_before_mb: float
+    gpu_memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class EncoderResult:
+    """What one encoder found and took; figures as in cir.text_search.scoring.metrics, by name."""
+
+    name: str
+    found: dict[str, float]
+    ndcg_interval: tuple[float, float]
+    speed: Speed
+    parameters: int
+    dim: int
+    image_size: tuple[int, int]
+    queries: int
+    gallery_size: int
+    device: str
+    protocol: TextProtocol
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An encoder that could not be measured, and why."""
+
+    name: str
+    reason: str
+
+
+def check_all(candidates: Sequence[Candidate]) -> None:
+    """Raise UserError for a name that comes twice, and for what is certain not to load."""
+    names = [one.name for one in candidates]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"two encoders to compare have the name {twice}")
+    for one in candidates:
+        one.check()
+
+
+def compare(
+    candidates: Sequence[Candidate], split: Path, settings: Settings
+) -> Iterator[list[EncoderResult] | Failure]:
+    """Measure one after the other on the queries and images of a split.
+
+    One that fails is told of and does not stop the others. An encoder that orders again what it
+    has found gives two results, the plain one first.
+    """
+    for number, candidate in enumerate(candidates, 1):
+        say(f"encoder {number} of {len(candidates)}: {candidate.name}")
+        try:
+            outcome = in_own_process(measure_here, candidate, split, settings)
+        except UserError as error:
+            outcome = Failure(candidate.name, str(error))
+        yield outcome
+
+
+@torch.inference_mode()
+def measure_here(candidate: Candidate, split: Path, settings: Settings) -> list[EncoderResult]:
+    """Measure one encoder in this process; its memory is then that of the whole process."""
+    torch.manual_seed(settings.seed)  # for weights that are random
+    before = peak_memory()
+    images = ImageShards(split)
+    queries = read_queries(split, images.ids)
+    texts = [(candidate.prompt or "{}").replace("{}", query.text) for query in queries]
+    model = candidate.load().to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    gallery, rate, rate_decoded = encode_images(model, images, settings.batch_size)
+    vectors, text_rate = encode_texts(model, texts, settings.batch_size)
+    protocol = TextProtocol(candidate.prompt or AS_WRITTEN, settings.least_grade)
+    kept = max(1, candidate.rerank)
+    plain = measure(candidate.name, cosine(vectors, gallery), queries, images.ids, protocol, kept)
+    speed = Speed(rate, rate_decoded, text_rate, *_memory(before))
+    results = [_result(plain, model, speed, settings)]
+    if candidate.rerank:
+        start = time.perf_counter()
+        top = plain.ranking.top_indices[:, : candidate.rerank]
+        scores = rerank(model, images, texts, top, vectors @ gallery.T, settings.batch_size)
+        taken = time.perf_counter() - start + len(texts) / text_rate
+        protocol = replace(protocol, ranking=f"cosine, the first {top.shape[1]} then by matching")
+        again = measure(candidate.name, scores.__getitem__, queries, images.ids, protocol)
+        speed = Speed(rate, rate_decoded, len(texts) / taken, *_memory(before))
+        results.append(_result(again, model, speed, settings))
+    return results
+
+
+def _result(
+    measured: Measured, model: SearchEncoder, speed: Speed, settings: Settings
+) -> EncoderResult:
+    found = figures(measured.ranking.answers, settings.least_grade)
+    return EncoderResult(
+        name=measured.what,
+        found={name: float(values.mean()) for name, values in found.items()},
+        ndcg_interval=bootstrap_interval(found["ndcg@10"], settings.seed, settings.resamples),
+        speed=speed,
+        parameters=sum(weights.numel() for weights in model.parameters()),
+        dim=model.dim,
+        image_size=tuple(model.image_size),
+        queries=len(measured.ranking.answers),
+        gallery_size=measured.ranking.gallery_size,
+        device=device(),
+        protocol=measured.protocol,
+    )
+
+
+def _memory(before: int) -> tuple[float, float, float | None]:
+    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    peaks = (peak_memory() / _MEGABYTE, before / _MEGABYTE)
+    return (*peaks, None if gpu is None else gpu / _MEGABYTE)

@@ -1,0 +1,190 @@
+"""Images found by words, measured: overall and by kind of query, system by system."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.encoders import Encoder
+from cir.encoders.paired import PairedEncoder, load_encoder
+from cir.retrieval.ranking.metrics import bootstrap_interval
+from cir.retrieval.ranking.ranking import TIE
+from cir.retrieval.retriever import encode_each_once
+from cir.text_search.data.queries import TextQuery, relevance_matrix
+from cir.text_search.scoring.metrics import GradedRanking, Scores, figures, rank_by_grade
+
+WITH_INTERVAL = ("ndcg@10", "mrr", "map")
+AS_WRITTEN = "as written"
+
+
+@dataclass(frozen=True)
+class TextProtocol:
+    """What was ranked against what; it is stored beside every result.
+
+    `text`: what the encoder read of a query, its words alone or within a prompt. `least_grade`:
+    the lowest grade that counts as relevant where there are but two sides (P, R, MRR, MAP); nDCG
+    takes all grades. `ranking`: what ordered the images. `interval`: what intervals are over.
+    """
+
+    text: str
+    least_grade: int
+    ranking: str = "cosine"
+    gallery: Literal["every image of the split"] = "every image of the split"
+    gain: str = "the grade, over log2(1 + rank)"
+    ties: str = "against the answers: the lower grade first"
+    interval: str = "other queries of the same kinds, the same gallery"
+
+    def to_dict(self) -> dict[str, object]:
+        """As it is stored."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A system with what it found for the queries, in their order.
+
+    `told_apart` [Q] is what the function of that name gives.
+    """
+
+    what: str
+    protocol: TextProtocol
+    ranking: GradedRanking
+    told_apart: np.ndarray
+
+
+def measure(
+    what: str,
+    scores: Scores,
+    queries: Sequence[TextQuery],
+    ids: Sequence[str],
+    protocol: TextProtocol,
+    k: int = 10,
+) -> Measured:
+    """Rank the images for the queries.
+
+    Args:
+        what: the system's name.
+        scores: see cir.text_search.scoring.metrics.rank_by_grade; cir.retrieval.ranking.hits.cosine makes them.
+        ids: of the images.
+        protocol: of the ranking.
+        k: how many images are kept of each query.
+
+    Raises UserError for queries without an answer of the grade that counts as relevant.
+    """
+    require_answers(queries, protocol.least_grade)
+    ranking = rank_by_grade(scores, relevance_matrix(queries, ids), k)
+    return Measured(what, protocol, ranking, told_apart(scores, queries, ids, protocol.least_grade))
+
+
+def told_apart(
+    scores: Scores, queries: Sequence[TextQuery], ids: Sequence[str], least_grade: int
+) -> np.ndarray:
+    """How often an answer scores above a near miss of its query: shares float [Q].
+
+    Of all pairs of an answer of `least_grade` or more and a near miss; a tie counts as a miss. NaN
+    for a query without near misses. Guessing has a half, and so has whoever reads a query as a bag
+    of words, in the mean.
+    """
+    place = {name: number for number, name in enumerate(ids)}
+    shares = np.full(len(queries), np.nan)
+    for number, query in enumerate(queries):
+        if query.near_misses:
+            row = scores(slice(number, number + 1))[0]
+            answers = [place[name] for name, one in query.grades.items() if one >= least_grade]
+            misses = [place[name] for name in query.near_misses]
+            shares[number] = (row[answers][:, None] > row[misses][None] + TIE).mean()
+    return shares
+
+
+def require_answers(queries: Sequence[TextQuery], least_grade: int) -> None:
+    """Raise UserError for queries none of whose answers has this grade."""
+    if not queries:
+        raise UserError("there are no queries to measure with")
+    without = [one.id for one in queries if max(one.grades.values()) < least_grade]
+    if without:
+        raise UserError(
+            f"{len(without)} of {len(queries)} queries have no answer of a grade of {least_grade} "
+            f"or more, which is what counts as relevant: {listed(without)}"
+        )
+
+
+def row(
+    measured: Measured, queries: Sequence[TextQuery], seed: int, resamples: int
+) -> dict[str, object]:
+    """The figures of a system, and under "by_kind" those of each kind of query, in their order.
+
+    95% bootstrap intervals over the queries stand beside nDCG@10, MRR and MAP; "told_apart" is
+    there where queries have near misses.
+    """
+    found = figures(measured.ranking.answers, measured.protocol.least_grade)
+    kinds = np.array([query.kind for query in queries])
+    return {
+        "what": measured.what,
+        **_summary(found, seed, resamples),
+        **_apart(measured.told_apart),
+        "gallery_size": measured.ranking.gallery_size,
+        "protocol": measured.protocol.to_dict(),
+        "by_kind": [
+            {
+                "kind": kind,
+                **_summary({n: of[kinds == kind] for n, of in found.items()}, seed, resamples),
+                **_apart(measured.told_apart[kinds == kind]),
+            }
+            for kind in dict.fromkeys(kinds.tolist())
+        ],
+    }
+
+
+def _summary(found: dict[str, np.ndarray], seed: int, resamples: int) -> dict[str, object]:
+    summary: dict[str, object] = {name: float(values.mean()) for name, values in found.items()}
+    for name in WITH_INTERVAL:
+        summary[f"{name}_interval95"] = bootstrap_interval(found[name], seed, resamples)
+    return {**summary, "queries": len(found["mrr"])}
+
+
+def _apart(shares: np.ndarray) -> dict[str, float]:
+    """The mean over the queries that have near misses; nothing where none has."""
+    there = shares[~np.isnan(shares)]
+    return {"told_apart": float(there.mean())} if there.size else {}
+
+
+def load_shared_space(folder: Path | str) -> Encoder:
+    """The encoder in a folder; UserError for one whose texts have a space of their own."""
+    encoder = load_encoder(folder)
+    if isinstance(encoder, PairedEncoder):
+        raise UserError(
+            f"{folder} holds two towers with a space each, and words find images only in a space "
+            "that both share"
+        )
+    return encoder
+
+
+@torch.inference_mode()
+def text_vectors(
+    encoder: Encoder, texts: Sequence[str], prompt: str = "{}", batch_size: int = 128
+) -> np.ndarray:
+    """Vectors float32 [Q, D] of length one of the texts, each put into the prompt."""
+    asked = [prompt.replace("{}", text) for text in texts]
+    features = encode_each_once(asked, encoder.encode_texts, batch_size)
+    return unit_text_rows(features, asked)
+
+
+def unit_text_rows(features: torch.Tensor, texts: Sequence[str]) -> np.ndarray:
+    """The rows of `features` [Q, D] at length one, float32.
+
+    Raises UserError naming the first text whose row is not finite or all zeros.
+    """
+    lengths = features.float().norm(dim=1)
+    bad = ~lengths.isfinite() | (lengths == 0)
+    if bad.any():
+        raise UserError(
+            f"the encoder gives {int(bad.sum())} texts vectors without a direction (all zeros, or "
+            f'not finite), the first for "{texts[int(bad.nonzero()[0])]}"'
+        )
+    return functional.normalize(features.float(), dim=1).cpu().numpy()

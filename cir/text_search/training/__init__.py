@@ -1,0 +1,1 @@
+"""Train a captioner, caption images, and fine-tune the encoder on captions."""

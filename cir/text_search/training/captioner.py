@@ -1,0 +1,227 @@
+"""An open_clip CoCa that puts images into words: a published one, or a micro one trained here.
+
+CoCa (Yu et al. 2022, "CoCa: Contrastive Captioners are Image-Text Foundation Models",
+https://arxiv.org/abs/2205.01917): an image tower, a text tower, and a decoder whose words look at
+the image tower's tokens; trained on a contrastive and a captioning loss at once.
+
+The micro one takes the image tower of the pipeline's encoder (any of timm's that has tokens) and
+a vocabulary of the words that its training captions hold: open_clip's 49,408 would take nine
+tenths of the time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.coca_model import CoCa
+from open_clip.timm_model import TimmModel
+from open_clip.transform import PreprocessCfg
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.weights import contiguous_weights, load_weights, read_weights
+from cir.encoders import Encoder
+from cir.text_search.training.vocabulary import PAD, Vocabulary
+
+_SETTINGS, _WEIGHTS = "captioner.json", "captioner.safetensors"
+_KEYS = ("model", "config", "preprocessing", "kept", "context")
+_BRINGS_WEIGHTS = ("hf-hub:", "local-dir:")
+
+
+class TimmCoCa(CoCa):
+    """CoCa on an image tower of timm, which open_clip builds but whose tokens it cannot get."""
+
+    def _encode_image(self, images: torch.Tensor, normalize: bool = True):
+        trunk = self.visual.trunk
+        tokens = trunk.forward_features(images)
+        latent = self.visual.head(trunk.forward_head(tokens))
+        return (functional.normalize(latent, dim=-1) if normalize else latent), tokens
+
+
+class Captioner(nn.Module):
+    """A CoCa behind an encoder's preprocessing, and the tokens of its captions.
+
+    Args:
+        encoder: holds the CoCa as its `clip`.
+        vocabulary: the tokens.
+        model: the CoCa's name in open_clip; None for one of ours.
+    """
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, model: str | None):
+        super().__init__()
+        if not isinstance(encoder.clip, CoCa):
+            raise UserError(f'captioner.model must be a CoCa of open_clip, got "{model}"')
+        self.encoder, self.vocabulary, self.model = encoder, vocabulary, model
+
+    @classmethod
+    def published(cls, model: str, pretrained: str | None) -> "Captioner":
+        """One with weights, by open_clip name and tag (or file), or a hub or folder that has them.
+
+        Raises:
+            UserError: as Encoder.create; no CoCa; one with other tokens than `Vocabulary` has; a
+                name without `pretrained`, or `pretrained` beside a hub or folder.
+        """
+        _check_published(model, pretrained)
+        return cls(Encoder.create(model, pretrained, "{}"), Vocabulary(), model)
+
+    @classmethod
+    def micro(cls, tower: Encoder, captions: Sequence[str], layers: int, heads: int) -> "Captioner":
+        """One whose image tower is a copy of `tower`'s, to be trained on captions like these.
+
+        Its text tower and its decoder have `layers` each, as wide as the image's tokens.
+
+        Raises:
+            UserError: the tower is none of timm's, or `heads` does not divide its width.
+        """
+        visual = tower.clip.visual if isinstance(tower, Encoder) else None
+        if not isinstance(visual, TimmModel):
+            raise UserError(
+                "a micro captioner needs an encoder whose image tower is from timm; set "
+                "captioner.model to a CoCa of open_clip instead"
+            )
+        width = visual.trunk.embed_dim
+        if width % heads:
+            raise UserError(
+                f"captioner.heads must divide {width}, the width of the image tower; got {heads}"
+            )
+        vocabulary = Vocabulary.of(captions, tower.config["text_cfg"]["context_length"])
+        text = {
+            "context_length": vocabulary.context,
+            "vocab_size": len(vocabulary),
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+        }
+        config = {
+            "embed_dim": tower.dim,
+            "multimodal_cfg": text,
+            "vision_cfg": tower.config["vision_cfg"],
+            "text_cfg": {**text, "embed_cls": True, "output_tokens": True},
+        }
+        captioner = cls._built(config, asdict(PreprocessCfg(**visual.preprocess_cfg)), vocabulary)
+        captioner.encoder.clip.visual.load_state_dict(visual.state_dict())
+        return captioner
+
+    @classmethod
+    def _built(cls, config: dict, preprocessing: dict, vocabulary: Vocabulary) -> "Captioner":
+        coca = TimmCoCa(**config, pad_id=PAD)
+        # open_clip leaves this weight as the memory was.
+        nn.init.normal_(coca.text_decoder.text_projection, std=coca.text.width**-0.5)
+        coca.visual.preprocess_cfg = preprocessing
+        return cls(Encoder(coca, config, vocabulary.encode, "{}"), vocabulary, None)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Captioner":
+        """Read what `save` wrote, and nothing else; UserError where it is incomplete."""
+        path = Path(folder) / _WEIGHTS
+        settings = _settings(Path(folder) / _SETTINGS)
+        if settings["model"] is None:
+            vocabulary = Vocabulary(settings["kept"], settings["context"])
+            captioner = cls._built(settings["config"], settings["preprocessing"], vocabulary)
+        else:
+            config, vocabulary = settings["config"], Vocabulary()
+            # The name is not looked up again: it may be of the hub, or of a folder that is gone.
+            coca = CoCa(**{key: value for key, value in config.items() if key != "custom_text"})
+            coca.visual.preprocess_cfg = settings["preprocessing"]
+            encoder = Encoder(coca, config, vocabulary.encode, "{}")
+            captioner = cls(encoder, vocabulary, settings["model"])
+        load_weights(captioner.encoder.clip, read_weights(path), str(path))
+        return captioner
+
+    def save(self, folder: Path | str) -> None:
+        """Write the model into an existing folder."""
+        settings = {
+            "model": self.model,
+            "config": self.encoder.config,
+            "preprocessing": asdict(PreprocessCfg(**self.encoder.clip.visual.preprocess_cfg)),
+            "kept": self.vocabulary.kept,
+            "context": self.vocabulary.context,
+        }
+        files.write_json(Path(folder) / _SETTINGS, settings)
+        save_file(contiguous_weights(self.encoder.clip), Path(folder) / _WEIGHTS)
+
+    def forward(self, pixels: torch.Tensor, captions: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Pixels uint8 [B, 3, H, W] and B captions → open_clip's outputs, as its CoCaLoss asks."""
+        tokens = self.vocabulary.encode(captions).to(self.encoder.device)
+        return self.encoder.clip(self._normalised(pixels), tokens)
+
+    @torch.inference_mode()
+    def captions(
+        self, pixels: torch.Tensor, each: int = 1, temperature: float = 0.0, seed: int = 0
+    ) -> list[list[str]]:
+        """Pixels uint8 [B, 3, H, W] → `each` captions for every image, word after word.
+
+        At temperature 0 the likeliest word is taken; above, words are drawn from the softmax of
+        the logits over the temperature, the same ones for the same seed. open_clip's own `generate`
+        needs a class that transformers 5 no longer has.
+        """
+        coca, words = self.encoder.clip, self.vocabulary
+        latent, tokens = coca._encode_image(self._normalised(pixels))
+        latent, tokens = latent.repeat_interleave(each, 0), tokens.repeat_interleave(each, 0)
+        chance = torch.Generator(tokens.device).manual_seed(seed)
+        ids = torch.full((len(tokens), 1), words.first, device=tokens.device)
+        ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+        while ids.shape[1] < words.context and not ended.all():
+            logits = coca(None, ids, latent, tokens, output_labels=False)["logits"][:, -1].float()
+            if temperature:
+                shares = (logits / temperature).softmax(dim=1)
+                word = torch.multinomial(shares, 1, generator=chance)[:, 0]
+            else:
+                word = logits.argmax(dim=1)
+            word[ended] = PAD
+            ended |= word == words.last
+            ids = torch.cat([ids, word[:, None]], dim=1)
+        texts = [words.decode(row) for row in ids.tolist()]
+        return [texts[start : start + each] for start in range(0, len(texts), each)]
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        pixels = pixels.to(self.encoder.device, non_blocking=True).float() / 255
+        return (pixels - self.encoder.pixel_mean) / self.encoder.pixel_std
+
+
+def _settings(path: Path) -> dict:
+    settings = files.read_json(path)
+    held = settings if isinstance(settings, dict) else {}
+    missing = [key for key in _KEYS if key not in held]
+    if missing:
+        raise UserError(f"{path} is of no captioner: it lacks {', '.join(missing)}")
+    return settings
+
+
+def _check_published(model: str, pretrained: str | None) -> None:
+    """Refuse before anything large is fetched; a name that open_clip does not know passes."""
+    brings = model.startswith(_BRINGS_WEIGHTS)
+    if brings and pretrained is not None:
+        raise UserError(
+            f'captioner.model "{model}" brings its own weights; captioner.pretrained must be null, '
+            f'got "{pretrained}"'
+        )
+    try:
+        config = open_clip.get_model_config(model if brings else model.replace("/", "-"))
+    except Exception as error:  # whatever the hub, its client or a broken file raise
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f'captioner.model "{model}" cannot be read: {reason}') from error
+    if config is None:
+        return
+    if "multimodal_cfg" not in config:
+        raise UserError(f'captioner.model must be a CoCa of open_clip, got "{model}"')
+    own = Vocabulary()
+    text = config["text_cfg"]
+    other = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    context, size = text.get("context_length", 77), text.get("vocab_size", len(own))
+    if other or (context, size) != (own.context, len(own)):
+        what = f"the tokenizer {other}" if other else f"{size} tokens, {context} of them in a text"
+        raise UserError(
+            f"captioner.model must be a CoCa with CLIP's {len(own)} tokens, {own.context} of them "
+            f'in a text; "{model}" has {what}'
+        )
+    if not brings and pretrained is None:
+        raise UserError(
+            f'captioner.pretrained must be a tag or a file of weights for "{model}", got null: '
+            "random weights would say nothing"
+        )

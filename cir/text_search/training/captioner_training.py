@@ -1,0 +1,78 @@
+"""Train a captioner on images with captions: CoCa's two losses, and how well it foretells words."""
+
+from collections.abc import Sequence
+
+import torch
+from open_clip.loss import CoCaLoss
+from torch import nn
+
+from cir.text_search.training.captioner import Captioner
+from cir.text_search.training.finetuning import CaptionBatch
+from cir.text_search.training.vocabulary import PAD
+from cir.training.shared.batches import Pixels
+
+
+class CaptioningObjective(nn.Module):
+    """CoCa's loss of a CaptionBatch (Yu et al. 2022, equation 4), by open_clip.
+
+    One process alone trains a captioner: the batch is not divided.
+
+    Args:
+        captioner: what is trained.
+        captioning_weight: of the captioning loss; the contrastive one has weight 1.
+    """
+
+    def __init__(self, captioner: Captioner, captioning_weight: float):
+        super().__init__()
+        self.captioner = captioner
+        self.losses = CoCaLoss(captioning_weight, 1.0, pad_id=PAD)
+
+    def forward(self, batch: CaptionBatch) -> dict[str, torch.Tensor]:
+        """Losses by name."""
+        found = self.captioner(batch.pixels, [captions[0] for captions in batch.captions])
+        found = {name: value.float() for name, value in found.items() if name != "labels"} | {
+            "labels": found["labels"]
+        }
+        # Autocast would compute the products of the contrastive loss in half precision again.
+        with torch.autocast(found["logits"].device.type, enabled=False):
+            losses = self.losses(**found, output_dict=True)
+        return {
+            "contrastive": losses["contrastive_loss"],
+            "captioning": losses["caption_loss"],
+        }
+
+
+@torch.inference_mode()
+def word_accuracy(
+    captioner: Captioner,
+    pixels: Pixels,
+    captioned: Sequence[tuple[str, str]],
+    batch_size: int = 256,
+) -> float:
+    """The share of the captions' tokens that are the likeliest after those before them."""
+    right = total = 0
+    for start in range(0, len(captioned), batch_size):
+        rows = captioned[start : start + batch_size]
+        found = captioner(pixels.get([name for name, _ in rows]), [text for _, text in rows])
+        words = found["labels"] != PAD
+        right += int((found["logits"].argmax(dim=-1) == found["labels"])[words].sum())
+        total += int(words.sum())
+    return right / total
+
+
+def parameter_groups(
+    captioner: Captioner, learning_rate: float, tower_rate: float, weight_decay: float
+) -> list[dict]:
+    """Groups for the optimiser: all but the image tower, last, at the learning rate.
+
+    The image tower learns at `tower_rate` times that; at 0 it stands still. Only matrices decay.
+    """
+    groups = []
+    visual = captioner.encoder.clip.visual
+    tower = {id(weight) for weight in visual.parameters()}
+    for its_rate, is_tower in ((tower_rate * learning_rate, True), (learning_rate, False)):
+        weights = [w for w in captioner.parameters() if (id(w) in tower) == is_tower]
+        for decay, matrices in ((0.0, False), (weight_decay, True)):
+            chosen = [weight for weight in weights if (weight.ndim > 1) == matrices]
+            groups.append({"params": chosen, "lr": its_rate, "weight_decay": decay})
+    return groups

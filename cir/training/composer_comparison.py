@@ -1,0 +1,195 @@
+"""One composer after another on the same encoded splits: trained alike, measured alike."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from cir.composers import Composer, EditFeatures, create, rebuild, settings_of
+from cir.composers.query_kinds import made_of
+from cir.core import files
+from cir.core.weights import contiguous_weights, load_weights, read_weights
+from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
+from cir.retrieval.ranking.ranking import Protocol, Ranking, rank
+from cir.training.composer_alone import (
+    CachedBatches,
+    CachedObjective,
+    cached_accuracy,
+    compose_queries,
+    weight_groups,
+)
+from cir.training.composition import shows
+from cir.training.criteria import InfoNCE
+from cir.training.encoded_split import EncodedSplit
+from cir.training.shared.batches import plan_batches
+from cir.training.shared.loop import Schedule, fit
+
+CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
+_TRAININGS = "trainings.json"
+_TIMED_BATCH, _TIMED_REPEATS = 128, 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every composer is trained.
+
+    Args:
+        schedule: see cir.training.shared.loop.Schedule; its seed is taken as it is.
+        batch_size: triplets of a step.
+        learning_rate, weight_decay: of AdamW.
+        temperature: where the learned temperature of InfoNCE starts.
+        set_weight: of the near-miss set loss (see cir.training.composition_losses).
+    """
+
+    schedule: Schedule
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    temperature: float
+    set_weight: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A composer, its accuracy on validation, and the seconds that training took."""
+
+    composer: Composer
+    val_accuracy: float
+    seconds: float
+
+
+def train_composer(
+    settings: Mapping[str, object],
+    train: EncodedSplit,
+    val: EncodedSplit,
+    recipe: Recipe,
+    checkpoints: Path,
+    follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
+) -> Trained:
+    """Train a fresh composer on encoded triplets; one without weights is taken as it is.
+
+    Args:
+        settings: its name and params (see cir.composers.create).
+        train, val: where they lie, the composer is trained. It is returned in main memory.
+        checkpoints: see cir.training.shared.loop.fit.
+        follow: see there.
+    """
+    torch.manual_seed(recipe.schedule.seed)
+    text_dim = next(iter(train.texts.values())).shape[1]
+    composer = create(settings, train.features.images.shape[1], text_dim)
+    composer.to(train.features.images.device)
+    seen = val.features_for(composer.text)
+
+    def validate() -> dict[str, float]:
+        return cached_accuracy(composer, seen, val.triplets, val.edits)
+
+    began = time.perf_counter()
+    if any(True for _ in composer.parameters()):
+        features = train.features_for(composer.text)
+        keys = [shows(triplet.target, train.objects) for triplet in train.triplets]
+        schedule = recipe.schedule
+        plan = plan_batches(keys, recipe.batch_size, schedule.steps, schedule.seed)
+        criterion = InfoNCE.starting_at(recipe.temperature)
+        objective = CachedObjective(composer, features, criterion, recipe.set_weight)
+        groups = weight_groups([objective], recipe.learning_rate, recipe.weight_decay)
+        batches = CachedBatches(features, train.triplets, train.edits, train.objects, plan, 0)
+        what = f"training {settings['name']}, seed {schedule.seed}"
+        fit(objective, groups, batches, validate, schedule, checkpoints, what, follow)
+    seconds = time.perf_counter() - began
+    accuracy = cached_accuracy(composer.eval(), seen, val.triplets, val.edits)["accuracy"]
+    return Trained(composer.cpu(), accuracy, seconds)
+
+
+def save_trained(trained: Sequence[Trained], folder: Path) -> None:
+    """Write one composer, trained several times, into an existing folder."""
+    rows = [{"val_accuracy": one.val_accuracy, "seconds": one.seconds} for one in trained]
+    composer = {"composer": settings_of(trained[0].composer), "trainings": rows}
+    files.write_json(folder / _TRAININGS, composer)
+    for number, one in enumerate(trained):
+        save_file(contiguous_weights(one.composer), folder / f"{number}.safetensors")
+
+
+def load_trained(folder: Path) -> list[Trained]:
+    """Read what `save_trained` wrote; UserError where it is missing or broken."""
+    saved = files.read_json(folder / _TRAININGS)
+    trained = []
+    for number, row in enumerate(saved["trainings"]):
+        composer, path = rebuild(saved["composer"]), folder / f"{number}.safetensors"
+        load_weights(composer, read_weights(path), str(path))
+        trained.append(Trained(composer.eval(), row["val_accuracy"], row["seconds"]))
+    return trained
+
+
+def measure(
+    composers: Sequence[Composer], test: EncodedSplit, seed: int, resamples: int
+) -> dict[str, object]:
+    """How one composer does, trained once or several times, in the gallery of the test split.
+
+    Every figure is the mean over the trainings. The interval is that of drawing other queries
+    (see cir.retrieval.ranking.metrics.bootstrap_interval); how far trainings differ stands beside it,
+    as `by_seed`.
+    """
+    ranks = np.stack([rank_split(composer, test).target_ranks for composer in composers])
+    novel = np.array([triplet.novel for triplet in test.triplets])
+    share = (ranks == 1).mean(axis=0)
+    figures: dict[str, object] = {
+        "accuracy": float(share.mean()),
+        "interval95": list(bootstrap_interval(share, seed, resamples)),
+        "by_seed": [recall_at_k(row, 1) for row in ranks],
+        "recall@5": recall_at_k(ranks.ravel(), 5),
+        "recall@10": recall_at_k(ranks.ravel(), 10),
+        "mrr": mean_reciprocal_rank(ranks.ravel()),
+    }
+    for name, chosen in (("seen", ~novel), ("novel", novel)):
+        if chosen.any():
+            figures[f"{name}_accuracy"] = float(share[chosen].mean())
+    return {
+        **figures,
+        "queries": len(test.triplets),
+        "gallery_size": len(test.features.ids),
+        "recall": [{"k": k, "recall": recall_at_k(ranks.ravel(), k)} for k in CURVE],
+    }
+
+
+def rank_split(composer: Composer, test: EncodedSplit, k: int = 1) -> Ranking:
+    """Rank all images of the split for each of its queries; the first `k` are kept."""
+    features = test.features_for(composer.text)
+    row = {name: number for number, name in enumerate(features.ids)}
+    return rank(
+        compose_queries(composer, features, test.triplets, test.edits),
+        functional.normalize(features.images, dim=1).numpy(),
+        [triplet.id for triplet in test.triplets],
+        features.ids,
+        np.array([row[triplet.target] for triplet in test.triplets]),
+        k=k,
+    )
+
+
+def protocol(test: EncodedSplit, composer: Composer) -> Protocol:
+    """What `measure` ranks against what, for this composer."""
+    named = {name for t in test.triplets for name in (t.reference, t.target)}
+    gallery = "hard" if set(test.features.ids) - named else "contest-like"
+    return Protocol(gallery, *made_of(composer))
+
+
+@torch.inference_mode()
+def microseconds_per_query(composer: Composer, test: EncodedSplit) -> float:
+    """What composing costs, encoding aside: the median of several batches."""
+    features = test.features_for(composer.text)
+    row = {name: number for number, name in enumerate(features.ids)}
+    count = min(_TIMED_BATCH, len(test.triplets))
+    text = None if features.text is None else features.text[:count]
+    edits = test.edits[:count]
+    edit = EditFeatures.gather(edits, features.names, features.name_features, text)
+    image = features.images[[row[triplet.reference] for triplet in test.triplets[:count]]]
+    seconds = []
+    for _ in range(_TIMED_REPEATS):
+        began = time.perf_counter()
+        composer(image, edit)
+        seconds.append(time.perf_counter() - began)
+    return 1e6 * float(np.median(seconds)) / count

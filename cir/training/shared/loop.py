@@ -1,0 +1,224 @@
+"""The one training loop: any objective, one process or several, resumable."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import get_cosine_schedule_with_warmup
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.core.progress import progress, say
+
+_CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how to train.
+
+    Args:
+        steps: optimiser steps.
+        warmup: the share of the steps in which the learning rate rises; it then falls as a cosine.
+            (Of AdamWWithCosine alone.)
+        gradient_clip: largest norm of the gradient.
+        precision: "no" (fp32), "bf16" or "fp16" autocast.
+        evaluate_every: steps between validations; checkpoints are written then too.
+        workers: processes that prepare batches; 0 prepares them in the training process.
+        seed: of everything random.
+    """
+
+    steps: int
+    warmup: float
+    gradient_clip: float
+    precision: str
+    evaluate_every: int
+    workers: int
+    seed: int
+
+
+class Optimiser(Protocol):
+    """Makes what updates the weights, and what changes the learning rate after every step."""
+
+    def __call__(
+        self, groups: Sequence[dict], schedule: Schedule
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """Both, for these parameter groups, each of which has its "lr"."""
+
+
+@dataclass(frozen=True)
+class AdamWWithCosine:
+    """AdamW; the learning rate rises, then falls as a cosine to nothing at the last step."""
+
+    def __call__(self, groups, schedule):
+        """See Optimiser."""
+        optimiser = torch.optim.AdamW(groups, fused=True)
+        rising = round(schedule.warmup * schedule.steps)
+        return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
+
+
+@dataclass(frozen=True)
+class MomentumInPeriods:
+    """SGD with momentum; the learning rate is multiplied by `factor` after every `period` steps."""
+
+    momentum: float
+    period: int
+    factor: float
+
+    def __call__(self, groups, schedule):
+        """See Optimiser."""
+        optimiser = torch.optim.SGD(groups, momentum=self.momentum)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimiser, self.period, self.factor)
+        return optimiser, scheduler
+
+
+def fit(
+    objective: nn.Module,
+    groups: Sequence[dict],
+    batches: Dataset,
+    validate: Callable[[], dict[str, float]],
+    schedule: Schedule,
+    checkpoints: Path,
+    what: str,
+    follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
+    optimiser: Optimiser = AdamWWithCosine(),
+) -> list[dict[str, float]]:
+    """Train, and leave the objective with the weights that validated best.
+
+    Args:
+        objective: `objective(batch)` returns a dict of losses; their sum is minimised.
+        groups: parameter groups for the optimiser, each with its "lr". The learning rate that is
+            reported is that of the last.
+        batches: item s is the batch of step s (see cir.training.shared.batches).
+        validate: measures the objective as it stands; the higher its "score" the better.
+        checkpoints: a folder that outlives a killed run. A run that finds a checkpoint there
+            goes on from it. Whoever calls removes the folder when nothing more depends on it.
+        what: what is trained, for the progress line.
+        follow: is told the whole history after every validation, in the first process.
+        optimiser: makes the optimiser and its learning rates.
+
+    Returns:
+        One row per validation: step, learning rate, mean losses since the last, validation.
+
+    Raises:
+        UserError: the loss is no longer a number.
+    """
+    run = _Run(objective, lambda: optimiser(groups, schedule), schedule, checkpoints)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(run.step, schedule.steps),
+        num_workers=schedule.workers,
+    )
+    bar = progress(loader, schedule.steps - run.step, what, "steps", show=run.speaks)
+    objective.train()
+    for batch in bar:
+        loss = run.advance(batch)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{what}: the loss became {loss} at step {run.step}; lower the learning rate."
+            )
+        bar.note(f"loss {loss:.3f}")
+        if run.step % schedule.evaluate_every == 0 or run.step == schedule.steps:
+            run.validate(validate)
+            if run.speaks:
+                follow(run.history)
+            objective.train()
+    assert run.best is not None, "a run ends with a validation"
+    objective.load_state_dict(run.best)
+    return run.history
+
+
+class _Run:
+    """The state of a run: it advances by a step, is validated, and outlives its process."""
+
+    def __init__(
+        self, objective: nn.Module, updates: Callable[[], tuple], schedule: Schedule, folder: Path
+    ):
+        self.objective, self.schedule, self.folder = objective, schedule, folder
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.sums: dict[str, float] = {}
+        self.since = 0
+        self.best: dict[str, torch.Tensor] | None = None
+        # A composer may leave a weight unused in a batch in which nothing is removed.
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(mixed_precision=schedule.precision, kwargs_handlers=[unused])
+        self.speaks = self.accelerator.is_main_process
+        objective.to(self.accelerator.device)
+        optimiser, self.scheduler = updates()  # of weights that are where they will stay
+        self._resume(optimiser)
+        self.model, self.optimiser = self.accelerator.prepare(objective, optimiser)
+
+    def advance(self, batch: Any) -> float:
+        """Take one step of the optimiser; returns the loss, which may be no finite number."""
+        # Dropout must not depend on how often the run was interrupted.
+        torch.manual_seed(self.schedule.seed * 1_000_003 + self.step)
+        with self.accelerator.autocast():
+            losses = self.model(batch)
+        loss = sum(losses.values())
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.objective.parameters(), self.schedule.gradient_clip)
+        self.optimiser.step()
+        self.scheduler.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self.since += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+        return loss.item()
+
+    def validate(self, measure: Callable[[], dict[str, float]]) -> None:
+        """Measure, keep the weights if they are the best so far, and write a checkpoint."""
+        self.objective.eval()
+        losses = {name: total / self.since for name, total in self.sums.items()}
+        row = {
+            "step": self.step,
+            "learning_rate": self.scheduler.get_last_lr()[-1],
+            "loss": sum(losses.values()),
+            **losses,
+            **measure(),
+        }
+        best_so_far = max((earlier["score"] for earlier in self.history), default=-math.inf)
+        self.history.append(row)
+        self.sums, self.since = {}, 0
+        if row["score"] >= best_so_far:  # of equal scores the later: it has seen more
+            self.best = {n: v.detach().clone() for n, v in self.objective.state_dict().items()}
+        if self.speaks:
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+            say(f"  {figures}")
+            self._save()
+        self.accelerator.wait_for_everyone()
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "history": self.history,
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+            "best": self.best,
+        }
+        with files.whole_file(self.folder / _CHECKPOINT) as path:
+            torch.save(state, path)
+
+    def _resume(self, optimiser: torch.optim.Optimizer) -> None:
+        path = self.folder / _CHECKPOINT
+        if not path.is_file():
+            return
+        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        self.step, self.history, self.best = state["step"], state["history"], state["best"]
+        self.objective.load_state_dict(state["objective"])
+        optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.speaks:
+            say(f"resuming after step {self.step} of an interrupted run")

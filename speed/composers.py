@@ -1,0 +1,110 @@
+"""What composers cost: an epoch on cached features, and composing beside encoding."""
+
+import time
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+import numpy as np
+import torch
+from torch import nn
+
+from cir.composers import create
+from cir.core.records import Triplet
+from cir.encoders import Encoder
+from cir.retrieval.retriever import EncodedComposer
+from cir.training.composer_alone import CachedBatches, CachedObjective
+from cir.training.composition import CompositionBatches, CompositionObjective
+from cir.training.criteria import InfoNCE
+from cir.training.encoded_split import encode_split
+from cir.training.shared.batches import plan_batches
+from speed.workload import Workload
+
+_COMPOSER = {"name": "tirg", "text": "sentence"}
+_OURS = {"name": "corrected_arithmetic", "text": "none", "hidden": 512}
+_BATCH = 64
+
+
+class _Decoded:
+    """The workload's images, preprocessed, by id: neither way pays for decoding them."""
+
+    def __init__(self, encoder: Encoder, workload: Workload):
+        images = [encoder.preprocess(image) for image in workload.images]
+        self._pixels = {str(row): image for row, image in enumerate(images)}
+
+    def get(self, names: Sequence[str]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([self._pixels[name] for name in names]))
+
+
+def epoch_speed_up(
+    encoder: Encoder, workload: Workload, encoder_learns: bool, repeats: int = 3
+) -> float:
+    """How many times shorter an epoch is on cached features than with the encoder in the loop.
+
+    Both take the same batches. In the loop the encoder learns too, as in finetune_encoder, or it
+    stands still as it does on cached features and is run forwards only. The ways take turns, and
+    the median of the ratios counts. On cached features a turn is ten epochs, or else it would be
+    over before the processor is warm.
+    """
+    ids = [str(row) for row in range(len(workload.images))]
+    targets = islice(cycle(ids), 1, len(ids) + 1)
+    triplets = [
+        Triplet(name, name, edit.text, target)
+        for name, edit, target in zip(ids, workload.edits, targets, strict=True)
+    ]
+    pixels, edits = _Decoded(encoder, workload), workload.edits
+    plan = plan_batches(ids, _BATCH, len(ids) // _BATCH, seed=0)
+    composer = create(_COMPOSER, encoder.dim, encoder.text_dim)
+    criterion = InfoNCE.starting_at(0.07)
+    features = encode_split(encoder, pixels, ids, edits, {})
+    features = features.with_texts(encoder, edits, composer.text)
+    cached = CachedObjective(composer, features, criterion, set_weight=0.0)
+    in_loop = CompositionObjective(EncodedComposer(encoder, composer), 0.0, 0.0, criterion)
+    trained = [weight.requires_grad for weight in encoder.parameters()]
+    encoder.requires_grad_(encoder_learns)
+    ratios = []
+    for _ in range(repeats):
+        fast = _epoch(cached, CachedBatches(features, triplets, edits, {}, plan * 10, 0)) / 10
+        slow = _epoch(in_loop, CompositionBatches(pixels, triplets, edits, {}, plan, 0))
+        ratios.append(slow / fast)
+    for weight, was in zip(encoder.parameters(), trained, strict=True):
+        weight.requires_grad_(was)
+    return float(np.median(ratios))
+
+
+def _epoch(objective: nn.Module, batches) -> float:
+    """Seconds for every batch once, forwards, backwards and a step of the optimiser."""
+    weights = [w for w in objective.parameters() if w.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=1e-4, fused=True)
+    objective.train()
+    started = time.perf_counter()
+    for step in range(len(batches)):
+        sum(objective(batches[step]).values()).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    seconds = time.perf_counter() - started
+    objective.eval()
+    return seconds
+
+
+@torch.inference_mode()
+def share_of_encoding(encoder: Encoder, workload: Workload, repeats: int = 5) -> float:
+    """The time of our learned composer as a share of encoding images and names, in batches.
+
+    The two take turns, and the median of the ratios counts.
+    """
+    images = [encoder.preprocess(image) for image in workload.images]
+    pixels = torch.from_numpy(np.stack(images)).split(_BATCH)
+    edits = [workload.edits[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+    composer = create(_OURS, encoder.dim, encoder.text_dim).eval()
+    model, ratios = EncodedComposer(encoder, composer), []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        encoded = [
+            (encoder.encode_images(some), model.encode_edits(of_them))
+            for some, of_them in zip(pixels, edits, strict=True)
+        ]
+        composing = time.perf_counter()
+        for image, edit in encoded:
+            composer(image, edit)
+        ratios.append((time.perf_counter() - composing) / (composing - started))
+    return float(np.median(ratios))

@@ -1,0 +1,71 @@
+"""The rate of indexing a folder of images against the encoder's bare rate."""
+
+import time
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from cir.app.indexing import index
+from cir.app.search_model import RetrieverModel
+from cir.app.stores import StoreInfo
+from cir.app.stores.edge import EdgeStore
+from cir.datasets.sources import FolderSource
+from cir.images import decoding as images
+from cir.retrieval.retriever import Retriever
+from speed.workload import Workload
+
+
+def share_of_bare_rate(
+    retriever: Retriever, workload: Workload, count: int, batch_size: int, repeats: int = 3
+) -> float:
+    """Rate of `index`, from a folder of files to a store on disk, over that of the encoder alone.
+
+    Both take the same `count` images at the same batch, in turns, and the median of the ratios
+    counts: a machine that is busy for a while is so for both.
+    """
+    model = RetrieverModel(retriever)
+    with TemporaryDirectory() as place:
+        folder = Path(place, "images")
+        _write(folder, workload.encoded, count)
+        batches = _decoded(model, folder, batch_size)
+        _encode(model, batches[:2])  # warm up
+        ratios = []
+        for turn in range(repeats):
+            bare = _encode(model, batches)
+            ratios.append(bare / _index(model, folder, Path(place, f"store{turn}"), batch_size))
+    return float(np.median(ratios))
+
+
+def _write(folder: Path, encoded: list[bytes], count: int) -> None:
+    """`count` different files: a few bytes after the end of an image do not matter to it."""
+    folder.mkdir()
+    for number, data in zip(range(count), cycle(encoded), strict=False):
+        Path(folder, f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "big"))
+
+
+def _decoded(model: RetrieverModel, folder: Path, batch_size: int) -> list[np.ndarray]:
+    paths = sorted(folder.iterdir())
+    pixels = np.stack([model.preprocess(images.decode(path, path.name)) for path in paths])
+    return np.split(pixels, range(batch_size, len(pixels), batch_size))
+
+
+def _encode(model: RetrieverModel, batches: list[np.ndarray]) -> float:
+    """Seconds of the encoder over batches that are ready."""
+    started = time.perf_counter()
+    for batch in batches:
+        model.encode_pixels(batch)
+    return time.perf_counter() - started
+
+
+def _index(model: RetrieverModel, folder: Path, place: Path, batch_size: int) -> float:
+    """Seconds of indexing the folder into a new store."""
+    source = FolderSource(folder)
+    info = StoreInfo(model.fingerprint(), model.dim, source.name)
+    with EdgeStore.open(place, info) as store:
+        started = time.perf_counter()
+        report = index(source, model, store, batch_size)
+        seconds = time.perf_counter() - started
+        assert store.count() == report.indexed == sum(1 for _ in folder.iterdir())
+    return seconds

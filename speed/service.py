@@ -1,0 +1,225 @@
+"""The search service with sixteen clients at once against one: throughput, latency, answers.
+
+The server is a process of its own on loopback, as `python -m cir serve` runs it. The clients
+share this one, on connections that stay open; their requests are bytes before the clock starts.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from cir.app.application import Settings, create_app
+from cir.app.model_process import in_own_process
+from cir.app.search_model import RetrieverModel, SearchModel
+from cir.app.service import SearchService
+from cir.app.stores import IndexedImage, StoreInfo, content_id, open_store
+from cir.app.web import server
+from cir.datasets.sources import open_source
+from cir.images import decoding as images
+from speed.workload import Workload, load_retriever, load_workload, write_gallery
+
+CLIENTS = 16
+_WARM_UP = 48
+_SCORE_DIFFERENCE = 1e-4  # batches of other sizes and lengths add up in another order
+_BOUNDARY = "a-boundary-in-no-image"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of asking all requests: seconds in all, of each, and the answers."""
+
+    seconds: float
+    latencies: np.ndarray
+    answers: list[dict]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Sixteen clients against one.
+
+    Attributes:
+        throughput: requests a second of the sixteen over those of the one.
+        slowest: the 95th percentile of the sixteen's latencies over their median.
+        lost: requests that got no answer, or another one than the lone client got.
+        alone, together: for the record.
+    """
+
+    throughput: float
+    slowest: float
+    lost: int
+    alone: Load
+    together: Load
+
+
+def compare(workload: Workload, rounds: int = 2) -> Comparison:
+    """Ask every query of the workload by words, by image and composed, `rounds` times."""
+    with TemporaryDirectory() as place:
+        write_gallery(Path(place, "images"), _distinct(workload.encoded), len(workload.encoded))
+        with _serving(place) as port:
+            requests = [
+                request
+                for row in range(len(workload.texts))
+                for request in _requests(workload, row)
+            ]
+            asyncio.run(_ask(port, requests[:_WARM_UP], CLIENTS))
+            alone = asyncio.run(_ask(port, requests, 1))
+            together = asyncio.run(_ask(port, requests * rounds, CLIENTS))
+    lost = sum(
+        not _same(answer, alone.answers[number % len(requests)])
+        for number, answer in enumerate(together.answers)
+    )
+    return Comparison(
+        throughput=(rounds * len(requests) / together.seconds) / (len(requests) / alone.seconds),
+        slowest=float(
+            np.percentile(together.latencies, 95) / np.percentile(together.latencies, 50)
+        ),
+        lost=lost,
+        alone=alone,
+        together=together,
+    )
+
+
+def _distinct(encoded: Sequence[bytes]) -> list[bytes]:
+    return list(dict.fromkeys(encoded))
+
+
+def _requests(workload: Workload, row: int) -> list[bytes]:
+    text, image = workload.texts[row], workload.encoded[row]
+    words = json.dumps({"text": text, "limit": 10}).encode()
+    return [
+        _post("/search/text", "application/json", words),
+        _post("/search/image", *_form({"limit": "10"}, image)),
+        _post("/search/composed", *_form({"limit": "10", "text": text}, image)),
+    ]
+
+
+def _form(fields: dict[str, str], image: bytes) -> tuple[str, bytes]:
+    """The type and the bytes of a form."""
+    lines = [
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    file = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    body = ("".join(lines) + file).encode() + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    return f"multipart/form-data; boundary={_BOUNDARY}", body
+
+
+def _post(path: str, content_type: str, body: bytes) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _ask(port: int, requests: Sequence[bytes], clients: int) -> Load:
+    """All requests by so many clients, each asking the next one as soon as it has its answer."""
+    latencies = np.zeros(len(requests))
+    answers: list[bytes] = [b""] * len(requests)
+    numbers = iter(range(len(requests)))
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in numbers:
+            began = time.perf_counter()
+            writer.write(requests[number])
+            answers[number] = await _answer(reader)
+            latencies[number] = time.perf_counter() - began
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    seconds = time.perf_counter() - started
+    return Load(seconds, latencies, [json.loads(answer) for answer in answers])
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+    return await reader.readexactly(length)
+
+
+def _same(one: dict, other: dict) -> bool:
+    """Whether two answers name the same images; those of equal scores may change places."""
+    if "hits" not in one or "hits" not in other or one["edit"] != other["edit"]:
+        return False
+    pairs = list(zip(one["hits"], other["hits"], strict=False))
+    if len(one["hits"]) != len(other["hits"]) or not pairs:
+        return False
+    if any(abs(a["score"] - b["score"]) > _SCORE_DIFFERENCE for a, b in pairs):
+        return False
+    last = pairs[-1][0]["score"] + 2 * _SCORE_DIFFERENCE
+    clear = {hit["id"] for hit in one["hits"] if hit["score"] > last}
+    return clear <= {hit["id"] for hit in other["hits"]}
+
+
+@contextlib.contextmanager
+def _serving(place: str) -> Iterator[int]:
+    """The port of a server process over the images in `place`."""
+    command = [sys.executable, "-m", "speed.service", place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            port = int(process.stdout.readline())
+            _wait_for(port)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    """Until the server listens, which is a moment after it has told its port."""
+    for _ in range(200):
+        with (
+            contextlib.suppress(ConnectionRefusedError),
+            socket.create_connection(("127.0.0.1", port)),
+        ):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"no server listens on port {port}")
+
+
+def _serve(place: Path) -> None:
+    """Index the images and serve them; the port is the one line printed."""
+    with in_own_process(lambda: RetrieverModel(load_retriever(_BATCH)[0])) as model:
+        _serve_with(model, place)
+
+
+def _serve_with(model: SearchModel, place: Path) -> None:
+    source = open_source(f"shards:{place / 'images'}")
+    info = StoreInfo(model.fingerprint(), model.dim, source.name)
+    with open_store(str(place / "store"), info) as store:
+        for listed in source.listed():
+            data = source.read(listed.path)
+            image = images.decode(data, listed.path)
+            record = IndexedImage(
+                content_id(data), (listed.path,), listed.bytes, listed.date, *image.size
+            )
+            store.upsert([record], model.encode_pixels(model.preprocess(image)[np.newaxis]))
+        service = SearchService(model, store, source, Settings())
+        listening = server.listen("127.0.0.1", 0)
+        print(listening.getsockname()[1], flush=True)
+        server.serve(create_app(service), listening)
+        service.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        _serve(Path(sys.argv[1]))
+    else:
+        found = compare(load_workload(128)[0])
+        for name, load in (("alone", found.alone), ("together", found.together)):
+            p50, p95 = np.percentile(load.latencies * 1000, [50, 95])
+            rate = len(load.latencies) / load.seconds
+            print(f"{name:9} {rate:6.1f} requests/s, p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+        print(f"{found.throughput:.2f}x, p95/p50 {found.slowest:.2f}, lost {found.lost}")

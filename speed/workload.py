@@ -1,0 +1,104 @@
+"""What the speed run on: the pipeline's models and test split, or stand-ins of that size."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cir.composers import ArithmeticComposer
+from cir.core.records import Edit
+from cir.datasets.scenes import all_names, draw_scene
+from cir.edits.models import MicroSize, fresh_model
+from cir.edits.reading.tagger import Tagger
+from cir.edits.reading.templates import split_words
+from cir.encoders import Encoder
+from cir.images import shards
+from cir.retrieval.retriever import EncodedComposer, Retriever
+
+ENCODER = Path("models/encoder")
+TAGGER = Path("models/tagger")
+TEST = Path("data/retrieval/test")
+_SENTENCE = "Take out the {}, and put a {} and a {} in its place."
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Reference images, encoded and decoded, and what is asked of each of them.
+
+    `edits` are the true ones where they are known, so that a tagger that was not trained changes
+    nothing in how many names there are to encode.
+    """
+
+    encoded: list[bytes]
+    images: list[Image.Image]
+    texts: list[str]
+    edits: list[Edit]
+
+
+def load_retriever(batch_size: int) -> tuple[Retriever, str]:
+    """The retriever, and in words where it comes from."""
+    if ENCODER.is_dir() and TAGGER.is_dir():
+        return Retriever.load(ENCODER, TAGGER, batch_size), f"{ENCODER} and {TAGGER}"
+    torch.manual_seed(0)
+    encoder = Encoder.create("ViTamin-Micro-64", None, "a photo of a {}")
+    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    return Retriever(model, _fresh_tagger(), batch_size), "freshly initialised micro models"
+
+
+def larger_retriever(retriever: Retriever, batch_size: int) -> Retriever:
+    """The same with ViTamin-S at 224 pixels and random weights: as slow as a published encoder."""
+    torch.manual_seed(0)
+    encoder = Encoder.create("ViTamin-S", None, "a photo of a {}")
+    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    return Retriever(model, retriever.tagger, batch_size)
+
+
+def load_workload(count: int) -> tuple[Workload, str]:
+    """`count` queries, the same ones again where the split has fewer, and where they come from."""
+    if not TEST.is_dir():
+        return _drawn(count), "scenes drawn for this run"
+    split = shards.ImageShards(TEST)
+    triplets = list(islice(cycle(shards.read_triplets(TEST)), count))
+    edits = [triplet.edit or Edit(triplet.text) for triplet in triplets]
+    workload = Workload(
+        [split.encoded(triplet.reference) for triplet in triplets],
+        [split.image(triplet.reference) for triplet in triplets],
+        [triplet.text for triplet in triplets],
+        edits,
+    )
+    return workload, str(TEST)
+
+
+def write_gallery(folder: Path, encoded: list[bytes], count: int) -> tuple[shards.Shard, ...]:
+    """A gallery of `count` images: these ones, over and over, under ids of their own."""
+    rows = ((f"{n:06d}", data, ()) for n, data in zip(range(count), cycle(encoded), strict=False))
+    shards.write(folder, rows, [], {})
+    return shards.ImageShards(folder).shards()
+
+
+def _drawn(count: int) -> Workload:
+    rng = np.random.default_rng(0)
+    names = all_names()
+    drawn, edits = [], []
+    for _ in range(count):
+        shown = [names[index] for index in rng.choice(len(names), 5, replace=False)]
+        drawn.append(draw_scene(shown[:3], rng, 64))
+        text = _SENTENCE.format(shown[0], *shown[3:])
+        edits.append(Edit(text, tuple(shown[3:]), (shown[0],)))
+    return Workload([_jpeg(image) for image in drawn], drawn, [edit.text for edit in edits], edits)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def _fresh_tagger() -> Tagger:
+    """A DistilBERT of the default size with random weights."""
+    size = MicroSize(layers=3, width=128, heads=4, hidden=512, dropout=0.1, longest=128)
+    return Tagger(*fresh_model(size, split_words(_SENTENCE), seed=0))

@@ -1,0 +1,77 @@
+"""Queries and gallery of the class-level retriever → data/class_embeddings."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
+from cir.classes.embedder.embedder import ClassEmbedder
+from cir.core import files
+from cir.images.shards import ImageShards
+from cir.retrieval.ranking.embedding import ImageEncoder, embed
+from stages import CODE, Section, StageParams, load, run
+from stages._class_embedder import Embedder
+from stages._encoder_training import DEVICE
+
+MODEL = Path("models/class_embedder")
+DATA = Path("data/classes")
+EMBEDDINGS = Path("data/class_embeddings")
+PARTS = ("query", "gallery")
+
+
+class EmbedClasses(Section):
+    """`flip`: vectors averaged with those of mirror images as well. `baselines`: also those of
+    the tower as it was before training, and colour histograms.
+    """
+
+    batch_size: PositiveInt
+    workers: NonNegativeInt
+    flip: bool
+    baselines: bool
+
+
+class Params(StageParams):
+    seed: int
+    class_embedder: Embedder
+    embed_classes: EmbedClasses
+
+
+def main() -> None:
+    params = load(Params)
+    section = params.embed_classes
+    encoders = chosen(params)
+    recipe = params.model_dump(mode="json")
+    inputs = (MODEL, *(DATA / part for part in PARTS))
+    work = files.checkpoint_folder("embed_classes", recipe, CODE, *inputs)
+    with files.exclusive(EMBEDDINGS, work):
+        for name, encoder in encoders.items():
+            for part in PARTS:
+                finished = work / "finished" / name / part
+                if not finished.is_dir():
+                    shards, what = ImageShards(DATA / part).shards(), f"{part}, {name}"
+                    embed(
+                        encoder, shards, finished, work, section.batch_size, section.workers, what
+                    )
+        with files.whole_folder(EMBEDDINGS) as unfinished:
+            hidden = shutil.ignore_patterns(".*")  # what a kill may have left
+            shutil.copytree(work / "finished", unfinished, dirs_exist_ok=True, ignore=hidden)
+        shutil.rmtree(work)
+
+
+def chosen(params: Params) -> dict[str, ImageEncoder]:
+    """The encoders by the folder of their vectors."""
+    embedder = ClassEmbedder.load(MODEL).to(DEVICE).eval()
+    encoders: dict[str, ImageEncoder] = {"plain": embedder}
+    if params.embed_classes.flip:
+        encoders["flip"] = FlipAveraged(embedder)
+    if params.embed_classes.baselines:
+        torch.manual_seed(params.seed)  # the weights with which training began
+        encoders["untrained"] = params.class_embedder.start().to(DEVICE).eval()
+        encoders["colours"] = ColourHistogram()
+    return encoders
+
+
+if __name__ == "__main__":
+    run(main)

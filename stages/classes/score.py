@@ -1,0 +1,268 @@
+"""Class-level queries against their gallery → metrics/class_retrieval.json, plot and sheet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+
+from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
+from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.scoring import ranking_file as class_submission
+from cir.classes.scoring.scoring import (
+    Expansion,
+    Graph,
+    Measured,
+    Part,
+    Refinements,
+    Vectors,
+    measure,
+    protocol_of,
+    row,
+)
+from cir.classes.scoring.sheet import rows_of, sheet
+from cir.core import files
+from cir.core.errors import UserError
+from cir.drawing import query_sheet as pictures
+from cir.images.shards import ImageShards, read_info
+from cir.retrieval.ranking.class_metrics import by_class, recall_curve
+from cir.retrieval.ranking.embedding import Embeddings
+from cir.retrieval.refine import Settings
+from stages import Section, StageMetrics, StageParams, load, run
+from stages._class_embedder import Share, read_classes
+
+MODEL = Path("models/class_embedder")
+QUERY = Path("data/classes/query")
+GALLERY = Path("data/classes/gallery")
+EMBEDDINGS = Path("data/class_embeddings")
+METRICS = Path("metrics")
+SUBMISSION = Path("export/class_ranking.json")
+CURVE_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
+
+
+class Averaging(Section):
+    """See cir.retrieval.refine.expand; α is 0."""
+
+    neighbours: PositiveInt
+
+    def create(self) -> Expansion:
+        return Expansion(self.neighbours, 0.0)
+
+
+class AlphaWeighting(Section):
+    """See cir.retrieval.refine.expand."""
+
+    neighbours: PositiveInt
+    alpha: NonNegativeFloat
+
+    def create(self) -> Expansion:
+        return Expansion(self.neighbours, self.alpha)
+
+
+class Reranking(Section):
+    """See cir.retrieval.refine.Settings."""
+
+    k1: PositiveInt
+    k2: PositiveInt
+    weight: Share
+    graphs: list[Graph]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Reranking":
+        if self.k2 > self.k1:
+            raise ValueError(f"k2 must be at most k1, got {self.k2} and {self.k1}")
+        if len(set(self.graphs)) < len(self.graphs):
+            raise ValueError(f"graphs must differ, got {', '.join(self.graphs)}")
+        return self
+
+    def create(self) -> Settings:
+        return Settings(self.k1, self.k2, self.weight)
+
+
+class ScoreClasses(Section):
+    """`resamples` of the bootstrap; `answers` of each query in the submission; `rows` of the sheet.
+
+    What is null is not measured.
+    """
+
+    average_expansion: Averaging | None
+    alpha_expansion: AlphaWeighting | None
+    reranking: Reranking | None
+    resamples: PositiveInt
+    answers: PositiveInt
+    rows: PositiveInt
+
+    def refinements(self) -> Refinements:
+        """What is measured beside the plain ranking."""
+        return Refinements(
+            average=self.average_expansion and self.average_expansion.create(),
+            alpha=self.alpha_expansion and self.alpha_expansion.create(),
+            reranking=self.reranking and self.reranking.create(),
+            graphs=self.reranking.graphs if self.reranking else (),
+        )
+
+    def require(self, images: int) -> None:
+        """Raise UserError where the gallery has too few images for re-ranking."""
+        if self.reranking and self.reranking.k1 >= images:
+            raise UserError(
+                f"score_classes.reranking.k1 must be less than the {images} images of the gallery, "
+                f"got {self.reranking.k1}; or set score_classes.reranking to null"
+            )
+
+
+class Params(StageParams):
+    seed: int
+    score_classes: ScoreClasses
+
+
+class Figures(StageMetrics):
+    recall_1: Share = Field(alias="recall@1")
+    recall_5: Share = Field(alias="recall@5")
+    recall_10: Share = Field(alias="recall@10")
+    map: Share
+    map_r: Share = Field(alias="map@r")
+    queries: PositiveInt
+
+
+class Result(Figures):
+    """One way to rank and its protocol: see cir.classes.scoring.scoring.row."""
+
+    what: str
+    recall_1_interval: tuple[Share, Share] = Field(alias="recall@1_interval95")
+    map_interval: tuple[Share, Share] = Field(alias="map_interval95")
+    gallery_size: PositiveInt
+    protocol: dict[str, str]
+
+
+class OfClass(Figures):
+    name: str = Field(alias="class")
+    gallery_images: PositiveInt
+
+
+class Metrics(StageMetrics):
+    """The scalars are those of the first of the results, the plain ranking.
+
+    `by_class` is of the same, the worst class first.
+    """
+
+    class_recall_1: Share = Field(alias="class_recall@1")
+    class_map: Share
+    class_map_r: Share = Field(alias="class_map@r")
+    results: list[Result]
+    by_class: list[OfClass]
+    fingerprints: list[dict[Literal["model", "fingerprint"], str]]
+
+
+def main() -> None:
+    params = load(Params)
+    section = params.score_classes
+    images = [ImageShards(folder) for folder in (QUERY, GALLERY)]
+    queries, gallery = (Part(part.ids, tuple(read_classes(part))) for part in images)
+    vectors, fingerprint = read_vectors(queries, gallery)
+    section.require(len(gallery.ids))
+    protocol = protocol_of(read_info(QUERY), read_info(GALLERY))
+    ways = measure(
+        vectors, queries, gallery, protocol, section.refinements(), max(10, section.answers)
+    )
+    results: list[Result] = []
+    plain: Measured | None = None
+    for measured in ways:
+        plain = plain or measured
+        results.append(Result(**row(measured, params.seed, section.resamples)))
+        print(said(results[-1]))
+    write_metrics(results, plain, queries, gallery, fingerprint)
+    answers = plain.ranking.top_indices[:, : section.answers]
+    ranked = [[gallery.ids[place] for place in places] for places in answers]
+    class_submission.write(SUBMISSION, queries.ids, ranked)
+    draw(results, plain, queries, gallery, images, section.rows)
+
+
+def read_vectors(queries: Part, gallery: Part) -> tuple[dict[str, Vectors], str]:
+    """What embed_classes made, by the names of ClassProtocol.vectors; the embedder's fingerprint.
+
+    Vectors of another embedder, or in another order than the images, are refused. Those of the
+    tower before training are taken as they are: it is not kept.
+    """
+    embedder = ClassEmbedder.load(MODEL)
+    own, flipped = embedder.fingerprint(), FlipAveraged(embedder).fingerprint()
+    start = EMBEDDINGS / "untrained" / "query" / "info.json"
+    kinds = {
+        "plain": ("embedder", own),
+        "flip": ("flip-averaged", flipped),
+        "untrained": (
+            "tower before training",
+            files.read_json(start)["fingerprint"] if start.is_file() else "",
+        ),
+        "colours": ("colour histograms", ColourHistogram().fingerprint()),
+    }
+    found = {}
+    for folder, (name, fingerprint) in kinds.items():
+        if folder == "plain" or (EMBEDDINGS / folder).is_dir():
+            parts = [
+                Embeddings.load(EMBEDDINGS / folder / part, fingerprint)
+                for part in ("query", "gallery")
+            ]
+            if [part.ids for part in parts] != [queries.ids, gallery.ids]:
+                raise UserError(
+                    f"{EMBEDDINGS / folder} holds vectors of other images than {QUERY} and "
+                    f"{GALLERY}: run the embed_classes stage again"
+                )
+            found[name] = Vectors(*(part.vectors for part in parts))
+    return found, own
+
+
+def write_metrics(
+    results: Sequence[Result], plain: Measured, queries: Part, gallery: Part, fingerprint: str
+) -> None:
+    """Write class_retrieval.json and the curve of recall."""
+    ranks, first = plain.ranking.hit_ranks, results[0]
+    rows = by_class(ranks, queries.classes, gallery.classes)
+    Metrics(
+        **{"class_recall@1": first.recall_1, "class_map": first.map, "class_map@r": first.map_r},
+        results=[result.model_dump(by_alias=True) for result in results],
+        by_class=sorted(rows, key=lambda of_class: of_class["map"]),
+        fingerprints=[{"model": "class embedder", "fingerprint": fingerprint}],
+    ).write(METRICS / "class_retrieval.json")
+    curve = recall_curve(ranks, [k for k in CURVE_KS if k <= len(gallery.ids)])
+    with files.whole_file(METRICS / "curves" / "class_recall_at_k.csv") as path:
+        pd.DataFrame(curve.items(), columns=["k", "recall"]).to_csv(path, index=False)
+
+
+def draw(
+    results: Sequence[Result],
+    plain: Measured,
+    queries: Part,
+    gallery: Part,
+    images: Sequence[ImageShards],
+    rows: int,
+) -> None:
+    """The plot of all ways to rank, and a sheet of queries, half of them with a wrong first."""
+    folder = METRICS / "pictures"
+    bars = {result.what: (result.map, *result.map_interval) for result in results}
+    pictures.save_interval_plot(bars, "mAP, 95% interval", folder / "class_retrieval.png")
+    first = np.array([own[0] for own in plain.ranking.hit_ranks])
+    lost = spaced(np.flatnonzero(first > 1), rows // 2)
+    found = spaced(np.flatnonzero(first == 1), rows - len(lost))
+    shown = rows_of(plain.ranking, queries, gallery, *images, [*found, *lost])
+    pictures.save_sheet(sheet(shown), folder / "class_retrieval.jpg")
+
+
+def spaced(queries: np.ndarray, count: int) -> list[int]:
+    """Up to `count` of the queries, from all over the list: neighbours in it are of one class."""
+    places = np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int)
+    return queries[places].tolist()
+
+
+def said(result: Result) -> str:
+    """A line of figures."""
+    low, high = result.recall_1_interval
+    return (
+        f"{result.what:40}recall@1 {result.recall_1:6.1%} ({low:.1%} to {high:.1%})  "
+        f"mAP {result.map:6.1%}  mAP@R {result.map_r:6.1%}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,45 @@
+"""Training and validation triplets are encoded once, for the comparison of composers."""
+
+from pathlib import Path
+
+from pydantic import PositiveInt
+
+from cir.core import files
+from cir.edits.reading.tagger import Tagger
+from cir.encoders import Encoder
+from cir.training.encoded_split import encode_folder
+from stages import Section, StageParams, load, run
+from stages._encoder_training import DEVICE
+
+ENCODER = Path("models/encoder_base")
+TAGGER = Path("models/tagger")
+TRAIN = Path("data/retrieval/train")
+VAL = Path("data/retrieval/val")
+OUT = Path("data/composers")
+
+
+class EncodeForComposers(Section):
+    """`train_queries`: how many of the training triplets; the first ones."""
+
+    train_queries: PositiveInt
+
+
+class Params(StageParams):
+    encode_for_composers: EncodeForComposers
+
+
+def main() -> None:
+    params = load(Params)
+    encoder, tagger = Encoder.load(ENCODER).to(DEVICE).eval(), Tagger.load(TAGGER, DEVICE)
+    most = params.encode_for_composers.train_queries
+    with files.exclusive(OUT), files.whole_folder(OUT) as folder:
+        for source, split in (
+            (TRAIN, encode_folder(TRAIN, encoder, tagger, most)),
+            (VAL, encode_folder(VAL, encoder, tagger, whole_gallery=True)),
+        ):
+            (folder / source.name).mkdir()
+            split.save(folder / source.name)
+
+
+if __name__ == "__main__":
+    run(main)

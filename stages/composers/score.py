@@ -1,0 +1,118 @@
+"""The compared composers on the test queries → metrics/composers.json and a plot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from cir.drawing import query_sheet as pictures
+from cir.edits.reading.tagger import Tagger
+from cir.encoders import Encoder
+from cir.training.composer_comparison import (
+    Trained,
+    load_trained,
+    measure,
+    microseconds_per_query,
+    protocol,
+)
+from cir.training.encoded_split import EncodedSplit, encode_folder
+from stages import Section, StageMetrics, StageParams, load, run
+from stages._composers import AnyComposer
+from stages._encoder_training import DEVICE
+
+ENCODER = Path("models/encoder_base")
+TAGGER = Path("models/tagger")
+TEST = Path("data/retrieval/test")
+MODELS = Path("models/composers")
+METRICS = Path("metrics/composers.json")
+PLOT = Path("metrics/pictures/composers.png")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Point(Section):
+    k: PositiveInt
+    recall: Share
+
+
+class Figures(StageMetrics):
+    """Of one composer: see cir.training.composer_comparison.measure."""
+
+    composer: str
+    text: str
+    accuracy: Share
+    interval95: tuple[Share, Share]
+    by_seed: list[Share]
+    recall_5: Share = Field(alias="recall@5")
+    recall_10: Share = Field(alias="recall@10")
+    mrr: Share
+    seen_accuracy: Share | None = None
+    novel_accuracy: Share | None = None
+    queries: PositiveInt
+    gallery_size: PositiveInt
+    recall: list[Point]
+    val_accuracy: Share
+    parameters: NonNegativeInt
+    trainings: PositiveInt
+    training_seconds: NonNegativeFloat
+    microseconds_per_query: NonNegativeFloat
+    protocol: dict[str, str | bool]
+
+
+class Metrics(StageMetrics):
+    """`best_composer` by accuracy; the rows from the best to the worst."""
+
+    best_composer: str
+    best_composer_accuracy: Share
+    composers: list[Figures]
+
+
+class ScoreComposers(Section):
+    """`resamples` of the bootstrap."""
+
+    resamples: PositiveInt
+
+
+class Params(StageParams):
+    seed: int
+    composers: dict[str, AnyComposer]
+    score_composers: ScoreComposers
+
+
+def main() -> None:
+    params = load(Params)
+    encoder, tagger = Encoder.load(ENCODER).to(DEVICE).eval(), Tagger.load(TAGGER, DEVICE)
+    test = encode_folder(TEST, encoder, tagger, whole_gallery=True)
+    rows = [figures(name, load_trained(MODELS / name), test, params) for name in params.composers]
+    rows.sort(key=lambda row: -row.accuracy)
+    Metrics(
+        best_composer=rows[0].composer, best_composer_accuracy=rows[0].accuracy, composers=rows
+    ).write(METRICS)
+    bars = {row.composer: (row.accuracy, *row.interval95) for row in rows}
+    pictures.save_interval_plot(bars, "accuracy, 95% interval", PLOT)
+    for row in rows:
+        low, high = row.interval95
+        print(f"{row.composer:22}{row.accuracy:7.1%} ({low:.1%} to {high:.1%})")
+
+
+def figures(name: str, trained: Sequence[Trained], test: EncodedSplit, params: Params) -> Figures:
+    """The row of one composer; what differs between its trainings is their mean."""
+    composers = [one.composer for one in trained]
+    first = composers[0]
+    return Figures(
+        composer=name,
+        text=first.text,
+        **measure(composers, test, params.seed, params.score_composers.resamples),
+        val_accuracy=fmean(one.val_accuracy for one in trained),
+        parameters=sum(weight.numel() for weight in first.parameters()),
+        trainings=len(trained),
+        training_seconds=fmean(one.seconds for one in trained),
+        microseconds_per_query=microseconds_per_query(first, test),
+        protocol=protocol(test, first).to_dict(),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,185 @@
+"""Train a composer on a published dataset by its paper's rules, and score it by its protocol."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+
+from cir import composers
+from cir.core import distributed, files
+from cir.core.curves import Curve, event_folder
+from cir.core.progress import say
+from cir.encoders.paired import PairedEncoder
+from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets.pairs import JoinedPairs
+from cir.published.experiment.answering import Pictures, Source, answer_benchmarks
+from cir.published.experiment.scoring import Answers, results, said
+from cir.published.experiment.training import PairBatches
+from cir.retrieval.ranking.metrics import recall_at_k
+from cir.retrieval.retriever import EncodedComposer
+from cir.training.composition import CompositionObjective
+from cir.training.shared.loop import fit
+from cir.training.shared.parameter_groups import trained_weights
+from stages import CODE, StageMetrics, StageParams, load, run
+from stages._benchmark import Experiment
+from stages._encoder_training import sole_writer
+
+MODEL = Path("models/benchmark")
+METRICS = Path("metrics/benchmark.json")
+CURVE = Path("metrics/curves/benchmark.csv")
+LOSSES = ("composition", "image_decoding", "text_decoding", "rotation")
+COLUMNS = ("step", "learning_rate", "loss", *LOSSES, "recall_at_1")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Params(StageParams):
+    seed: int
+    tensorboard: str | None
+    benchmark: Experiment
+
+
+class Metrics(StageMetrics):
+    """The recalls are means over the results: how often the first k hold a right answer.
+
+    `results` are rows of cir.published.experiment.scoring.results, each with its protocol.
+    """
+
+    benchmark_recall_1: Share = Field(alias="benchmark_recall@1")
+    benchmark_recall_10: Share = Field(alias="benchmark_recall@10")
+    benchmark_val_recall_1: Share | None = Field(None, alias="benchmark_val_recall@1")
+    benchmark_step: PositiveInt
+    benchmark_weights: PositiveInt
+    results: list[dict[str, object]]
+
+
+class Task:
+    """The dataset's parts: what is trained on, what chooses the checkpoint, what is scored."""
+
+    def __init__(self, experiment: Experiment):
+        dataset, absent = experiment.dataset.create(), experiment.dataset.absent
+        scored, chooses = splits(dataset)
+        parts = dataset.training_pairs(absent)
+        self.pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts)
+        self.scored = dataset.benchmarks(scored, absent)
+        self.chooses = dataset.benchmarks(chooses, absent) if chooses else ()
+        for part in (*parts, *self.chooses, *self.scored):
+            for note in part.notes:
+                say(f"{part.name}: {note}")
+        known = [part.images for part in (*self.chooses, *self.scored)]
+        where = {name: path for images in known for name, path in images.items()}
+        self.pictures = Pictures(dataset, {**self.pairs.images, **where})
+
+
+def main() -> None:
+    params = load(Params)
+    torch.manual_seed(params.seed)
+    experiment = params.benchmark
+    task = Task(experiment)
+    tower, texts = experiment.images.create(), experiment.texts.create(task.pairs.texts())
+    composer = composers.create(experiment.composer.model_dump(), tower.dim, texts.dim)
+    images, source = experiment.images.in_training(tower, task.pictures)
+    model = EncodedComposer(PairedEncoder(images, texts), composer)
+    recipe = params.model_dump(mode="json", exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("benchmark", recipe, CODE, *experiment.images.needs)
+    with sole_writer(MODEL, checkpoints):
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
+        history, trained = train(model, source, task, params, checkpoints, curve)
+        if not distributed.is_main_process():
+            return
+        with files.whole_folder(MODEL) as folder:
+            EncodedComposer(PairedEncoder(tower, texts), composer).save(folder)
+        curve.write(history)
+        score(answer_all(model, source, task.scored), task, history, trained).write(METRICS)
+
+
+def splits(dataset: BenchmarkDataset) -> tuple[str, str | None]:
+    """The split that is scored, and the one that chooses the checkpoint, if there is a third.
+
+    Where a paper gives its results on the validation split, for want of labels of the test split,
+    nothing is left to choose by.
+    """
+    split_for = {part.use: part.split for part in dataset.parts()}
+    if "test" in split_for:
+        return split_for["test"], split_for.get("val")
+    return split_for["val"], None
+
+
+def train(
+    model: EncodedComposer,
+    source: Source,
+    task: Task,
+    params: Params,
+    checkpoints: Path,
+    curve: Curve,
+) -> tuple[list[dict], int]:
+    """Train on the dataset's own pairs; returns history and number of weights."""
+    experiment = params.benchmark
+    objective = CompositionObjective(model, 0.0, 0.0, experiment.criterion.create())
+    groups = experiment.optimiser.groups(objective, model.encoder.images)
+    batches = PairBatches(task.pairs, source, experiment.batch_size, experiment.steps, params.seed)
+    history = fit(
+        objective,
+        groups,
+        batches,
+        validation(model, source, task.chooses),
+        experiment.schedule(params.seed),
+        checkpoints,
+        f"training on {task.pairs.name}",
+        curve.follow,
+        experiment.optimiser.create(),
+    )
+    return history, trained_weights(groups)
+
+
+def validation(
+    model: EncodedComposer, source: Source, speed: Sequence[Benchmark]
+) -> Callable[[], dict[str, float]]:
+    """What chooses the checkpoint: recall on these speed or, without any, being the last.
+
+    The schedules of the papers have a fixed end, at which the learning rate has fallen; a share
+    of the training images held out would be a training split that is not theirs.
+    """
+
+    def measure() -> dict[str, float]:
+        if not speed:
+            return {"score": 0.0}  # of equal scores the later counts
+        recall = mean_recall(answer_all(model, source, speed), 1)
+        return {"recall_at_1": recall, "score": recall}
+
+    return measure
+
+
+def answer_all(model: EncodedComposer, source: Source, speed: Sequence[Benchmark]) -> list[Answers]:
+    """Answer every one of the speed."""
+    return answer_benchmarks(model.eval(), source, speed)
+
+
+def mean_recall(answers: Sequence[Answers], k: int) -> float:
+    """How often the first k hold a right answer, as a mean over speed."""
+    firsts = (np.array([ranks[0] for ranks in given.hit_ranks]) for given in answers)
+    return float(np.mean([recall_at_k(first, k) for first in firsts]))
+
+
+def score(answers: Sequence[Answers], task: Task, history: list[dict], trained: int) -> Metrics:
+    """The metrics of the weights that were chosen."""
+    best = max(history, key=lambda row: (row["score"], row["step"]))
+    recalls = {f"benchmark_recall@{k}": mean_recall(answers, k) for k in (1, 10)}
+    if "recall_at_1" in best:
+        recalls["benchmark_val_recall@1"] = best["recall_at_1"]
+    metrics = Metrics(
+        **recalls,
+        benchmark_step=best["step"],
+        benchmark_weights=trained,
+        results=results(task.scored, answers, "image and sentence", "none"),
+    )
+    for row in metrics.results:
+        print(said(row))
+    return metrics
+
+
+if __name__ == "__main__":
+    run(main)

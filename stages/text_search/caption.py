@@ -1,0 +1,145 @@
+"""Images without a caption get some from the captioner → data/captions.csv."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from cir.core.errors import UserError
+from cir.core.progress import say
+from cir.core.sentences import listed
+from cir.datasets.sources import ImageSource, ShardSource, find_source
+from cir.images.shards import ImageShards
+from cir.text_search.data import captioned_folder, captions_file
+from cir.text_search.data.queries import read_captions
+from cir.text_search.training.caption_truth import share_naming_what_is_shown, share_true
+from cir.text_search.training.captioner import Captioner
+from cir.text_search.training.captioning import caption_images
+from cir.text_search.training.finetuning import captions_by_image
+from stages import Section, StageMetrics, StageParams, load, run
+from stages._encoder_training import DEVICE
+
+TRAIN = Path("data/text_search/train")
+MODEL = Path("models/captioner")
+OUT = Path("data/captions.csv")
+METRICS = Path("metrics/captions.json")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class CaptionImages(Section):
+    """`folder` holds shards or image files; null is the training split.
+
+    `people` is a file of captions beside the images, by people, in one of the forms of
+    cir.text_search.data.captioned_folder; of the training split they are known. Every other image gets
+    `each` captions: the likeliest at temperature 0, drawn ones above.
+    """
+
+    folder: Path | None
+    people: Path | None
+    each: NonNegativeInt
+    temperature: NonNegativeFloat
+    batch_size: PositiveInt
+
+
+class Metrics(StageMetrics):
+    """Of the captioner's captions, where it is known which objects the images show.
+
+    `captions_naming_only_what_is_shown` judges names and kinds of objects, `captions_true` their
+    numbers as well, which are known where an object comes twice in an image. Where the objects
+    are is judged by neither; see cir.text_search.training.caption_truth.
+    """
+
+    captions_by_people: NonNegativeInt
+    captions_by_model: NonNegativeInt
+    captions_true: Share | None = None
+    captions_naming_only_what_is_shown: Share | None = None
+
+
+class Params(StageParams):
+    seed: int
+    caption_images: CaptionImages
+
+
+def main() -> None:
+    params = load(Params)
+    section = params.caption_images
+    source = find_source(section.folder or TRAIN)
+    found = [image.path for image in source.listed()]
+    for problem in source.problems:
+        say(f"left out: {problem.sentence}")
+    paths = [path for path in found if is_unicode(path)]
+    for path in found:
+        if not is_unicode(path):
+            say(f"left out: {path!a}, a name that is no UTF-8, as {OUT} is")
+    if not paths:
+        raise UserError(f"{source.name} holds no image to caption")
+    known = by_people(section, set(paths))
+    rest = [path for path in paths if path not in known] if section.each else []
+    captioned = caption_images(
+        Captioner.load(MODEL).to(DEVICE).eval(),
+        source,
+        rest,
+        section.each,
+        section.temperature,
+        params.seed,
+        section.batch_size,
+    )
+    rows = [(name, text, captions_file.PEOPLE) for name in known for text in known[name]]
+    rows += [(name, text, captions_file.MODEL) for name, texts in captioned for text in texts]
+    captions_file.write(OUT, rows)
+    Metrics(
+        captions_by_people=sum(map(len, known.values())),
+        captions_by_model=sum(len(texts) for _, texts in captioned),
+        **truth(section, source, captioned),
+    ).write(METRICS)
+    say(f"{len(known):,} images with captions by people, {len(captioned):,} with the captioner's")
+
+
+def is_unicode(path: str) -> bool:
+    """Whether the name of a file can be written as UTF-8; see cir.datasets.source.Listed."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def by_people(section: CaptionImages, paths: set[str]) -> Mapping[str, Sequence[str]]:
+    """The captions that need not be made."""
+    if section.people is not None:
+        known = placed(captioned_folder.read(section.people), paths)
+        absent = sorted(set(known) - paths)
+        if absent:
+            raise UserError(
+                f"{section.people} has captions of {len(absent)} images that are not in "
+                f"{section.folder or TRAIN}: {listed(absent)}"
+            )
+        return known
+    return captions_by_image(read_captions(TRAIN)) if section.folder is None else {}
+
+
+def placed(known: Mapping[str, list[str]], paths: set[str]) -> dict[str, list[str]]:
+    """The captions by paths: an image that is not beside its captions may lie in images/."""
+    found: dict[str, list[str]] = {}
+    for name, captions in known.items():
+        inside = f"images/{name}"
+        path = inside if name not in paths and inside in paths else name
+        found.setdefault(path, []).extend(captions)
+    return found
+
+
+def truth(
+    section: CaptionImages, source: ImageSource, found: Sequence[tuple[str, Sequence[str]]]
+) -> dict[str, float | None]:
+    """The shares of the captions that are true, where objects are known, as in Metrics."""
+    if not isinstance(source, ShardSource):
+        return {}
+    shards = ImageShards(section.folder or TRAIN)
+    # Of the whole set: what may be named, and whether numbers are known, is told by all of it.
+    objects = {name: shards.objects(name) for name in shards.ids}
+    return {
+        "captions_true": share_true(found, objects),
+        "captions_naming_only_what_is_shown": share_naming_what_is_shown(found, objects),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

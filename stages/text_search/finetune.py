@@ -1,0 +1,168 @@
+"""Fine-tune the encoder on images with captions, both towers, as such encoders are pre-trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from cir.core import distributed, files
+from cir.core.curves import Curve, event_folder
+from cir.core.errors import UserError
+from cir.core.sentences import listed
+from cir.edits.reading.tagger import Tagger
+from cir.encoders import Encoder
+from cir.images.shards import ImageShards, read_triplets
+from cir.retrieval.retriever import EncodedComposer
+from cir.text_search.data import captions_file
+from cir.text_search.data.queries import read_captions
+from cir.text_search.training.finetuning import (
+    CaptionBatches,
+    CaptionObjective,
+    caption_score,
+    captions_by_image,
+)
+from cir.text_search.training.mixing import mixed
+from cir.training.composition import gallery_accuracy
+from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.loop import fit
+from cir.training.shared.parameter_groups import all_layers, optimiser_groups
+from stages import CODE, StageMetrics, StageParams, load, run
+from stages._encoder_training import DEVICE, Optimisation, sole_writer
+
+BEFORE = Path("models/encoder")
+TAGGER = Path("models/tagger")
+CAPTIONS = Path("data/captions.csv")
+TRAIN = Path("data/text_search/train")
+VAL = Path("data/text_search/val")
+COMPOSED = Path("data/retrieval/val")
+MODEL = Path("models/text_search")
+METRICS = Path("metrics/text_finetune.json")
+CURVE = Path("metrics/curves/text_finetune.csv")
+COLUMNS = ("step", "learning_rate", "loss", "contrastive", "made_wrong", "score")
+
+
+class Finetune(Optimisation):
+    """See cir.text_search.training.finetuning and, for `share`, cir.text_search.training.mixing.
+
+    A step sees up to `captions` of each image. `use` chooses whose: those by people, by the
+    captioner, or both; `hard_negatives` makes captions wrong, see CaptionObjective.
+    """
+
+    steps: PositiveInt
+    captions: PositiveInt
+    hard_negatives: NonNegativeFloat | None
+    layer_decay: Annotated[PositiveFloat, Field(le=1)]
+    gradient_checkpointing: bool
+    share: Annotated[float, Field(gt=0, le=1)]
+    use: Annotated[list[captions_file.By], Field(min_length=1)]
+
+
+class Metrics(StageMetrics):
+    """Of the mixed weights: sentences by cir.text_search.training.finetuning.caption_score, and edits.
+
+    `text_val_composed` is the accuracy of the main job's validation, sentences read by the tagger;
+    beside it that of the weights before.
+    """
+
+    text_val_mrr: Annotated[float, Field(ge=0, le=1)]
+    text_best_step: PositiveInt
+    text_val_composed: Annotated[float, Field(ge=0, le=1)]
+    text_val_composed_before: Annotated[float, Field(ge=0, le=1)]
+
+
+class Params(StageParams):
+    seed: int
+    tensorboard: str | None
+    finetune_text_search: Finetune
+
+
+def main() -> None:
+    params = load(Params)
+    torch.manual_seed(params.seed)
+    recipe = params.model_dump(exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("text_search", recipe, CODE, BEFORE, CAPTIONS, TRAIN, VAL)
+    with sole_writer(MODEL, checkpoints):
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
+        model = EncodedComposer.load(BEFORE)
+        if not isinstance(model.encoder, Encoder):
+            raise UserError(
+                f"{BEFORE} holds two towers with a space each; captions train towers that share one"
+            )
+        history, score = train(model, params, checkpoints, curve)
+        if distributed.is_main_process():
+            save(model, history, score)
+            curve.write(history)
+
+
+def train(
+    model: EncodedComposer, params: Params, checkpoints: Path, curve: Curve
+) -> tuple[list[dict[str, float]], float]:
+    """Train, then mix the weights with those of before; history, and the score of the mixture."""
+    section, encoder, images = params.finetune_text_search, model.encoder, ImageShards(TRAIN)
+    captions = chosen_captions(section, images)
+    before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
+    if section.gradient_checkpointing:
+        encoder.use_gradient_checkpointing()
+    section.start_temperature(encoder)
+    plan = plan_batches(
+        list(captions), section.batch_size, section.steps, params.seed, distributed.processes()
+    )
+    val, val_pixels = read_captions(VAL), Pixels(ImageShards(VAL), encoder)
+    history = fit(
+        CaptionObjective(encoder, section.hard_negatives, params.seed),
+        optimiser_groups(
+            encoder,
+            all_layers(encoder, section.layer_decay),
+            section.learning_rate,
+            section.weight_decay,
+        ),
+        CaptionBatches(Pixels(images, encoder), captions, plan, section.captions, params.seed),
+        lambda: {"score": caption_score(encoder, val_pixels, val)},
+        section.schedule(params.seed),
+        checkpoints,
+        "training on captions",
+        curve.follow,
+    )
+    encoder.load_state_dict(mixed(before, encoder.state_dict(), section.share))
+    return history, caption_score(encoder.eval(), val_pixels, val)
+
+
+def save(model: EncodedComposer, history: list[dict[str, float]], score: float) -> None:
+    """Write the model and its metrics, each whole."""
+    with files.whole_folder(MODEL) as folder:
+        model.save(folder)
+    Metrics(
+        text_val_mrr=score,
+        text_best_step=max(history, key=lambda row: (row["score"], row["step"]))["step"],
+        text_val_composed=composed(model),
+        text_val_composed_before=composed(EncodedComposer.load(BEFORE)),
+    ).write(METRICS)
+
+
+def composed(model: EncodedComposer) -> float:
+    """The accuracy of the main job on its validation split, sentences read by the tagger."""
+    shards, triplets = ImageShards(COMPOSED), read_triplets(COMPOSED)
+    edits = Tagger.load(TAGGER, DEVICE).tag([triplet.text for triplet in triplets])
+    pixels = Pixels(shards, model.encoder)
+    model = model.to(DEVICE).eval()
+    return gallery_accuracy(model, pixels, shards.ids, triplets, edits)["accuracy"]
+
+
+def chosen_captions(section: Finetune, images: ImageShards) -> dict[str, list[str]]:
+    """The captions of each image to train on, by whom they are wanted."""
+    rows = captions_file.read(CAPTIONS)
+    absent = sorted({name for name, _, _ in rows if name not in images})
+    if absent:
+        raise UserError(
+            f"{CAPTIONS} has captions of {len(absent)} images that are not in {TRAIN}: "
+            f"{listed(absent)}; caption the training split (caption_images.folder null)"
+        )
+    captions = captions_by_image((name, text) for name, text, by in rows if by in section.use)
+    if not captions:
+        raise UserError(f"{CAPTIONS} holds no caption by {' or '.join(section.use)}")
+    return captions
+
+
+if __name__ == "__main__":
+    run(main)

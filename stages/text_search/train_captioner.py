@@ -1,0 +1,135 @@
+"""A CoCa that captions images: a published one, or a micro one trained on captions there are."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from cir.core import files
+from cir.core.curves import Curve, event_folder
+from cir.core.errors import UserError
+from cir.images.shards import ImageShards
+from cir.retrieval.retriever import EncodedComposer
+from cir.text_search.data.queries import read_captions
+from cir.text_search.training.captioner import Captioner
+from cir.text_search.training.captioner_training import (
+    CaptioningObjective,
+    parameter_groups,
+    word_accuracy,
+)
+from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
+from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.loop import fit
+from stages import CODE, Section, StageMetrics, StageParams, load, run
+from stages._encoder_training import Optimisation, sole_writer
+
+ENCODER = Path("models/encoder")
+TRAIN = Path("data/text_search/train")
+VAL = Path("data/text_search/val")
+MODEL = Path("models/captioner")
+METRICS = Path("metrics/captioner.json")
+CURVE = Path("metrics/curves/captioner.csv")
+COLUMNS = ("step", "learning_rate", "loss", "contrastive", "captioning", "score")
+
+
+class Published(Section):
+    """An open_clip CoCa; it is not trained here.
+
+    `model` by name with a tag or a file of weights as `pretrained`, or hf-hub:owner/repository or
+    local-dir:folder, which bring their weights, with null.
+    """
+
+    kind: Literal["published"]
+    model: str
+    pretrained: str | None
+
+
+class Micro(Optimisation):
+    """See cir.text_search.training.captioner.Captioner.micro and cir.training.shared.loop.Schedule.
+
+    The image tower learns at `tower_rate` times the learning rate.
+    """
+
+    kind: Literal["micro"]
+    layers: PositiveInt
+    heads: PositiveInt
+    steps: PositiveInt
+    captioning_weight: PositiveFloat
+    tower_rate: Annotated[float, Field(ge=0, le=1)]
+
+
+class Metrics(StageMetrics):
+    """Of the weights that validated best."""
+
+    captioner_word_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    captioner_step: PositiveInt | None = None
+
+
+class Params(StageParams):
+    seed: int
+    tensorboard: str | None
+    captioner: Annotated[Published | Micro, Field(discriminator="kind")]
+
+
+def main() -> None:
+    params = load(Params)
+    torch.manual_seed(params.seed)
+    if isinstance(params.captioner, Published):
+        captioner = Captioner.published(params.captioner.model, params.captioner.pretrained)
+        save(captioner, [], Curve(CURVE, COLUMNS, None))
+        return
+    recipe = params.model_dump(exclude={"tensorboard"})
+    checkpoints = files.checkpoint_folder("captioner", recipe, CODE, ENCODER, TRAIN, VAL)
+    with sole_writer(MODEL, checkpoints):
+        curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
+        captioner, history = train(params.captioner, params.seed, checkpoints, curve)
+        save(captioner, history, curve)
+
+
+def train(
+    section: Micro, seed: int, checkpoints: Path, curve: Curve
+) -> tuple[Captioner, list[dict[str, float]]]:
+    """Train on the images that have captions."""
+    captioned = read_captions(TRAIN)
+    if not captioned:
+        raise UserError(
+            f"{TRAIN} has no captions to train a captioner on; set captioner.kind to published"
+        )
+    captions = captions_by_image(captioned)
+    tower = EncodedComposer.load(ENCODER).encoder
+    captioner = Captioner.micro(
+        tower, [text for _, text in captioned], section.layers, section.heads
+    )
+    section.start_temperature(captioner.encoder)
+    pixels = Pixels(ImageShards(TRAIN), captioner.encoder)
+    plan = plan_batches(list(captions), section.batch_size, section.steps, seed)
+    held_out, their_pixels = read_captions(VAL), Pixels(ImageShards(VAL), captioner.encoder)
+    history = fit(
+        CaptioningObjective(captioner, section.captioning_weight),
+        parameter_groups(
+            captioner, section.learning_rate, section.tower_rate, section.weight_decay
+        ),
+        CaptionBatches(pixels, captions, plan, 1, seed),
+        lambda: {"score": word_accuracy(captioner, their_pixels, held_out)},
+        section.schedule(seed),
+        checkpoints,
+        "training the captioner",
+        curve.follow,
+    )
+    return captioner, history
+
+
+def save(captioner: Captioner, history: list[dict[str, float]], curve: Curve) -> None:
+    """Write the model, its curve and its metrics, each whole."""
+    with files.whole_folder(MODEL) as folder:
+        captioner.save(folder)
+    curve.write(history)
+    best = max(history, key=lambda row: (row["score"], row["step"]), default=None)
+    Metrics(
+        captioner_word_accuracy=best and best["score"], captioner_step=best and best["step"]
+    ).write(METRICS)
+
+
+if __name__ == "__main__":
+    run(main)

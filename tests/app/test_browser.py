@@ -1,0 +1,1004 @@
+"""The page in a browser: everything that a person does with it, by mouse, by key and by hand."""
+
+import asyncio
+import base64
+import re
+import shutil
+import threading
+from contextlib import contextmanager
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from cir.app.service import Search
+from tests.helpers.fake_search_model import plain
+from tests.helpers.page_gallery import NASTY, PAGE, gallery_service, picture
+from tests.helpers.search_app import ids, png, running
+
+pytestmark = pytest.mark.recipes
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if BROWSER is None:
+    pytest.skip("no chromium on PATH to open the page with", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+PATIENCE = 10_000  # milliseconds
+RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with gallery_service(tmp_path_factory.mktemp("gallery")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def address(service):
+    with running(service) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def image_ids(service):
+    return ids(service)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        running_browser = started.chromium.launch(
+            executable_path=BROWSER, args=OPTIONS, timeout=30_000
+        )
+        yield running_browser
+        running_browser.close()
+
+
+@pytest.fixture(scope="module")
+def expected(service):
+    """A function: a search → the ids of its hits, by the service itself.
+
+    The answers to the same search are the same whoever asks, so no page is needed for them.
+    """
+
+    def asked(**fields):
+        answer = []
+        ask = service.search(Search(**{"limit": PAGE, **fields}))
+        # Playwright's loop runs in the tests' thread, so this one gets a thread of its own.
+        thread = threading.Thread(target=lambda: answer.append(asyncio.run(ask)))
+        thread.start()
+        thread.join()
+        return [hit.image.id for hit in answer[0].hits]
+
+    return asked
+
+
+class Visit:
+    """A page of the app, with what the tests do on it."""
+
+    def __init__(self, page):
+        self.page = page
+        self.box = page.locator("#q")
+        self.chips = page.locator("#chips .chip")
+        self.rounds = page.locator("#rounds button")
+
+    def ids(self):
+        """Of the results, once they are there."""
+        self.page.wait_for_selector(RESULTS)
+        hits = self.page.locator(RESULTS)
+        return hits.evaluate_all("all => all.map(one => one.dataset.id)")
+
+    @contextmanager
+    def answer(self):
+        """Wait for the answer that what is done inside asks for."""
+        with self.page.expect_response("**/page/search"):
+            yield
+        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+
+    def search(self, text):
+        self.box.fill(text)
+        with self.answer():
+            self.box.press("Enter")
+
+    def start_from(self, image_id):
+        """Take an image of the results as the one to change."""
+        hit = self.page.locator(f'.hit[data-id="{image_id}"]')
+        hit.hover()
+        hit.get_by_text("Like this, but…").click()
+
+    def choose(self, image, name="chosen.png", kind="image/png"):
+        files = {"name": name, "mimeType": kind, "buffer": image}
+        self.page.locator("#file").set_input_files(files)
+
+    def words(self):
+        """(sign, name) of the chips on show."""
+        return self.chips.evaluate_all(
+            "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
+        )
+
+    def status(self):
+        return self.page.locator("#status").inner_text()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """A function that opens the page; nothing may leave loopback, nor be complained of."""
+    contexts, asked, complaints, allowed = [], [], [], []
+
+    def opened(path="/", may_complain="", **options):
+        options = {"viewport": {"width": 1200, "height": 900}, **options}
+        context = browser.new_context(**options)
+        contexts.append(context)
+        allowed.append(may_complain)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+
+        def only_loopback(route):
+            asked.append(route.request.url)
+            if route.request.url.startswith(address + "/"):
+                route.fallback()
+            else:
+                route.abort()
+
+        context.route("**/*", only_loopback)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address + path)
+        return Visit(page)
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert asked
+    assert [url for url in asked if not url.startswith(address + "/")] == []
+    wanted = [pattern for pattern in allowed if pattern]
+    assert [c for c in complaints if not any(re.search(p, c) for p in wanted)] == []
+
+
+def test_words(visit, expected):
+    one = visit()
+    expect(one.page).to_have_title("image search")
+    expect(one.box).to_be_focused()
+    one.search("red and blue")
+    assert one.ids() == expected(text="red and blue")
+    assert parse_qs(urlsplit(one.page.url).query) == {"q": ["red and blue"]}
+    expect(one.page).to_have_title("red and blue: image search")
+    assert re.fullmatch(
+        r"Results 1 to 24, best score 0\.\d\d, of 51 images searched\.", one.status()
+    )
+    cost = one.page.locator(".cost")
+    expect(cost).to_contain_text(re.compile(r"51 images searched in [\d.]+ ms"))
+    expect(cost).to_contain_text(re.compile(r"encoding [\d.]+ ms, search [\d.]+ ms"))
+    one.page.reload()
+    assert one.ids() == expected(text="red and blue")
+    expect(one.box).to_have_value("red and blue")
+    thumbnail = one.page.locator(".hit img").first
+    assert thumbnail.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 32
+
+
+def test_examples_and_images_to_start_from(visit):
+    one = visit()
+    example = one.page.locator(".examples a").first
+    text = example.get_attribute("data-text")
+    with one.answer():
+        example.click()
+    expect(one.box).to_have_value(text)
+    assert len(one.ids()) == PAGE
+    one.page.go_back()
+    one.page.locator(".starters .picture").first.click()
+    expect(one.page.locator("#preview img")).to_be_visible()
+    expect(one.box).to_be_focused()
+    assert one.box.get_attribute("placeholder") == "what should be different?"
+
+
+def test_nothing_in_a_name_or_a_query_is_html(visit):
+    query = f'orange {NASTY} "><script>document.title=2</script>'
+    one = visit(f"/?q={quote(query)}")
+    assert one.ids()
+    expect(one.page).to_have_title(f"{query}: image search")
+    one.search("orange")
+    hit = one.page.locator(f'.hit[data-name="{css(NASTY)}.png"]')
+    hit.locator(".picture").click()
+    expect(one.page.locator("#view-title")).to_have_text(f"{NASTY}.png")
+    one.page.keyboard.press("Escape")
+    one.start_from(hit.get_attribute("data-id"))
+    one.box.fill("add blue")
+    expect(one.chips).to_have_count(1)
+    one.chips.locator(".word").click()
+    one.page.keyboard.type(NASTY)
+    one.page.keyboard.press("Enter")
+    assert one.words() == [["add", NASTY]]
+    with one.answer():
+        one.page.locator(".go").click()
+    assert one.words() == [["add", NASTY]]
+    expect(one.rounds).to_have_count(3)
+    assert one.page.locator("#rounds ins").inner_text() == NASTY
+    assert one.page.locator("img[src=x]").count() == 0
+    assert one.page.title() == "add blue: image search"
+
+
+def css(text):
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def test_choose_an_image(visit, expected):
+    image = png(picture("red", "green", (300, 200)))
+    one = visit()
+    expect(one.page.locator("#composition")).to_be_hidden()
+    expect(one.page.locator("#image-weight")).to_be_disabled()
+    one.choose(image)
+    preview = one.page.get_by_role("img", name="The image to start from: chosen.png")
+    expect(preview).to_be_visible()
+    assert colours(preview) == [[255, 0, 0], [0, 255, 0]]
+    expect(one.box).to_be_focused()
+    with one.answer():
+        one.page.keyboard.press("Enter")
+    assert one.ids() == expected(image=image)
+    assert urlsplit(one.page.url).query == ""
+    one.page.get_by_role("button", name="Remove the image").click()
+    expect(preview).to_be_hidden()
+    expect(one.page.locator("#image-weight")).to_be_disabled()
+    one.search("blue")
+    assert one.ids() == expected(text="blue")
+
+
+def colours(canvas):
+    """Of the middle of the upper and of the lower half."""
+    return canvas.evaluate(
+        """canvas => {
+            const {width, height} = canvas;
+            const {data} = canvas.getContext("2d").getImageData(width / 2, 0, 1, height);
+            return [0.25, 0.75].map(share => Math.floor(share * height) * 4)
+                .map(place => [...data.slice(place, place + 3)]);
+        }"""
+    )
+
+
+# Events as a browser sends them when a file comes from outside.
+GIVE = """({type, where, data, name, kind, size, text}) => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const transfer = new DataTransfer();
+    if (text) transfer.setData("text/plain", text);
+    transfer.items.add(new File([bytes, new Uint8Array(size)], name, {type: kind}));
+    const options = {bubbles: true, cancelable: true};
+    const event = type === "paste"
+        ? new ClipboardEvent(type, {...options, clipboardData: transfer})
+        : new DragEvent(type, {...options, dataTransfer: transfer});
+    return !document.querySelector(where).dispatchEvent(event);
+}"""
+
+
+def give(one, kind, image, where="main", name="given.png", size=0, text=""):
+    """Send an event with a file, with `size` zeros at its end; whether the page has taken it."""
+    data = base64.b64encode(image).decode()
+    sent = {"type": kind, "where": where, "data": data, "name": name, "kind": "image/png"}
+    return one.page.evaluate(GIVE, {**sent, "size": size, "text": text})
+
+
+def test_drop_an_image_and_say_what_to_change(visit, expected):
+    image = png(picture("blue", "red"))
+    one = visit()
+    overlay = one.page.locator("#drop")
+    assert give(one, "dragenter", image)
+    expect(overlay).to_be_visible()
+    give(one, "dragenter", image, "#search")
+    give(one, "dragleave", image)
+    expect(overlay).to_be_visible()
+    give(one, "dragleave", image, "#search")
+    expect(overlay).to_be_hidden()
+    assert give(one, "dragenter", image)
+    assert give(one, "dragover", image)
+    assert give(one, "drop", image)
+    expect(overlay).to_be_hidden()
+    assert colours(one.page.locator("#preview canvas")) == [[0, 0, 255], [255, 0, 0]]
+    one.search("add yellow and remove the red")
+    assert one.ids() == expected(image=image, text="add yellow and remove the red")
+    assert one.words() == [["add", "yellow"], ["remove", "red"]]
+    expect(one.page.locator(".reading")).to_have_text("Read as: add yellow and remove the red")
+    assert one.page.locator(".reading ins").all_inner_texts() == ["yellow"]
+    assert one.page.locator(".reading del").all_inner_texts() == ["red"]
+
+
+def test_paste_an_image(visit, expected):
+    image = png(plain("cyan"))
+    one = visit("/?q=red")
+    assert give(one, "paste", image, "#q")
+    expect(one.page.locator("#preview canvas")).to_be_visible()
+    one.search("")
+    assert one.ids() == expected(image=image)
+
+
+def test_pasted_text_may_come_with_a_picture(visit):
+    """As a word processor gives it; the files of a file manager come with their names."""
+    one = visit()
+    one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    one.page.evaluate(
+        """data => {
+            const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+            const item = {"text/plain": new Blob(["a blue car"], {type: "text/plain"}),
+                "image/png": new Blob([bytes], {type: "image/png"})};
+            return navigator.clipboard.write([new ClipboardItem(item)]);
+        }""",
+        base64.b64encode(png(plain("blue"))).decode(),
+    )
+    one.box.press("Control+v")
+    expect(one.box).to_have_value("a blue car")
+    expect(one.page.locator("#reference")).to_be_hidden()
+    image = png(plain("red"))
+    assert not give(one, "paste", image, "#q", "image.png", text="two lines\nof a document")
+    expect(one.page.locator("#reference")).to_be_hidden()
+    assert give(one, "paste", image, "#q", "a b.png", text="/home/somebody/a b.png")
+    expect(one.page.get_by_role("img", name="to start from: a b.png")).to_be_visible()
+    one.page.get_by_role("button", name="Remove the image").click()
+    assert give(one, "paste", image, "#results", "image.png", text="no field to paste this into")
+    expect(one.page.get_by_role("img", name="to start from: image.png")).to_be_visible()
+
+
+def test_drag_a_result_into_the_box(visit, expected):
+    one = visit("/?q=red")
+    first = one.page.locator(RESULTS).first
+    chosen = first.get_attribute("data-id")
+    first.locator(".picture").drag_to(one.box)
+    expect(one.page.locator("#preview img")).to_be_visible()
+    one.search("add green")
+    assert one.ids() == expected(image_id=chosen, text="add green")
+
+
+def test_files_that_are_no_images(visit):
+    one = visit(may_complain="status of 422")
+    complaint = one.page.get_by_role("alert")
+    one.choose(b"<svg/>", "drawing.svg", "image/svg+xml")
+    expect(complaint).to_contain_text("drawing.svg is no picture that can be read here")
+    one.choose(b"%PDF", "paper.pdf", "application/pdf")
+    expect(complaint).to_contain_text("paper.pdf is no picture")
+    give(one, "drop", b"", name="large.png", size=20_000_001)
+    expect(complaint).to_have_text("large.png has 20.0 MB, and this server takes 20 MB.")
+    expect(one.page.locator("#reference")).to_be_hidden()
+    one.choose(png(plain("red"))[:60], "broken.png")
+    expect(complaint).to_have_count(0)
+    one.search("")
+    expect(complaint).to_contain_text("The image you sent cannot be")
+    expect(complaint.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_chips(visit, expected, image_ids):
+    start = image_ids["red over blue"]
+    one = visit(f"/?image_id={start}")
+    one.box.press_sequentially("add green and cyan, remove the red")
+    expect(one.chips).to_have_count(3)  # before any search
+    assert one.words() == [["add", "green"], ["add", "cyan"], ["remove", "red"]]
+    signs = one.chips.locator(".flip").all_inner_texts()
+    assert signs == ["+", "+", "−"]  # not told by their colour alone
+    lines = one.chips.locator(".word").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).textDecorationLine)"
+    )
+    assert lines == ["underline", "underline", "line-through"]
+    one.page.get_by_role("button", name="cyan is added: take it away instead").click()
+    expect(
+        one.page.get_by_role("button", name="cyan is taken away: add it instead")
+    ).to_be_focused()
+    expect(one.page.locator("#pending")).to_be_visible()
+    one.page.get_by_role("button", name="Edit green").click()
+    one.page.get_by_label("What to add").fill("  yellow ")
+    one.page.keyboard.press("Enter")
+    one.page.get_by_role("button", name="Delete red").click()
+    one.page.get_by_role("button", name="+ Add something").click()
+    one.page.keyboard.type("white")
+    one.page.keyboard.press("Enter")
+    one.page.get_by_role("button", name="− Take something away").click()
+    one.page.keyboard.type("blue")
+    with one.answer():
+        one.page.locator(".go").click()
+    chips = [["add", "yellow"], ["remove", "cyan"], ["add", "white"], ["remove", "blue"]]
+    assert sorted(one.words()) == sorted(chips)
+    expect(one.page.locator("#pending")).to_be_hidden()
+    by_hand = {"add": ("yellow", "white"), "remove": ("cyan", "blue")}
+    assert one.ids() == expected(image_id=start, **by_hand)
+    assert set(parse_qs(urlsplit(one.page.url).query)) == {
+        "image_id",
+        "q",
+        "edited",
+        "add",
+        "remove",
+    }
+    one.page.reload()
+    assert sorted(one.words()) == sorted(chips)
+    assert one.ids() == expected(image_id=start, **by_hand)
+    with one.answer():
+        one.box.press("Enter")  # the same sentence: the chips stay
+    assert sorted(one.words()) == sorted(chips)
+    one.box.press("End")
+    one.box.press_sequentially(", add magenta")  # another sentence: it is read anew
+    expect(one.chips).to_have_count(4)
+    expect(one.chips.nth(2)).to_contain_text("magenta")
+
+
+def test_editing_a_chip_can_be_given_up(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red']}&q=add+blue+remove+red")
+    one.page.get_by_role("button", name="Edit blue").press("Enter")
+    one.page.keyboard.type("green")
+    one.page.keyboard.press("Escape")
+    assert one.words() == [["add", "blue"], ["remove", "red"]]
+    expect(one.page.locator("#pending")).to_be_hidden()
+    one.page.get_by_role("button", name="+ Add something").click()
+    one.page.keyboard.press("Escape")
+    expect(one.chips).to_have_count(2)
+    one.page.get_by_role("button", name="Edit blue").press("Delete")
+    assert one.words() == [["remove", "red"]]
+    expect(one.page.get_by_role("button", name="Edit red")).to_be_focused()
+    one.page.get_by_role("button", name="Read the sentence again").click()
+    expect(one.chips).to_have_count(2)
+    assert one.words() == [["add", "blue"], ["remove", "red"]]
+
+
+def test_an_untagged_sentence_invites_to_add_a_chip(visit, expected, image_ids):
+    start = image_ids["red"]
+    one = visit(f"/?image_id={start}")
+    one.search("make it nicer")
+    assert one.ids() == expected(image_id=start)
+    notice = one.page.locator(".notice")
+    expect(notice).to_contain_text("No word of the sentence was read")
+    notice.get_by_role("button", name="+ Add something").click()
+    one.page.keyboard.type("blue")
+    one.page.keyboard.press("Enter")
+    with one.answer():
+        one.page.locator(".go").click()
+    expect(notice).to_have_count(0)
+    assert one.ids() == expected(image_id=start, text="x", add=("blue",))
+
+
+def test_what_is_changed_while_a_search_runs_stays(visit, expected, image_ids):
+    start = image_ids["red"]
+    one = visit(f"/?image_id={start}&q=add+blue+remove+red")
+    held = []
+    one.page.route("**/page/search", lambda route: held.append(route))
+    one.box.press("Enter")
+    expect(one.page.locator("#results .skeleton .frame")).to_have_count(12)
+    one.page.get_by_role("button", name="blue is added: take it away instead").click()
+    with one.answer():
+        held[0].fallback()
+    one.page.unroute("**/page/search")
+    assert one.ids() == expected(image_id=start, text="add blue remove red")
+    assert one.words() == [["remove", "blue"], ["remove", "red"]]
+    expect(one.page.locator("#pending")).to_be_visible()
+    with one.answer():
+        one.box.press("Enter")
+    assert one.ids() == expected(image_id=start, text="x", remove=("blue", "red"))
+    expect(one.page.locator("#pending")).to_be_hidden()
+
+
+def test_how_much_the_image_counts(visit, expected, image_ids):
+    start = image_ids["red over blue"]
+    one = visit(f"/?image_id={start}&q=add+green")
+    slider = one.page.get_by_label("How much the image counts")
+    expect(slider).to_be_enabled()
+    expect(one.page.locator("#weight-shown")).to_have_text("×1")
+    for weight in ("0", "2"):
+        with one.answer():
+            slider.fill(weight)
+        expect(one.page.locator("#weight-shown")).to_have_text(f"×{weight}")
+        wanted = expected(image_id=start, text="add green", image_weight=float(weight))
+        assert one.ids() == wanted
+        assert parse_qs(urlsplit(one.page.url).query)["image_weight"] == [weight]
+    expect(one.page.locator("#history")).to_be_hidden()  # still the one round
+
+
+def test_refining_over_rounds(visit, expected):
+    one = visit()
+    one.search("red")
+    first = one.ids()
+    expect(one.page.locator("#history")).to_be_hidden()
+    start = first[1]
+    one.start_from(start)
+    expect(one.box).to_be_focused()
+    one.search("add blue")
+    second = one.ids()
+    assert second == expected(image_id=start, text="add blue")
+    one.start_from(second[0])
+    one.search("remove red add white")
+    third = one.ids()
+    assert third == expected(image_id=second[0], text="remove red add white")
+    expect(one.rounds).to_have_count(3)
+    texts = [" ".join(text.split()) for text in one.rounds.all_inner_texts()]
+    assert texts == ["red", "blue", "white red"]
+    assert one.rounds.locator("img").count() == 2
+    expect(one.rounds.nth(2)).to_have_attribute("aria-current", "step")
+
+    undo = one.page.get_by_role("button", name="Undo")
+    undo.click()
+    assert one.ids() == second
+    expect(one.box).to_have_value("add blue")
+    assert one.words() == [["add", "blue"]]
+    assert parse_qs(urlsplit(one.page.url).query)["image_id"] == [start]
+    one.rounds.nth(0).click()
+    assert one.ids() == first
+    expect(one.page.locator("#reference")).to_be_hidden()
+    expect(undo).to_be_disabled()
+    one.rounds.nth(2).click()
+    assert one.ids() == third
+    assert one.words() == [["add", "white"], ["remove", "red"]]
+    one.page.go_back()
+    expect(one.rounds.nth(0)).to_have_attribute("aria-current", "step")
+    assert one.ids() == first
+    one.page.go_forward()
+    expect(one.rounds.nth(2)).to_have_attribute("aria-current", "step")
+    assert one.ids() == third
+
+    undo.click()
+    one.search("add green")  # another way on from the second round: nothing is lost
+    expect(one.rounds).to_have_count(4)
+    undo.click()
+    assert one.ids() == second
+
+
+def test_back_to_the_start_and_on_again(visit, expected):
+    one = visit()
+    starters = "#results .starters .hit"
+    began = one.page.locator(starters).evaluate_all("all => all.map(one => one.dataset.id)")
+    one.search("red")
+    first = one.ids()
+    one.start_from(first[0])
+    one.search("add blue")
+    one.page.get_by_label("Least score").fill("0.1")
+    one.page.go_back()
+    assert one.ids() == first
+    one.page.go_back()
+    expect(one.page.locator("#results")).to_have_attribute("data-state", "start")
+    again = one.page.locator(starters).evaluate_all("all => all.map(one => one.dataset.id)")
+    assert again == began  # the same page, and not another one
+    expect(one.box).to_have_value("")
+    expect(one.page.locator("#reference")).to_be_hidden()
+    expect(one.page.get_by_label("Least score")).to_have_value("0")
+    expect(one.page).to_have_title("image search")
+    expect(one.rounds).to_have_count(2)
+    expect(one.page.locator("#rounds [aria-current]")).to_have_count(0)
+    one.page.go_forward()
+    assert one.ids() == first
+    expect(one.page).to_have_title("red: image search")
+    one.page.go_back()
+    one.search("green")
+    assert one.ids() == expected(text="green")
+    expect(one.rounds).to_have_count(3)
+    one.rounds.nth(1).click()
+    assert one.words() == [["add", "blue"]]
+
+
+def test_back_past_a_reload(visit, expected):
+    """The rounds of before a reload are gone, but their addresses still tell them."""
+    one = visit("/?q=red")
+    one.search("green")
+    one.page.reload()
+    one.page.go_back()
+    expect(one.box).to_have_value("red")
+    assert one.ids() == expected(text="red")
+
+
+def test_rounds_remember_an_upload_and_edited_chips(visit, expected):
+    image = png(picture("white", "red"))
+    one = visit()
+    one.choose(image)
+    one.search("add blue")
+    one.page.get_by_role("button", name="blue is added: take it away instead").click()
+    with one.answer():
+        one.page.locator(".go").click()
+    changed = one.ids()
+    assert changed == expected(image=image, text="x", remove=("blue",))
+    assert one.rounds.locator("canvas").count() == 2
+    one.page.get_by_role("button", name="Remove the image").click()
+    one.search("green")
+    one.rounds.nth(1).click()
+    assert one.ids() == changed
+    assert one.words() == [["remove", "blue"]]
+    with one.answer():
+        one.box.press("Enter")
+    assert one.ids() == changed
+    expect(one.rounds).to_have_count(3)
+
+
+def test_chips_of_a_sentence_that_is_gone_do_not_come(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red']}&q=add+blue")
+    one.start_from(one.ids()[0])
+    one.search("add green")
+    first = one.ids()[0]
+    held = []
+    one.page.route("**/page/chips", lambda route: held.append(route))
+    steps = (
+        (lambda: one.page.get_by_role("button", name="Undo").click(), [["add", "blue"]]),
+        (lambda: one.rounds.nth(1).click(), [["add", "green"]]),
+        (lambda: one.start_from(first), []),
+        (lambda: one.page.get_by_role("button", name="Remove the image").click(), []),
+    )
+    for number, (act, words) in enumerate(steps):
+        with one.page.expect_request("**/page/chips"):
+            one.box.fill(f"add white {number}")
+        act()
+        assert one.words() == words, number
+        held[-1].fallback()
+        one.page.wait_for_timeout(100)  # an answer that is still awaited would be in place
+        assert one.words() == words, number
+    assert len(held) == len(steps)
+
+
+def test_more_like_this(visit, expected):
+    one = visit("/?q=yellow")
+    chosen = one.ids()[3]
+    hit = one.page.locator(".hit").nth(3)
+    hit.hover()
+    with one.answer():
+        hit.get_by_text("More like this").click()
+    assert one.ids() == expected(image_id=chosen)
+    expect(one.box).to_have_value("")
+    expect(one.rounds).to_have_count(2)
+    assert parse_qs(urlsplit(one.page.url).query) == {"image_id": [chosen]}
+
+
+def test_pages(visit, expected):
+    image = png(plain("green"))
+    one = visit()
+    one.choose(image)
+    one.search("")
+    pages = [one.ids()]
+    for _ in range(2):
+        with one.answer():
+            one.page.get_by_role("link", name="Next").click()
+        pages.append(one.ids())
+    assert pages == [expected(image=image, offset=offset) for offset in (0, 24, 48)]
+    assert [len(page) for page in pages] == [24, 24, 3]
+    expect(one.page.get_by_role("link", name="Next")).to_have_count(0)
+    expect(one.page.locator(".picture").first).to_be_focused()
+    assert one.status().startswith("Results 49 to 51")
+    with one.answer():
+        one.page.get_by_role("link", name="Previous").click()
+    assert one.ids() == pages[1]
+    expect(one.page.locator("#history")).to_be_hidden()
+
+
+def test_the_cut_off_and_the_state_without_results(visit, expected):
+    one = visit("/?q=blue")
+    slider = one.page.get_by_label("Least score")
+    with one.answer():
+        slider.fill("0.5")
+    assert one.ids() == expected(text="blue", least_score=0.5)
+    expect(one.page.locator("#least-shown")).to_have_text("0.5")
+    one.search("red green")
+    with one.answer():
+        slider.fill("0.97")
+    expect(one.page.locator("#results")).to_contain_text("No image scores 0.97 or more")
+    assert one.status() == "No image found."
+    with one.answer():
+        one.page.get_by_role("link", name=re.compile("Lower the least score to")).click()
+    assert one.ids()
+    assert float(slider.input_value()) < 0.97
+
+
+def test_filters(visit, expected, image_ids):
+    one = visit("/?q=blue")
+    one.page.get_by_text("Filters", exact=True).click()
+    with one.answer():
+        one.page.get_by_label("Folder").select_option("red")
+    assert len(one.ids()) == 6
+    expect(one.page.locator("#filters-set")).to_have_text("1")
+    with one.answer():
+        one.page.get_by_label("Tag", exact=True).fill("red over blue")
+        one.page.keyboard.press("Tab")
+    assert one.ids() == [image_ids["red over blue"]]
+    with one.answer():
+        one.page.get_by_label("From").fill("2100-01-01")
+    expect(one.page.locator("#results")).to_contain_text("No image passes the filters")
+    one.search("green")
+    one.rounds.nth(0).click()
+    expect(one.page.get_by_role("checkbox", name="red over blue")).to_be_checked()
+    expect(one.page.get_by_label("From")).to_have_value("2100-01-01")
+    with one.answer():
+        one.page.get_by_label("From").fill("")
+    assert one.ids() == [image_ids["red over blue"]]
+    with one.answer():
+        one.page.get_by_role("checkbox", name="red over blue").click()
+    assert len(one.ids()) == 6
+    with one.answer():
+        one.page.get_by_label("From").fill("2100-01-01")
+    with one.answer():
+        one.page.locator("#results").get_by_role("link", name="Clear filters").click()
+    assert one.ids() == expected(text="blue")
+    expect(one.page.locator("#filters-set")).to_have_text("")
+    expect(one.page.get_by_role("checkbox")).to_have_count(0)
+
+
+def test_back_to_a_refusal(visit, expected):
+    """What was refused is no round, but what the page began with."""
+    one = visit("/?q=red&least_kb=much", may_complain="status of 400|cannot be parsed")
+    one.search("green")
+    expect(one.page.locator("#history")).to_be_hidden()
+    one.page.go_back()
+    expect(one.page.get_by_role("alert")).to_contain_text("The least size must be a number")
+    expect(one.box).to_have_value("red")
+    expect(one.rounds).to_have_count(1)
+    with one.answer():
+        one.page.get_by_role("button", name="Try again").click()
+    assert one.ids() == expected(text="red")
+    expect(one.rounds).to_have_count(2)
+
+
+def test_errors_can_be_tried_again(visit, expected):
+    one = visit(may_complain="status of 503|ERR_FAILED")
+    one.page.route(
+        "**/page/search",
+        lambda route: route.fulfill(
+            status=503, json={"error": "the store holds <b>other</b> vectors"}
+        ),
+    )
+    one.search("red")
+    alert = one.page.get_by_role("alert")
+    expect(alert).to_contain_text("the store holds <b>other</b> vectors")
+    one.page.unroute("**/page/search")
+    one.page.route("**/page/search", lambda route: route.abort())
+    retry = alert.get_by_role("button", name="Try again")
+    retry.click()
+    expect(alert).to_contain_text("The server does not answer. Is it still running?")
+    one.page.unroute("**/page/search")
+    with one.answer():
+        retry.click()
+    assert one.ids() == expected(text="red")
+    expect(one.box).to_have_value("red")
+
+
+def test_a_refusal_of_the_server(visit):
+    one = visit("/?q=a&least_kb=much", may_complain="status of 400|cannot be parsed")
+    alert = one.page.get_by_role("alert")
+    expect(alert).to_contain_text("The least size must be a number, got 'much'")
+    with one.answer():
+        alert.get_by_role("button", name="Try again").click()  # the field holds numbers only
+    assert one.ids()
+
+
+def test_placeholders_while_loading_and_only_the_last_answer_counts(visit, expected):
+    one = visit()
+    held = []
+
+    def hold_red(route):
+        if 'name="q"\r\n\r\nred' in route.request.post_data:
+            held.append(route)
+        else:
+            route.fallback()
+
+    one.page.route("**/page/search", hold_red)
+    one.box.fill("red")
+    one.box.press("Enter")
+    results = one.page.locator("#results")
+    expect(results).to_have_attribute("aria-busy", "true")
+    expect(results.locator(".skeleton .frame")).to_have_count(12)
+    expect(one.page.locator("#status")).to_have_text("Searching")
+    assert len(held) == 1
+    one.box.fill("blue")
+    with one.page.expect_event("requestfailed"):  # the first is given up
+        one.box.press("Enter")
+    assert one.ids() == expected(text="blue")
+    assert one.page.url.endswith("?q=blue")
+
+
+def test_keys(visit):
+    one = visit("/?q=red")
+    key = one.page.keyboard.press
+    focused = "document.activeElement.closest('.hit')?.dataset.id"
+    order = one.ids()
+    columns = one.page.locator(".picture").evaluate_all(
+        "all => all.filter(one => one.getBoundingClientRect().top ==="
+        " all[0].getBoundingClientRect().top).length"
+    )
+    assert 3 < columns < 8
+    one.page.locator("body").click(position={"x": 5, "y": 500})
+    key("/")
+    expect(one.box).to_be_focused()
+    expect(one.box).to_have_value("red")
+    key("ArrowDown")
+    place = 0
+    for name, step in (
+        ("ArrowRight", 1),
+        ("ArrowRight", 1),
+        ("ArrowDown", columns),
+        ("ArrowLeft", -1),
+        ("ArrowUp", -columns),
+        ("ArrowUp", 0),
+        ("ArrowLeft", -1),
+        ("ArrowLeft", 0),
+    ):
+        key(name)
+        place += step
+        assert one.page.evaluate(focused) == order[place], name
+    key("End")
+    assert one.page.evaluate(focused) == order[-1]
+    key("ArrowRight")
+    assert one.page.evaluate(focused) == order[-1]
+    key("Home")
+    stops = one.page.locator(".grid a").evaluate_all(
+        "all => all.filter(a => a.tabIndex >= 0).length"
+    )
+    assert stops == 3  # one result at a time, and what can be done with it
+    key("Tab")
+    assert one.page.evaluate("document.activeElement.innerText") == "More like this"
+    key("ArrowRight")
+    assert one.page.evaluate(focused) == order[1]
+
+    key("Enter")
+    view = one.page.get_by_role("dialog")
+    expect(view).to_be_visible()
+    expect(view.locator("#view-place")).to_have_text("2 of 24 on this page")
+    key("ArrowRight")
+    expect(view.locator("#view-place")).to_have_text("3 of 24 on this page")
+    key("Escape")
+    expect(view).to_be_hidden()
+    expect(one.page.locator(f'.hit[data-id="{order[2]}"] .picture')).to_be_focused()
+    key("Escape")
+    expect(one.box).to_be_focused()
+    key("Escape")
+    expect(one.box).to_have_value("")
+    key("Enter")
+    assert one.status() == "Write what to look for, or choose an image."
+    assert one.ids() == order
+
+
+def test_escape_removes_the_image_after_the_sentence(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red']}&q=add+blue")
+    one.box.press("Escape")
+    expect(one.box).to_have_value("")
+    expect(one.chips).to_have_count(0)
+    expect(one.page.locator("#reference")).to_be_visible()
+    one.box.press("Escape")
+    expect(one.page.locator("#reference")).to_be_hidden()
+
+
+def test_the_large_view(visit, service, expected):
+    one = visit("/?q=white")
+    chosen = one.ids()[1]
+    record = service.store.get([chosen])[chosen]
+    one.page.locator(".picture").nth(1).click()
+    view = one.page.get_by_role("dialog")
+    expect(view).to_contain_text(record.paths[0])
+    expect(view).to_contain_text("32 × 32 pixels")
+    expect(view).to_contain_text(f"{record.bytes} bytes")
+    expect(view.locator(".tags li")).to_have_text(list(record.tags))
+    score = one.page.locator(".hit .score").nth(1).inner_text()
+    expect(view.locator("dd").first).to_have_text(score)
+    image = view.get_by_role("img", name=f"{record.tags[0]}.png")
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+    original = view.get_by_role("link", name="Original file").get_attribute("href")
+    assert original == f"/images/{chosen}"
+    view.get_by_role("link", name="Like this, but…").click()
+    expect(view).to_be_hidden()
+    expect(one.box).to_be_focused()
+    one.search("add red")
+    assert one.ids() == expected(image_id=chosen, text="add red")
+    one.page.locator(".picture").first.click()
+    one.page.mouse.click(5, 5)
+    expect(view).to_be_hidden()
+
+
+def test_dark_and_light(visit):
+    one = visit("/?q=red", color_scheme="light")
+    assert luminance(colour(one, "body", "backgroundColor")) > 0.8
+    one.page.get_by_role("button", name="Switch to dark").click()
+    assert luminance(colour(one, "body", "backgroundColor")) < 0.1
+    one.page.reload()
+    assert luminance(colour(one, "body", "backgroundColor")) < 0.1
+    assert one.page.evaluate("localStorage.getItem('theme')") == "dark"
+    one.page.get_by_role("button", name="Switch to light").click()
+    assert luminance(colour(one, "body", "backgroundColor")) > 0.8
+    assert luminance(colour(visit(color_scheme="dark"), "body", "backgroundColor")) < 0.1
+
+
+def test_text_can_be_read_in_dark_and_light(visit, image_ids):
+    """The contrast of text with what is behind it, by the web's guidelines."""
+    for scheme in ("light", "dark"):
+        one = visit(f"/?image_id={image_ids['red']}&q=add+blue+remove+red", color_scheme=scheme)
+        page = luminance(colour(one, "body", "backgroundColor"))
+        for selector in (".name", ".cost", "#results h2", "ins", "del", ".hint", ".quiet.add"):
+            assert contrast(luminance(colour(one, selector, "color")), page) >= 4.5, selector
+        for selector in (".chip.add", ".chip.remove", ".go"):
+            text, behind = (colour(one, selector, name) for name in ("color", "backgroundColor"))
+            assert contrast(luminance(text), luminance(behind)) >= 4.5, (scheme, selector)
+
+
+def contrast(one, other):
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def colour(one, selector, name):
+    """Red, green and blue in [0, 1], whatever notation the browser computes."""
+    text = one.page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{name}")
+    numbers = [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
+    return numbers if text.startswith("color(") else [number / 255 for number in numbers]
+
+
+def luminance(colour):
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_on_a_phone_nothing_is_cut_off(visit, image_ids):
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+    start = image_ids["red over blue"]
+    for path in (
+        "/",
+        f"/?q={'w' * 80}&tag={'t' * 60}",
+        f"/?image_id={start}&q=add+{'long' * 15}+and+yellow+remove+red",
+        "/?q=blue&least_score=1",
+    ):
+        one = visit(path, **phone)
+        one.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+        assert one.page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        small = one.page.locator("button:visible, .act:visible, summary:visible").evaluate_all(
+            "all => all.filter(one => one.getBoundingClientRect().height < 24)"
+            ".map(one => one.outerHTML)"
+        )
+        assert small == []
+    one = visit(f"/?image_id={start}&q=add+yellow", **phone)
+    assert len(one.ids()) == PAGE
+    one.page.get_by_role("link", name="Like this, but…").first.tap()
+    expect(one.box).to_have_value("")
+    one.search("add white")
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 360
+    one.page.locator(".picture").first.tap()
+    view = one.page.get_by_role("dialog")
+    expect(view).to_be_visible()
+    assert view.evaluate("view => view.scrollWidth <= view.clientWidth")
+
+
+def test_without_a_script(visit, expected, image_ids):
+    one = visit(java_script_enabled=False)
+    expect(one.page.locator("#theme")).to_be_hidden()
+    one.box.fill("blue")
+    one.page.get_by_role("button", name="Search").click()
+    assert one.ids() == expected(text="blue")
+    one.page.get_by_role("link", name="Next").click()
+    assert one.ids() == expected(text="blue", offset=PAGE)
+    one.page.locator(".act").nth(1).click(force=True)
+    chosen = one.page.locator("#image-id").input_value()
+    assert chosen in image_ids.values()
+    one.box.fill("add red")
+    one.page.get_by_role("button", name="Search").click()
+    assert one.ids() == expected(image_id=chosen, text="add red")
+    assert one.words() == [["add", "red"]]
+    by_hand = f"/?image_id={chosen}&q=add+red&edited=1&add=blue&add=green&remove=red"
+    one = visit(by_hand, java_script_enabled=False)
+    one.page.get_by_label("Least score").fill("0.1")
+    one.page.get_by_role("button", name="Search").click()
+    chips = [["add", "blue"], ["add", "green"], ["remove", "red"]]
+    assert one.words() == chips
+    changed = {"add": ("blue", "green"), "remove": ("red",), "least_score": 0.1}
+    assert one.ids() == expected(image_id=chosen, text="add red", **changed)
+    one.page.get_by_role("link", name="Read the sentence again").click()
+    assert one.words() == [["add", "red"]]
+    one.page.get_by_role("link", name="Remove the image").click()
+    expect(one.page.locator("#reference")).to_be_hidden()
+
+
+def test_everything_has_a_name(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red']}&q=add+blue+remove+red")
+    one.search("add blue, remove white")
+    one.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    nameless = one.page.evaluate(
+        """() => [...document.querySelectorAll("button, a, input, select, img, canvas, output")]
+            .filter(one => one.checkVisibility() && ![one.getAttribute("aria-label"),
+                one.alt, one.innerText, one.value, one.querySelector("img[alt]")?.alt,
+                ...[...(one.labels ?? [])].map(label => label.innerText)].some(Boolean))
+            .map(one => one.outerHTML)"""
+    )
+    assert nameless == []
+    for role, name in (
+        ("search", "Find images"),
+        ("region", "Results"),
+        ("navigation", "Rounds of this search"),
+        ("list", "Changes to the image"),
+        ("list", "Images found, best first"),
+        ("group", "Changes"),
+        ("slider", "Least score"),
+        ("slider", "How much the image counts"),
+    ):
+        expect(one.page.get_by_role(role, name=name, exact=True)).to_have_count(1)
+    expect(one.page.get_by_role("status")).to_have_count(1)

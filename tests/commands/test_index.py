@@ -1,0 +1,116 @@
+"""python -m cir index: what a person types, and what they are told."""
+
+import argparse
+import os
+
+import pytest
+
+from cir.app import search_model
+from cir.app.stores import open_store
+from cir.commands import index as index_command
+from cir.core.errors import UserError
+from cir.images import decoding as images
+from cir.images import shards
+from tests.helpers.fake_search_model import FakeSearchModel, plain
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch, tmp_path):
+    """The fake model, for whatever folders; the current folder is an empty one."""
+    model = FakeSearchModel()
+
+    def load(encoder, tagger):
+        assert (encoder.name, tagger.name) == ("text_search", "tagger")
+        return model
+
+    monkeypatch.setattr(search_model, "load", load)
+    monkeypatch.chdir(tmp_path)
+    return model
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for colour in ("red", "green", "blue"):
+        plain(colour).save(folder / f"{colour}.png")
+    return folder
+
+
+def answer(*arguments):
+    parser = argparse.ArgumentParser()
+    index_command.add_index_command(parser.add_subparsers(required=True))
+    options = parser.parse_args(["index", *map(str, arguments)])
+    return options.answer(options)
+
+
+def test_a_folder_is_indexed_into_the_default_store(photos, model):
+    said = answer(photos)
+    assert said == (".search: 3 indexed, 0 unchanged, 0 moved, 0 removed; 3 images can be searched")
+    with open_store(".search", None) as store:
+        assert store.info.fingerprint == model.fingerprint()
+        assert store.info.source == f"folder:{photos}"
+        (hits,) = store.search(model.encode_texts(["green"]), 1)
+        assert hits[0].image.paths == ("green.png",)
+    assert "0 indexed, 3 unchanged" in answer(photos)
+
+
+def test_a_store_within_the_folder_is_none_of_its_images(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    answer(".")
+    assert "0 indexed, 3 unchanged, 0 moved, 0 removed;" in answer(".")
+
+
+def test_unreadable_files_are_named_at_the_end(photos, capsys):
+    (photos / "broken.jpg").write_bytes(b"none")
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes(b"neither")
+    said = answer(photos, "--store", "mine", "--batch-size", "2")
+    assert said.startswith("mine: 3 indexed")
+    assert "2 unreadable; 3 images can be searched" in said
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" is ")[0] for line in lines[-2:]] == [
+        "not indexed: image broken.jpg",
+        r"not indexed: image caf\udce9.png",
+    ]
+
+
+def test_tags_and_another_model(photos, monkeypatch):
+    (photos / "tags.csv").write_text("file,tag\nred.png,warm\n")
+    answer(photos, "--tags", photos / "tags.csv")
+    with open_store(".search", None) as store:
+        assert store.tags(5) == [("warm", 1)]
+    monkeypatch.setattr(search_model, "load", lambda *_: FakeSearchModel("other"))
+    with pytest.raises(UserError, match=r"the store \.search holds .*fake-colours.*fake-other"):
+        answer(photos)
+    with pytest.raises(UserError, match=r"there is no file of tags none\.csv"):
+        answer(photos, "--tags", "none.csv")
+
+
+def test_shards_are_indexed_by_their_ids(tmp_path):
+    rows = [
+        (colour, images.encode(plain(colour)), (f"{colour} mug",)) for colour in ("red", "blue")
+    ]
+    shards.write(tmp_path / "test", rows, [], {})
+    assert "2 indexed" in answer(tmp_path / "test")
+    with open_store(".search", None) as store:
+        assert store.info.source == f"shards:{tmp_path / 'test'}"
+        assert sorted(image.paths for image in store.images()) == [("blue",), ("red",)]
+        assert store.tags(5) == [("blue mug", 1), ("red mug", 1)]
+
+
+def test_an_emptied_folder(photos):
+    answer(photos)
+    for path in photos.iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="--allow-empty"):
+        answer(photos)
+    assert "3 removed; 0 images can be searched" in answer(photos, "--allow-empty")
+
+
+def test_wrong_options(photos, capsys):
+    for wrong in ("0", "-1", "many", "1.5"):
+        with pytest.raises(SystemExit):
+            answer(photos, "--batch-size", wrong)
+        assert "expected a whole number from 1 upwards" in capsys.readouterr().err
+    with pytest.raises(UserError, match="is no folder of images"):
+        answer(photos / "red.png")

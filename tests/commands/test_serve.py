@@ -1,0 +1,340 @@
+"""python -m cir serve: a process that answers, what it serves, and how it ends."""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from cir.app import model_process, search_model
+from cir.app.stores import open_store
+from cir.app.web import server
+from cir.commands import index as index_command
+from cir.commands import serve as serve_command
+from cir.composers import ArithmeticComposer
+from cir.core import files
+from cir.core.errors import UserError
+from cir.edits.models import MicroSize, fresh_model
+from cir.retrieval.retriever import EncodedComposer
+from tests.helpers import ROOT
+from tests.helpers.fake_search_model import FakeSearchModel
+from tests.helpers.search_app import Client, write_colours
+
+pytestmark = pytest.mark.recipes
+
+MODELS = ("--encoder", "models/encoder", "--tagger", "models/tagger")
+
+
+@pytest.fixture
+def model(monkeypatch, tmp_path):
+    """The fake model in the current folder, which is an empty one but for the models' folders."""
+    model = FakeSearchModel()
+    monkeypatch.setattr(search_model, "load", lambda encoder, tagger: model)
+    here = contextlib.contextmanager(lambda load: (yield load()))
+    monkeypatch.setattr(model_process, "in_own_process", here)  # a test has threads, so no fork
+    monkeypatch.delenv(serve_command.TOKEN_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("encoder", "tagger"):
+        Path("models", name).mkdir(parents=True)
+        Path("models", name, "weights").write_text("as trained")
+    return model
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What would have been served: an app and the address, for each time."""
+    found = []
+
+    def serve(app, listening):
+        found.append(Visit(app, listening))
+
+    monkeypatch.setattr(server, "serve", serve)
+    return found
+
+
+class Visit:
+    """What a client saw while the command was serving."""
+
+    def __init__(self, app, listening):
+        self.host, self.port = listening.getsockname()[:2]
+        self.local = server.is_loopback(listening)
+        client = Client(app, "http://localhost")
+        self.health = client.get("/healthz").status_code
+        self.ready = client.get("/readyz")
+        self.found = client.post("/search/text", json={"text": "red"})
+        self.loopback = client.get("/healthz", headers={"host": "127.0.0.1:8000"}).status_code
+        self.elsewhere = client.get("/healthz", headers={"host": "example.org"}).status_code
+        Path("models", "encoder", "weights").write_text("trained again")
+        self.swapped = client.get("/readyz")
+        Path("models", "encoder", "weights").write_text("as trained")
+
+    @property
+    def names(self):
+        return {hit["tags"][0] if hit["tags"] else "" for hit in self.found.json()["hits"]}
+
+    @property
+    def paths(self):
+        return {path for hit in self.found.json()["hits"] for path in hit["paths"]}
+
+
+def answer(*arguments):
+    parser = argparse.ArgumentParser()
+    serve_command.add_serve_command(parser.add_subparsers(required=True))
+    options = parser.parse_args(["serve", "--port", "0", *MODELS, *map(str, arguments)])
+    return options.answer(options)
+
+
+def index(*arguments):
+    parser = argparse.ArgumentParser()
+    index_command.add_index_command(parser.add_subparsers(required=True))
+    options = parser.parse_args(["index", *MODELS, *map(str, arguments)])
+    return options.answer(options)
+
+
+def drawn_gallery():
+    """Stands where the pipeline's test images would."""
+    write_colours(serve_command.GALLERY, ("red", "green", "blue"))
+
+
+def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, capsys):
+    drawn_gallery()
+    assert answer() == "stopped"
+    (visit,) = served
+    assert (visit.host, visit.local) == ("127.0.0.1", True)
+    assert visit.health == 200
+    assert visit.ready.json()["images"] == 3
+    assert visit.paths == {"red.png", "odd/green.png", "blue.png"}
+    assert visit.elsewhere == 400
+    told = capsys.readouterr().err
+    assert f"3 images; open http://127.0.0.1:{visit.port}/" in told
+    assert "warning" not in told
+    assert visit.swapped.status_code == 503
+    assert "models/encoder are no longer those" in visit.swapped.json()["error"]
+    open_store(".search", None).close()  # it was let go of
+
+
+def test_the_drawn_gallery_is_kept_up_to_date(model, served):
+    drawn_gallery()
+    answer()
+    seen = model.encoded_images
+    answer()
+    assert model.encoded_images == seen
+    (serve_command.GALLERY / "red.png").unlink()
+    answer()
+    model.name = "trained-again"  # after another make repro
+    answer()
+    assert [visit.ready.json()["images"] for visit in served] == [3, 3, 2, 2]
+    assert served[-1].ready.json()["model"] == "fake-trained-again"
+    assert model.encoded_images == seen + 2
+
+
+def test_what_was_indexed_is_served(model, served, tmp_path):
+    drawn_gallery()
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    index(tmp_path / "mine")
+    answer()  # by default, the default store
+    index(tmp_path / "mine", "--store", "other")
+    answer("--store", "other")
+    assert [visit.paths for visit in served] == [{"yellow.png", "odd/cyan.png"}] * 2
+    model.name = "another"
+    for store in ((), ("--store", "other")):
+        with pytest.raises(UserError, match="holds vectors of the model fake-colours"):
+            answer(*store)
+
+
+def test_a_folder_can_be_indexed_first(model, served, tmp_path):
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    answer("--index", tmp_path / "mine", "--store", "place")
+    assert served[0].ready.json()["images"] == 2
+    with pytest.raises(UserError, match="no folder"):
+        answer("--index", tmp_path / "nowhere", "--store", "place")
+
+
+def test_tags_stay_unless_others_are_given(model, served, tmp_path):
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    (tmp_path / "tags.csv").write_text("file,tag\nyellow.png,sun\n")
+    answer("--index", tmp_path / "mine", "--tags", tmp_path / "tags.csv")
+    answer("--index", tmp_path / "mine")
+    index(tmp_path / "mine")
+    answer()
+    assert [visit.names for visit in served] == [{"sun", ""}] * 3
+    (tmp_path / "tags.csv").write_text("file,tag\n")
+    answer("--index", tmp_path / "mine", "--tags", tmp_path / "tags.csv")
+    assert served[-1].names == {""}
+    with pytest.raises(UserError, match="give it with --index"):
+        answer("--tags", tmp_path / "tags.csv")
+    with pytest.raises(UserError, match=r"no file of tags none\.csv"):
+        answer("--tags", "none.csv", "--index", tmp_path / "mine")
+
+
+def test_the_gallery_of_an_older_model_may_lie_behind_a_link(model, served, tmp_path):
+    drawn_gallery()
+    (tmp_path / "elsewhere").mkdir()
+    Path(".search").symlink_to(tmp_path / "elsewhere" / "place")
+    answer()
+    model.name = "trained-again"
+    answer()
+    assert [visit.ready.json()["images"] for visit in served] == [3, 3]
+    assert Path(".search").is_symlink()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["place"]
+
+
+def test_the_gallery_is_not_removed_while_another_process_makes_it(model, served, monkeypatch):
+    monkeypatch.setattr(files, "_PATIENCE", 0.1)
+    drawn_gallery()
+    answer()
+    model.name = "trained-again"
+    holder = "import sys; from cir import files\nwith files.exclusive('.search'):"
+    holder += " print(1, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, **pipes) as other:
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(UserError, match=r"another process is writing \.search"):
+            answer()
+        other.stdin.close()
+    with open_store(".search", None) as store:
+        assert store.count() == 3
+
+
+def test_what_is_missing_is_a_sentence(model, served, tmp_path):
+    with pytest.raises(UserError, match="nothing to serve: index a folder"):
+        answer()
+    with pytest.raises(UserError, match="there is no store at nowhere"):
+        answer("--store", "nowhere")
+    with pytest.raises(UserError, match="no tagger in none: train it with make repro"):
+        answer("--tagger", "none")
+    drawn_gallery()
+    with pytest.raises(UserError, match="there is no host"):
+        answer("--host", "not.a.host")
+    assert served == []
+
+
+def test_a_port_in_use_is_a_sentence_before_anything_is_loaded(model, served, monkeypatch):
+    drawn_gallery()
+    monkeypatch.setattr(search_model, "load", None)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 is in use"):
+            answer("--port", port)
+
+
+def test_a_store_in_use_is_a_sentence(model, served):
+    drawn_gallery()
+    answer()
+    with open_store(".search", None), pytest.raises(UserError, match=r"\.search"):
+        answer()
+
+
+def test_beyond_loopback_without_a_token_is_told(model, served, capsys):
+    drawn_gallery()
+    answer("--host", "0.0.0.0")
+    told = capsys.readouterr().err
+    assert "warning: everybody who can reach 0.0.0.0" in told
+    assert "open http://127.0.0.1:" in told
+    assert (served[0].local, served[0].elsewhere) == (False, 200)
+    answer("--host", "0.0.0.0", "--token", "long-enough", "--allow-host", "photos.example")
+    assert "warning" not in capsys.readouterr().err
+    assert served[1].elsewhere == 400
+    assert served[1].loopback == 200  # as a container's own check asks
+
+
+def test_the_token_comes_from_an_option_or_the_environment(model, served, monkeypatch, capsys):
+    drawn_gallery()
+    answer("--token", "long-enough")
+    monkeypatch.setenv(serve_command.TOKEN_VARIABLE, "also-long-enough")
+    answer()
+    told = capsys.readouterr().err
+    assert "?token=" in told
+    assert "long-enough" not in told
+    assert [visit.ready.status_code for visit in served] == [401, 401]
+    for wrong in ("", "short", "with a space in it", "snö-och-is"):
+        with pytest.raises(UserError, match="at least 8 characters"):
+            answer("--token", wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--port", "70000"), ("--port", "x"), ("--max-upload", "0"), ("--max-upload", "x")]
+)
+def test_wrong_options(wrong, capsys):
+    with pytest.raises(SystemExit):
+        answer(*wrong)
+    assert "expected" in capsys.readouterr().err
+
+
+# ---- a real process with real, tiny models
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, encoder):
+    """A folder with models and images."""
+    place = tmp_path_factory.mktemp("place")
+    for name in ("encoder", "tagger"):
+        (place / "models" / name).mkdir(parents=True)
+    EncodedComposer(encoder, ArithmeticComposer(False, False)).save(place / "models" / "encoder")
+    size = MicroSize(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
+    for part in fresh_model(size, ["add", "red"], seed=3):
+        part.save_pretrained(place / "models" / "tagger")
+    write_colours(place / "images", ("red", "green"))
+    return place
+
+
+@contextlib.contextmanager
+def process(place, *arguments):
+    """A serving process and the address that it has told."""
+    command = [sys.executable, "-m", "cir", "serve", "--port", "0", *MODELS, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CIR_TOKEN": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=place, env=environment, **pipes) as running:
+        told = ""
+        while not (address := re.search(r"open (http://\S+)/", told)):
+            line = running.stderr.readline()
+            assert line, f"it ended: {told}"
+            told += line
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{address[1]}/healthz")
+                break
+            except httpx.ConnectError:
+                time.sleep(0.02)
+        try:
+            yield running, address[1]
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_real_process_answers_and_stops_cleanly(place, number):
+    with process(place, "--index", "images") as (running, address):
+        assert address.startswith("http://127.0.0.1:")
+        assert httpx.get(f"{address}/readyz").json()["images"] == 2
+        found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})
+        assert len(found.json()["hits"]) == 1
+        image = {"image": (place / "images" / "red.png").read_bytes()}
+        composed = {"text": "add red", "image_weight": "0.5"}
+        answered = httpx.post(f"{address}/search/composed", files=image, data=composed)
+        assert answered.status_code == 200
+        port = int(address.rpartition(":")[2])
+        listening = [
+            (connection.laddr.ip, connection.laddr.port)
+            for connection in psutil.Process(running.pid).net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening == [("127.0.0.1", port)]
+        running.send_signal(number)
+        out, err = running.communicate(timeout=20)
+        assert running.returncode == 0, err
+        assert out == "stopped\n"
+        assert "Traceback" not in err
+    open_store(str(place / ".search"), None).close()

@@ -1,0 +1,118 @@
+"""The files for containers: what they run is what this project has, in the versions it pins."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from cir import __main__
+from tests.helpers import ROOT
+
+VARIABLES = {"CIR_TOKEN": "a-long-secret", "IMAGES": "/photos"}
+
+
+@pytest.fixture(scope="module")
+def services():
+    return YAML(typ="safe").load((ROOT / "compose.yaml").read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    """The instructions as (name, rest), lines joined and comments left out."""
+    text = re.sub(r"^ *#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [tuple(line.split(None, 1)) for line in lines if line.strip()]
+
+
+def only(dockerfile, name):
+    (rest,) = [rest for found, rest in dockerfile if found == name]
+    return rest
+
+
+def pinned(package):
+    text = (ROOT / "requirements.txt").read_text()
+    return re.search(rf"^{re.escape(package)}==(\S+)$", text, re.MULTILINE)[1]
+
+
+def words(rest):
+    """An instruction's list in JSON, which is one of YAML too."""
+    return YAML(typ="safe").load(rest)
+
+
+def test_both_commands_are_ones_that_the_program_knows(services, dockerfile):
+    assert words(only(dockerfile, "ENTRYPOINT")) == ["python", "-m", "cir"]
+    alone = __main__._parser().parse_args(words(only(dockerfile, "CMD")))
+    assert (alone.host, alone.port) == ("0.0.0.0", 8000)
+    assert (alone.store, str(alone.index)) == ("/store/images", "/images")
+    assert only(dockerfile, "EXPOSE") == str(alone.port)
+    composed = __main__._parser().parse_args(services["app"]["command"])
+    assert (composed.host, composed.port, str(composed.index)) == ("0.0.0.0", 8000, "/images")
+    assert composed.store == "http://qdrant:6333"
+    assert composed.answer == alone.answer
+
+
+def test_what_the_commands_name_is_mounted_where_they_look(services, dockerfile):
+    mounted = {volume.rsplit("}:", 1)[1] for volume in services["app"]["volumes"]}
+    assert mounted == {"/images:ro", "/app/models:ro"}
+    options = __main__._parser().parse_args(["serve"])
+    assert only(dockerfile, "WORKDIR") == "/app"
+    assert {options.encoder.parent, options.tagger.parent} == {Path("models")}
+    made = [rest for name, rest in dockerfile if name == "RUN" and "mkdir" in rest]
+    assert any("mkdir /store" in rest for rest in made)
+    assert services["app"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
+
+
+def test_the_server_of_vectors_is_of_the_client_s_minor_version(services):
+    name, _, tag = services["qdrant"]["image"].partition(":")
+    assert name == "qdrant/qdrant"
+    assert tag.lstrip("v").split(".")[:2] == pinned("qdrant-client").split(".")[:2]
+
+
+def test_torch_is_installed_in_the_versions_that_are_pinned(dockerfile):
+    (line,) = [rest for name, rest in dockerfile if name == "RUN" and "torch==" in rest]
+    named = dict(word.split("==") for word in shlex.split(line) if "==" in word)
+    assert named == {package: pinned(package) for package in ("torch", "torchvision")}
+
+
+def test_the_container_runs_as_no_superuser_and_has_time_to_index(dockerfile):
+    assert only(dockerfile, "USER") == "app"
+    check = only(dockerfile, "HEALTHCHECK")
+    assert re.search(r"--start-period=(\d+)h", check)
+    command = words(check.split(" CMD ", 1)[1])
+    assert "http://127.0.0.1:8000/healthz" in command[-1]
+    compile(command[-1], "HEALTHCHECK", "exec")
+
+
+def composing():
+    """The command that reads compose.yaml on this machine, or None."""
+    if shutil.which("docker"):
+        asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
+
+
+def configured(command, **variables):
+    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    command = [*command, "-f", str(ROOT / "compose.yaml"), "config", "-q"]
+    return subprocess.run(
+        command, env=clean | variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_compose_takes_the_file_and_asks_for_what_it_needs():
+    command = composing()
+    if command is None:
+        pytest.skip("there is no docker compose here")
+    whole = configured(command, **VARIABLES)
+    assert whole.returncode == 0, whole.stderr
+    for name in VARIABLES:
+        rest = {key: value for key, value in VARIABLES.items() if key != name}
+        refused = configured(command, **rest)
+        assert refused.returncode != 0
+        assert name in refused.stderr

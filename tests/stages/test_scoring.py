@@ -1,0 +1,94 @@
+"""The stages after training, one after the other, on a small drawn split."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import write_drawn_split
+from ruamel.yaml import YAML
+
+from cir.composers import ArithmeticComposer
+from cir.edits.models import MicroSize, fresh_model
+from cir.edits.reading.templates import split_words
+from cir.retrieval.retriever import EncodedComposer
+from stages import embed_gallery, export_submission, score
+from tests.helpers import ROOT
+
+
+@pytest.fixture
+def project(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIR_CHECKPOINTS", raising=False)
+    test = tmp_path / "data/retrieval/test"
+    test.mkdir(parents=True)
+    write_drawn_split(test, queries=8, seed=3)
+    (tmp_path / "models/encoder").mkdir(parents=True)
+    composer = ArithmeticComposer(False, False)
+    EncodedComposer(encoder, composer).save(tmp_path / "models/encoder")
+    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
+        part.save_pretrained(tmp_path / "models/tagger")
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def test_gallery_score_and_export(project):
+    embed_gallery.main()
+    score.main()
+    metrics = json.loads(Path("metrics/retrieval.json").read_text())
+    score.Metrics.model_validate(metrics)
+    failures = pd.read_csv("metrics/failures.csv")
+    headline = metrics["results"][0]
+    assert (headline["queries"], headline["gallery_size"]) == (8, 24)
+    assert headline["protocol"]["gallery"] == "hard"
+    answers = pd.read_parquet("data/answers.parquet")
+    assert (answers["rank"] == 1).mean() == metrics["accuracy"]
+    for row in answers.itertuples():
+        assert len(row.labels) == len(split_words(row.sentence))
+        assert (row.answers[0] == row.target) is (row.rank == 1)
+    assert len(failures) == round(8 * (1 - metrics["accuracy"]))
+    ablation = pd.read_csv("metrics/ablation.csv").set_index("variant")["accuracy"]
+    assert ablation["as trained"] == ablation["nothing normalised, weights 1"]
+    assert ablation["as trained"] == pytest.approx(metrics["accuracy"], abs=1e-4)
+    for picture in ("recall_at_k.png", "accuracy_by_kind.png", "successes.jpg", "failures.jpg"):
+        assert Path("metrics/pictures", picture).stat().st_size > 0
+    export_submission.main()
+    assert (project / "export/submission/generate_embeds.py").is_file()
+    assert not list(project.rglob("*.partial"))
+
+
+def test_another_models_vectors_are_not_scored(project, encoder):
+    embed_gallery.main()
+    other = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    other.encoder.prompt, before = "{}", other.encoder.prompt
+    try:
+        other.save(Path("models/encoder"))
+    finally:
+        other.encoder.prompt = before
+    command = [sys.executable, "-m", "stages.score"]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .+", done.stderr.strip().splitlines()[-1])
+    assert not Path("metrics/retrieval.json").exists()
+
+
+def test_a_scoring_param_is_read_by_scoring_alone():
+    entries = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = {name: entry.get("do", entry) for name, entry in entries.items()}
+    assert [name for name, stage in stages.items() if "score" in stage.get("params", [])] == [
+        "score"
+    ]
+    made = {
+        path for kind in ("outs", "metrics", "plots") for path in map(_path, stages["score"][kind])
+    }
+    assert [n for n, stage in stages.items() if made & set(stage["deps"])] == ["report"]
+
+
+def _path(entry):
+    return entry if isinstance(entry, str) else next(iter(entry))

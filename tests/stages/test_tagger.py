@@ -1,0 +1,46 @@
+"""The stages that expand the templates and train the tagger, for a few steps."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from cir.edits.reading.tagger import Tagger
+from stages import expand_templates, train_tagger
+from tests.helpers import ROOT
+
+SOURCES = ("object_names.txt", "edit_words.json", "edit_clauses.json")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIR_CHECKPOINTS", raising=False)
+    (tmp_path / "data").mkdir()
+    for name in SOURCES:
+        shutil.copy(ROOT / "data" / name, tmp_path / "data" / name)
+    shutil.copy(ROOT / "prompt_templates.json", tmp_path)
+    yaml = YAML()
+    params = yaml.load((ROOT / "params.yaml").read_text())
+    params["train_tagger"].update({"steps": 8, "evaluations": 2})
+    with (tmp_path / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    return tmp_path
+
+
+def test_templates_become_sentences_become_a_tagger(project, capsys):
+    expand_templates.main()
+    assert "9,525 sentences" in capsys.readouterr().out
+    train_tagger.main()
+    metrics = train_tagger.Metrics.model_validate_json(Path("metrics/tagger.json").read_text())
+    assert [split.split for split in metrics.splits] == list(train_tagger.TESTED)
+    assert metrics.tagger_exact_edit == metrics.splits[-1].exact_edit
+    for split in metrics.splits:
+        assert sum(row.count for row in split.by_objects) == split.count
+    steps = [row.split(",")[0] for row in Path("metrics/curves/tagger.csv").read_text().split()]
+    assert steps[0] == "step"
+    assert steps[-1] == "8"
+    assert len(Tagger.load("models/tagger").tag(["Add a hat.", "no cat"])) == 2
+    assert not any(project.glob(".checkpoints/*"))
+    assert not list(project.rglob("*.partial"))

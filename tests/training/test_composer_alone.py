@@ -1,0 +1,169 @@
+"""Composers on cached features: the same losses as with the encoder in the loop."""
+
+import numpy as np
+import pytest
+import torch
+
+from cir.composers import create
+from cir.core.records import Edit
+from cir.images.shards import ImageShards, read_triplets
+from cir.retrieval.retriever import EncodedComposer
+from cir.training.composer_alone import (
+    CachedBatches,
+    CachedObjective,
+    cached_accuracy,
+    weight_groups,
+)
+from cir.training.composition import (
+    CompositionBatches,
+    CompositionObjective,
+    gallery_accuracy,
+    shows,
+)
+from cir.training.criteria import BatchClassification, InfoNCE, SoftTriplet
+from cir.training.encoded_split import encode_split
+from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.loop import Schedule, fit
+
+NAMES = {
+    "arithmetic": {"normalise_image": False, "normalise_objects": False},
+    "corrected_arithmetic": {"text": "sentence", "hidden": 16},
+    "tirg": {"text": "edit"},
+    "composeae": {"text": "sentence"},
+}
+
+
+@pytest.fixture(scope="module")
+def loaded(split, encoder):
+    images, triplets = ImageShards(split), read_triplets(split)
+    objects = {name: images.objects(name) for name in images.ids}
+    edits = [t.edit for t in triplets]
+    edits[3] = Edit("as it is")  # names nothing
+    edits[5] = Edit("add a thing", ("unheard of",))  # names what no image shows
+    return Pixels(images, encoder), triplets, edits, objects
+
+
+@pytest.fixture(scope="module")
+def features(loaded, encoder):
+    pixels, _, edits, objects = loaded
+    return encode_split(encoder, pixels, list(objects), edits, objects, batch_size=7)
+
+
+def built(name, encoder):
+    torch.manual_seed(0)
+    composer = create({"name": name, **NAMES[name]}, encoder.dim, encoder.dim)
+    with torch.no_grad():
+        for weight in composer.parameters():
+            weight.add_(0.01 * torch.randn_like(weight))
+    return composer
+
+
+def losses_and_gradients(objective, batch, composer, criterion):
+    objective.zero_grad()
+    torch.manual_seed(7)  # of dropout and of drawn triplets
+    losses = objective(batch)
+    sum(losses.values()).backward()
+    weights = [*composer.named_parameters(), *criterion.named_parameters()]
+    return losses, {name: weight.grad.clone() for name, weight in weights}
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "criterion", [lambda: InfoNCE.starting_at(0.07), SoftTriplet, BatchClassification]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_cached_and_in_the_loop_are_the_same(name, criterion, known, loaded, features, encoder):
+    pixels, triplets, edits, objects = loaded
+    composer, criterion = built(name, encoder).train(), criterion()
+    plan = plan_batches([t.id for t in triplets], 8, 3, seed=0)
+    features = features.with_texts(encoder, edits, composer.text)
+    shown = objects if known else {}
+    cached = CachedObjective(composer, features, criterion, set_weight=0.5)
+    in_loop = CompositionObjective(EncodedComposer(encoder, composer), 0.0, 0.5, criterion)
+    in_loop.losses.encoder_learns = False
+    for step in range(3):
+        batch = CachedBatches(features, triplets, edits, shown, plan, 1)[step]
+        full = CompositionBatches(pixels, triplets, edits, shown, plan, 1)[step]
+        assert torch.equal(batch.same, full.same)
+        losses, gradients = losses_and_gradients(cached, batch, composer, criterion)
+        expected, full_gradients = losses_and_gradients(in_loop, full, composer, criterion)
+        assert losses.keys() == expected.keys()
+        assert ("sets" in losses) == known
+        for loss, value in expected.items():
+            torch.testing.assert_close(losses[loss], value, rtol=1e-4, atol=1e-5)
+        for weight, value in full_gradients.items():
+            # Other batches round otherwise, which a normalisation over few rows enlarges.
+            difference = (gradients[weight] - value).norm() / value.norm().clamp(min=1e-3)
+            assert difference < 0.01, weight
+
+
+def test_a_batch_is_rows_of_the_features(loaded, features):
+    _, triplets, edits, objects = loaded
+    plan = plan_batches([t.id for t in triplets], 6, 1, seed=1)
+    batch = CachedBatches(features, triplets, edits, objects, plan, near_misses=1)[0]
+    chosen = [triplets[item] for item in plan[0]]
+    images = [t.target for t in chosen] + [t.reference for t in chosen]
+    images += [t.near_misses[0] for t in chosen]
+    assert [features.ids[row] for row in batch.images] == images
+    named = [
+        (features.names[row], int(owner), float(sign))
+        for row, owner, sign in zip(batch.objects, batch.owner, batch.sign, strict=True)
+    ]
+    expected = []
+    for query, item in enumerate(plan[0]):
+        expected += [(name, query, 1.0) for name in edits[item].add]
+        expected += [(name, query, -1.0) for name in edits[item].remove]
+    assert named == expected
+    for row, image in enumerate(images[:12]):
+        shown = {features.names[batch.names[column]] for column in batch.shown[row].nonzero()}
+        assert shown == set(objects[image])
+    assert batch.texts.tolist() == list(plan[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_is_that_of_the_whole_model(name, loaded, features, encoder):
+    pixels, triplets, edits, objects = loaded
+    composer = built(name, encoder).eval()
+    features = features.with_texts(encoder, edits, composer.text)
+    model = EncodedComposer(encoder, composer)
+    expected = gallery_accuracy(model, pixels, list(objects), triplets, edits)
+    assert cached_accuracy(composer, features, triplets, edits) == pytest.approx(expected)
+
+
+def test_every_weight_is_in_one_group_and_only_matrices_decay(encoder):
+    composer, criterion = built("tirg", encoder), SoftTriplet()
+    groups = weight_groups([composer, criterion], 0.1, 0.5)
+    grouped = [(id(w), g["weight_decay"]) for g in groups for w in g["params"]]
+    weights = [*composer.parameters(), *criterion.parameters()]
+    assert sorted(grouped) == sorted((id(w), 0.5 if w.ndim > 1 else 0.0) for w in weights)
+    assert {group["lr"] for group in groups} == {0.1}
+
+
+def test_a_temperature_that_the_encoder_trains_is_not_trained_twice(encoder):
+    composer, criterion = built("tirg", encoder), InfoNCE(encoder.clip.logit_scale)
+    of_encoder = [{"params": list(encoder.parameters())}]
+    groups = weight_groups([composer, criterion], 0.1, 0.5, besides=of_encoder)
+    assert {id(w) for g in groups for w in g["params"]} == {id(w) for w in composer.parameters()}
+
+
+def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
+    """TIRG, from chance to the top of the gallery that it was trained in."""
+    _, triplets, edits, objects = loaded
+    torch.manual_seed(0)
+    composer = create({"name": "tirg", "text": "sentence"}, encoder.dim, encoder.dim)
+    features = features.with_texts(encoder, edits, composer.text)
+    keys = [shows(t.target, objects) for t in triplets]
+    plan = plan_batches(keys, 12, 60, seed=0)
+    objective = CachedObjective(composer, features, InfoNCE.starting_at(0.07), set_weight=0.0)
+    before = cached_accuracy(composer.eval(), features, triplets, edits)
+    history = fit(
+        objective,
+        weight_groups([objective], 3e-3, 0.01),
+        CachedBatches(features, triplets, edits, objects, plan, near_misses=1),
+        lambda: cached_accuracy(composer, features, triplets, edits),
+        Schedule(60, 0.1, 1.0, "no", 30, 0, 0),
+        tmp_path / "checkpoints",
+        "a composer",
+    )
+    assert history[-1]["mrr"] > before["mrr"] + 0.3
+    assert np.isfinite(history[-1]["composition"])
