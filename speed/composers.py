@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from cir.composers import create
+from cir.composers.model import EncodedComposer
 from cir.core.records import Triplet
 from cir.encoders import Encoder
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composer_alone import CachedBatches, CachedObjective
 from cir.training.composition import CompositionBatches, CompositionObjective
 from cir.training.criteria import InfoNCE

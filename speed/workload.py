@@ -1,4 +1,4 @@
-"""What the speed run on: the pipeline's models and test split, or stand-ins of that size."""
+"""What the benchmarks run on: the pipeline's models and test split, or stand-ins of that size."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from cir.composers import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
 from cir.datasets.scenes import all_names, draw_scene
 from cir.edits.models import MicroSize, fresh_model
@@ -17,7 +18,7 @@ from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import split_words
 from cir.encoders import Encoder
 from cir.images import shards
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")

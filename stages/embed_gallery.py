@@ -7,10 +7,12 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from cir.core import files
+from cir.core.params import Section
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import embed
-from stages import CODE, Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 ENCODER = Path("models/encoder")
 TEST = Path("data/retrieval/test")
@@ -32,7 +34,7 @@ def main() -> None:
     params = load(Params).embed_gallery
     shards = ImageShards(TEST).shards()
     encoder = Encoder.load(ENCODER).to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    work = files.checkpoint_folder("embed_gallery", CODE, ENCODER, TEST)
+    work = files.checkpoint_folder("embed_gallery", *code_of(__file__), ENCODER, TEST)
     with files.exclusive(EMBEDDINGS, work):
         embed(encoder, shards, EMBEDDINGS, work, params.batch_size, params.workers)
         shutil.rmtree(work)

@@ -7,9 +7,11 @@ from datasets import disable_progress_bars
 from pydantic import Field, PositiveInt
 
 from cir.core import files
+from cir.core.params import Section
 from cir.edits.expansion import Recipe, expand, read_names, to_dataset
 from cir.edits.reading.templates import load_templates
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 TEMPLATES = Path("prompt_templates.json")
 NAMES = Path("data/object_names.txt")

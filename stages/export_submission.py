@@ -5,8 +5,10 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from cir.core import files
+from cir.core.params import Section
 from cir.retrieval.submission.export import export
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")

@@ -7,13 +7,16 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir import composers
+from cir.composers.model import EncodedComposer
+from cir.composers.params import AnyComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composer_alone import weight_groups
 from cir.training.composition import (
     CompositionBatches,
@@ -24,9 +27,9 @@ from cir.training.composition import (
 from cir.training.shared import parameter_groups
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
-from stages import CODE, Section, StageMetrics, StageParams, load, run
-from stages._composers import AnyComposer
-from stages._encoder_training import DEVICE, Optimisation, sole_writer
+from cir.training.shared.params import DEVICE, Optimisation, sole_writer
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 TRAIN = Path("data/retrieval/train")
 VAL = Path("data/retrieval/val")
@@ -81,7 +84,7 @@ class Finetune(Optimisation):
     gradient_checkpointing: bool
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """Of the weights that validated best."""
 
     val_accuracy: Annotated[float, Field(ge=0, le=1)]
@@ -104,7 +107,9 @@ def main() -> None:
     composer = composers.create(params.composer.model_dump(), encoder.dim, encoder.text_dim)
     model = EncodedComposer(encoder, composer)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("finetune", recipe, CODE, BASE, TAGGER, TRAIN, VAL)
+    checkpoints = files.checkpoint_folder(
+        "finetune", recipe, *code_of(__file__), BASE, TAGGER, TRAIN, VAL
+    )
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(model, params, checkpoints, curve)

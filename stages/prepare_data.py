@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.params import Section
 from cir.core.progress import progress
 from cir.datasets import coco, contest, drawn, scenes
 from cir.datasets.object_sets import Rules
@@ -18,7 +19,8 @@ from cir.datasets.sample_sheet import query_sheet
 from cir.edits.reading.templates import Template
 from cir.images import shards
 from cir.images.splitting import SPLITS, Split
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 TEMPLATES = Path("data/tagging/templates.json")
 OUT = Path("data/retrieval")

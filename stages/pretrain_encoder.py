@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
+from cir.core.params import Section
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
@@ -17,8 +18,9 @@ from cir.training.naming import NamingBatches, NamingObjective, naming_score, ob
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from stages import CODE, Section, StageParams, load, run
-from stages._encoder_training import DEVICE, Optimisation, sole_writer
+from cir.training.shared.params import DEVICE, Optimisation, sole_writer
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 TRAIN = Path("data/retrieval/train")
 TAGGER = Path("models/tagger")
@@ -60,7 +62,7 @@ def main() -> None:
         save(encoder, [], Curve(CURVE, COLUMNS, None))
         return
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("pretrain", recipe, CODE, TRAIN, TAGGER)
+    checkpoints = files.checkpoint_folder("pretrain", recipe, *code_of(__file__), TRAIN, TAGGER)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         save(encoder, train(encoder, params, checkpoints, curve), curve)

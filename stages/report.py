@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import NonNegativeInt, PositiveInt
 
 from cir.core import files
+from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.report import (
     build_gallery,
@@ -14,7 +15,8 @@ from cir.report import (
     read_text_results,
     render,
 )
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 TEST = Path("data/retrieval/test")
 ANSWERS = Path("data/answers.parquet")

@@ -8,6 +8,8 @@ import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cir.core import files
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ablation import compare_arithmetic
@@ -15,7 +17,9 @@ from cir.retrieval.breakdown import answers, edits_to_group_by, failures, kind_o
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Scores, Task, recall_curves, score
-from stages import Section, StageMetrics, StageParams, load, run
+from cir.retrieval.sheet import query_rows
+from stages.params import StageParams, load
+from stages.run import run
 
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")
@@ -40,7 +44,7 @@ class Params(StageParams):
     score: Score
 
 
-class Recalls(StageMetrics):
+class Recalls(MetricsFile):
     """What a ranking and the headline have in common."""
 
     accuracy: Share
@@ -51,7 +55,8 @@ class Recalls(StageMetrics):
 
 
 class Result(Recalls):
-    """One ranking and its protocol: see cir.retrieval.scoring.Measure and cir.retrieval.ranking.ranking.Protocol."""
+    """One ranking and its protocol: see cir.retrieval.scoring.Measure and
+    cir.retrieval.ranking.ranking.Protocol."""
 
     what: str
     queries: PositiveInt
@@ -174,7 +179,7 @@ def draw_pictures(
         ("example.png", richest, False),
     ):
         labels = retriever.tagger.word_labels([task.triplets[query].text for query in queries])
-        shown = pictures.query_rows(scores.hard, task.triplets, images, queries, labels)
+        shown = query_rows(scores.hard, task.triplets, images, queries, labels)
         pictures.save_sheet(pictures.sheet(shown, with_target), METRICS / "pictures" / name)
 
 

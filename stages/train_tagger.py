@@ -12,6 +12,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core import files
 from cir.core.curves import Curve, event_folder
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.edits import training
 from cir.edits.augmentation import Augmenter, Material, Strength
 from cir.edits.clauses import read_clauses
@@ -22,7 +24,8 @@ from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence, Template
 from cir.edits.vocabulary import context_words
 from cir.edits.words import read_edit_words
-from stages import CODE, Section, StageMetrics, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 DATA = Path("data/tagging")
 WORDS = Path("data/edit_words.json")
@@ -136,7 +139,7 @@ class Size(Section):
     sentences: PositiveInt
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """The two scalars are of the split in which templates and objects are both unseen."""
 
     tagger_exact_edit: Share
@@ -151,7 +154,9 @@ def main() -> None:
     logging.disable_progress_bar()
     splits = {name: from_dataset(load_from_disk(DATA / name)) for name in SPLITS}
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("tagger", recipe, CODE, DATA, WORDS, CLAUSES)
+    checkpoints = files.checkpoint_folder(
+        "tagger", recipe, *code_of(__file__), DATA, WORDS, CLAUSES
+    )
     with files.exclusive(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         with files.whole_folder(MODEL) as folder:

@@ -1,4 +1,4 @@
-"""Every metrics file of dvc.yaml against the schema of its stage: python -m tools.check_metrics"""
+"""Check every metrics file against the form of its stage: python -m tools.check_metrics"""
 
 import importlib
 import sys
@@ -6,25 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
-from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.pipeline import ROOT, read_stages
 
 
 def metrics_files(root: Path = ROOT) -> list[tuple[str, str]]:
-    """(stage, metrics file) for every metrics file in dvc.yaml."""
-    stages = YAML(typ="safe", pure=True).load(root / "dvc.yaml")["stages"]
-    return [
-        (name, next(iter(entry)) if isinstance(entry, dict) else entry)
-        for name, stage in stages.items()
-        for entry in stage.get("metrics", [])
-    ]
+    """Return (module of the stage, metrics file) for every metrics file in a dvc.yaml."""
+    return [(one.module, path) for one in read_stages(root) for path in one.paths("metrics")]
 
 
 def problems(root: Path = ROOT) -> Iterator[str]:
-    """A sentence for each metrics file that is missing or does not fit `stages.NAME.Metrics`."""
-    for name, path in metrics_files(root):
-        schema = importlib.import_module(f"stages.{name}").Metrics
+    """Yield a sentence for each metrics file that is missing or does not fit its stage's
+    Metrics."""
+    for module, path in metrics_files(root):
+        schema = importlib.import_module(module).Metrics
         try:
             schema.model_validate_json((root / path).read_bytes())
         except FileNotFoundError:
@@ -32,14 +27,14 @@ def problems(root: Path = ROOT) -> Iterator[str]:
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
-            yield f"{path} does not fit stages.{name}.Metrics: {key}: {first['msg']}"
+            yield f"{path} does not fit {module}.Metrics: {key}: {first['msg']}"
 
 
 def main() -> None:
     found = list(problems())
     if found:
         sys.exit("\n".join(f"error: {sentence}" for sentence in found))
-    print(", ".join(path for _, path in metrics_files()), "fit their schemas")
+    print(", ".join(path for _, path in metrics_files()), "fit their forms")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dvc.utils.hydra import compose_and_dump
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.pipeline import ROOT
 
 
 def compose(output: Path, overrides: Sequence[str] = (), root: Path = ROOT) -> None:

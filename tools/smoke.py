@@ -18,8 +18,8 @@ from pathlib import Path
 
 from cir.core.errors import UserError
 from tools.compose_params import compose
+from tools.pipeline import ROOT, dvc_files
 
-ROOT = Path(__file__).resolve().parent.parent
 CHOICES = (
     "data=smoke",
     "tagger=smoke",
@@ -50,8 +50,8 @@ class Reproduction:
 def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
     """Clone the project into `folder` and return it; `uncommitted` adds the working tree's changes.
 
-    They are committed in the clone, whose commits have an author of their own. It has no dvc.lock:
-    nothing in there is of this size, and DVC would write all of it again after every stage.
+    The clone's commits have an author of their own. Its dvc.lock files are removed: nothing in
+    them is of the smallest size, and DVC would write all of it again after every stage.
     """
     _git(root, "clone", "--quiet", str(root), str(folder))
     _git(folder, "config", "user.name", "smoke")
@@ -64,7 +64,8 @@ def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
         commit(folder, "the working tree")
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    for path in dvc_files(folder):
+        path.with_suffix(".lock").unlink(missing_ok=True)
     return folder
 
 
@@ -137,12 +138,12 @@ def smoke(folder: Path) -> None:
     choose(project)
     first = repro(project)
     for name, seconds in first.stages.items():
-        print(f"{name:20} {seconds:5.1f} s")
-    print(f"{'dvc repro':20} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
+        print(f"{name:40} {seconds:5.1f} s")
+    print(f"{'dvc repro':40} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
     again = repro(project)
     if again.stages:
         raise UserError(f"a second dvc repro ran {', '.join(again.stages)}: nothing had changed")
-    print(f"{'dvc repro again':20} {again.seconds:5.1f} s, nothing to do")
+    print(f"{'dvc repro again':40} {again.seconds:5.1f} s, nothing to do")
     print(check_metrics(project))
 
 

@@ -1,4 +1,4 @@
-"""Fail if dvc.lock is not of this code, these params and this dvc.yaml: python -m tools.stale_lock
+"""Fail if a dvc.lock does not fit the code, params or dvc.yaml: python -m tools.stale_lock
 
 A clone without data is judged as well as one with it: what DVC keeps out of git may be absent.
 `dvc repro --dry --allow-missing` does not tell, and what `dvc status --json` prints is not enough
@@ -90,9 +90,11 @@ def main() -> int:
     for line in lines:
         print(line)
     if lines:
-        print("error: dvc.lock is stale; run dvc repro and commit dvc.lock", file=sys.stderr)
+        print(
+            "error: dvc.lock is stale; run dvc repro and commit the dvc.lock files", file=sys.stderr
+        )
         return 1
-    print("dvc.lock is of this code, these params and this dvc.yaml")
+    print("every dvc.lock fits this code, these params and its dvc.yaml")
     return 0
 
 

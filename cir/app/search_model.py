@@ -31,7 +31,8 @@ _NO_DIRECTION = 1e-6  # a query shorter than this share of its image has cancell
 class TaggedText:
     """A sentence as the tagger reads it: its edit, and each of its words with its label.
 
-    The words are those of `cir.edits.reading.templates.split_words`, the labels those of its LABELS.
+    The words are those of `cir.edits.reading.templates.split_words`, the labels those of its
+    LABELS.
     """
 
     edit: Edit

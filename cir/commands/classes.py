@@ -208,7 +208,8 @@ def _device() -> str:
 
 
 def _embed(embedder: "ClassEmbedder", source: _Images) -> np.ndarray:
-    """The vectors [N, D] of the images, of length one, a batch per thread (see cir.retrieval.ranking.embedding)."""
+    """The vectors [N, D] of the images, of length one, a batch per thread (see
+    cir.retrieval.ranking.embedding)."""
     import torch
 
     from cir.retrieval.ranking.embedding import unit_rows

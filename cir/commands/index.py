@@ -70,7 +70,8 @@ def index_folder(
     batch_size: int = 64,
     allow_empty: bool = False,
 ) -> str:
-    """Bring the store up to date with a folder (see cir.app.indexing.index); name what is unreadable.
+    """Bring the store up to date with a folder (see cir.app.indexing.index); name what is
+    unreadable.
 
     Returns:
         A sentence on what was done.

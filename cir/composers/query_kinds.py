@@ -9,7 +9,8 @@ def reads_tags(composer: Composer) -> bool:
 
 
 def made_of(composer: Composer) -> tuple[str, str]:
-    """What its queries are made of: `query` and `edit` of cir.retrieval.ranking.ranking.Protocol."""
+    """What its queries are made of: `query` and `edit` of
+    cir.retrieval.ranking.ranking.Protocol."""
     if reads_tags(composer):
         return ("image and edit" if composer.reads_image else "edit"), "tagged"
     if composer.text == "none":

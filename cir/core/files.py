@@ -100,15 +100,15 @@ def fingerprint(*parts: Any) -> str:
 def checkpoint_folder(name: str, *parts: Any) -> Path:
     """Make and return the folder where the step `name` keeps what it needs to resume.
 
-    Its name carries the fingerprint of `parts` (parameters, inputs and the caller's code, as for
-    `fingerprint`) and of this library's code, so that a step never resumes from what another
-    recipe left. It lies in $CIR_CHECKPOINTS, by default .checkpoints in the current folder:
+    Its name carries the fingerprint of `parts` (params, inputs and the files of the code that
+    runs, as
+    for `fingerprint`), so that a step never resumes from what another recipe or other code left.
+    It lies in $CIR_CHECKPOINTS, by default .checkpoints in the current folder:
     outside the outputs of DVC, which are deleted before a step starts again. Runs in several
     folders may share it: hold it with `exclusive`. Whoever finishes removes it.
     """
-    code = Path(__file__).resolve().parent
     base = Path(os.environ.get("CIR_CHECKPOINTS") or ".checkpoints").resolve()
-    folder = base / f"{name}-{fingerprint(code, *parts)}"
+    folder = base / f"{name}-{fingerprint(*parts)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

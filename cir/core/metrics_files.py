@@ -11,6 +11,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.params import Section
+
+
+class MetricsFile(Section):
+    """The form of a stage's metrics file.
+
+    Its few scalars become columns of `dvc exp show` and `dvc metrics diff`. Everything else is in
+    lists, which DVC leaves out of its tables. The file holds no key for a value of None.
+    """
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole."""
+        files.write_json(path, self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 class Measured(BaseModel):

@@ -11,10 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cir.core import files
-from cir.core.records import Triplet
 from cir.edits.reading.templates import word_spans
-from cir.images.shards import ImageShards
-from cir.retrieval.ranking.ranking import Ranking
 
 MOST_BYTES = 300_000  # the sheets are committed
 
@@ -39,35 +36,6 @@ class QueryRow:
     right: int | None
     target: Image.Image
     target_rank: int
-
-
-def query_rows(
-    ranking: Ranking,
-    triplets: Sequence[Triplet],
-    images: ImageShards,
-    queries: Sequence[int],
-    labels: Sequence[Sequence[str]],
-    answers: int = 5,
-) -> list[QueryRow]:
-    """The rows of these queries (by position), with their first `answers` images.
-
-    `labels` has the labels of the words of each of them.
-    """
-    rows = []
-    for query, words in zip(queries, labels, strict=True):
-        triplet, first = triplets[query], ranking.top_ids(query)[:answers]
-        rows.append(
-            QueryRow(
-                reference=images.image(triplet.reference),
-                text=triplet.text,
-                labels=words,
-                answers=[images.image(name) for name in first],
-                right=first.index(triplet.target) if triplet.target in first else None,
-                target=images.image(triplet.target),
-                target_rank=int(ranking.target_ranks[query]),
-            )
-        )
-    return rows
 
 
 def sheet(rows: Sequence[QueryRow], with_target: bool = False) -> Image.Image:

@@ -1,96 +1,19 @@
 """The retriever: tagger, encoder and composer as one thing, for queries and for galleries."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
-from torch import nn
-from torch.nn import functional
 
-from cir import composers
-from cir.composers import Composer, EditFeatures
+from cir.composers import EditFeatures
 from cir.composers.base import names_in, texts_of
-from cir.core import files
-from cir.core.errors import UserError
+from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
-from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
-from cir.encoders.paired import PairedEncoder, load_encoder
-
-_COMPOSER = "composer.json"
-_WEIGHTS = "composer.safetensors"
-
-
-class EncodedComposer(nn.Module):
-    """Encoder and composer together: all that is trained on triplets, and all that ranks.
-
-    Args:
-        encoder: for images and names.
-        composer: for an image's features and an edit.
-    """
-
-    def __init__(self, encoder: Encoder | PairedEncoder, composer: Composer):
-        super().__init__()
-        self.encoder = encoder
-        self.composer = composer
-
-    def encode_edits(self, edits: Sequence[Edit]) -> EditFeatures:
-        """Encode each name that the edits hold once, all in one text call.
-
-        A second call encodes the edits' texts, for a composer that reads them.
-        """
-        names = names_in(edits)
-        features = self.encoder.encode_names(names)
-        return EditFeatures.gather(edits, names, features, self.encode_texts(edits))
-
-    def encode_texts(self, edits: Sequence[Edit]) -> torch.Tensor | None:
-        """Features [B, E] of the text that the composer reads of each edit, or None."""
-        texts = texts_of(edits, self.composer.text)
-        return None if texts is None else self.encoder.encode_texts(texts)
-
-    def queries(self, pixels: torch.Tensor, edits: Sequence[Edit]) -> torch.Tensor:
-        """Reference pixels uint8 [B, 3, H, W] and B edits → query vectors [B, D] of length 1."""
-        return self.compose(self.encoder.encode_images(pixels), self.encode_edits(edits))
-
-    def compose(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
-        """Features [B, D] of the references and encoded edits → query vectors of length 1."""
-        return functional.normalize(self.composer(image, edit).float(), dim=1)
-
-    def gallery(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → gallery vectors [B, D] of length 1."""
-        return functional.normalize(self.encoder.encode_images(pixels), dim=1)
-
-    def save(self, folder: Path) -> None:
-        """Write encoder and composer into an existing folder."""
-        self.encoder.save(folder)
-        files.write_json(folder / _COMPOSER, composers.settings_of(self.composer))
-        if self.composer.state_dict():
-            save_file(contiguous_weights(self.composer), folder / _WEIGHTS)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "EncodedComposer":
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: the folder is incomplete, or its parts do not belong together.
-        """
-        folder = Path(folder)
-        encoder = load_encoder(folder)
-        composer = composers.rebuild(files.read_json(folder / _COMPOSER))
-        if composer.state_dict():
-            load_weights(composer, read_weights(folder / _WEIGHTS), str(folder / _WEIGHTS))
-        sizes = type(composer).sizes(encoder.dim, encoder.text_dim, composer.text)
-        for key, length in sizes.items():
-            if composer.settings()[key] != length:
-                raise UserError(
-                    f"{folder / _COMPOSER} is for features of {key} {composer.settings()[key]}, "
-                    f"and the encoder beside it gives {length}"
-                )
-        return cls(encoder, composer)
+from cir.encoders.texts import encode_each_once
 
 
 class Retriever:
@@ -166,18 +89,3 @@ class Retriever:
         for start in range(0, count, self.batch_size):
             parts.append(encode(slice(start, start + self.batch_size)).float().cpu().numpy())
         return np.concatenate(parts)
-
-
-def encode_each_once(
-    texts: Sequence[str], encode: Callable[[Sequence[str]], torch.Tensor], batch_size: int = 256
-) -> torch.Tensor:
-    """Features [T, D] of T texts, by `encode`, which sees each different text once.
-
-    They go through it sorted by length, as a batch is as long as its longest text.
-    """
-    distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    starts = range(0, max(len(distinct), 1), batch_size)
-    features = torch.cat([encode(distinct[start : start + batch_size]) for start in starts])
-    row_of = {text: row for row, text in enumerate(distinct)}
-    rows = torch.tensor([row_of[text] for text in texts], dtype=torch.long)
-    return features[rows.to(features.device)]

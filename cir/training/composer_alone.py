@@ -1,6 +1,7 @@
 """Train a composer alone: the encoder stands still, so every image and text is encoded once.
 
-The composer, its losses and the loop (cir.training.shared.loop.fit) are those of training with the encoder in
+The composer, its losses and the loop (cir.training.shared.loop.fit) are those of training with the
+encoder in
 the loop; a batch is row numbers of what was encoded, and costs a hundredth of encoding it.
 """
 
@@ -46,7 +47,8 @@ class CachedBatch:
 
 
 class CachedBatches(Dataset):
-    """Item s is the batch of step s; see cir.training.composition.CompositionBatches, which it mirrors.
+    """Item s is the batch of step s; see cir.training.composition.CompositionBatches, which it
+    mirrors.
 
     Args:
         features: of the split.
@@ -125,7 +127,8 @@ class CachedBatches(Dataset):
 
 
 class CachedObjective(nn.Module):
-    """The losses of a CachedBatch: cir.training.composition.CompositionObjective without its encoder.
+    """The losses of a CachedBatch: cir.training.composition.CompositionObjective without its
+    encoder.
 
     Args:
         composer: what is trained.

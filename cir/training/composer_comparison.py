@@ -131,8 +131,8 @@ def measure(
     """How one composer does, trained once or several times, in the gallery of the test split.
 
     Every figure is the mean over the trainings. The interval is that of drawing other queries
-    (see cir.retrieval.ranking.metrics.bootstrap_interval); how far trainings differ stands beside it,
-    as `by_seed`.
+    (see cir.retrieval.ranking.metrics.bootstrap_interval); how far trainings differ stands beside
+    it, as `by_seed`.
     """
     ranks = np.stack([rank_split(composer, test).target_ranks for composer in composers])
     novel = np.array([triplet.novel for triplet in test.triplets])

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from cir.composers import EditFeatures
 from cir.composers.base import names_in
+from cir.composers.model import EncodedComposer
 from cir.core.distributed import own_slice
 from cir.core.records import Edit, Triplet
 from cir.retrieval.ranking.ranking import rank
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composition_losses import CompositionLosses, EncodedBatch
 from cir.training.criteria import Criterion, InfoNCE
 from cir.training.naming import names_shown

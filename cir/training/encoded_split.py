@@ -19,8 +19,8 @@ from cir.core.progress import progress
 from cir.core.records import Edit, Triplet
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
+from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import encode_each_once
 from cir.training.shared.batches import Pixels
 
 _FEATURES, _ROWS = "features.safetensors", "split.json"

@@ -8,12 +8,14 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Embedder
 from cir.core import files
+from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import ImageEncoder, embed
-from stages import CODE, Section, StageParams, load, run
-from stages._class_embedder import Embedder
-from stages._encoder_training import DEVICE
+from cir.training.shared.params import DEVICE
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 MODEL = Path("models/class_embedder")
 DATA = Path("data/classes")
@@ -44,7 +46,7 @@ def main() -> None:
     encoders = chosen(params)
     recipe = params.model_dump(mode="json")
     inputs = (MODEL, *(DATA / part for part in PARTS))
-    work = files.checkpoint_folder("embed_classes", recipe, CODE, *inputs)
+    work = files.checkpoint_folder("embed_classes", recipe, *code_of(__file__), *inputs)
     with files.exclusive(EMBEDDINGS, work):
         for name, encoder in encoders.items():
             for part in PARTS:

@@ -12,9 +12,11 @@ from cir.classes.datasets.base import counted
 from cir.classes.datasets.division import Divide
 from cir.classes.datasets.given import GivenGallery
 from cir.core import files
+from cir.core.params import Section
 from cir.core.progress import progress, say
 from cir.images import shard_files as split_files
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 OUT = Path("data/classes")
 

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Share, read_classes
 from cir.classes.scoring import ranking_file as class_submission
 from cir.classes.scoring.scoring import (
     Expansion,
@@ -25,13 +26,15 @@ from cir.classes.scoring.scoring import (
 from cir.classes.scoring.sheet import rows_of, sheet
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.images.shards import ImageShards, read_info
 from cir.retrieval.ranking.class_metrics import by_class, recall_curve
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.refine import Settings
-from stages import Section, StageMetrics, StageParams, load, run
-from stages._class_embedder import Share, read_classes
+from stages.params import StageParams, load
+from stages.run import run
 
 MODEL = Path("models/class_embedder")
 QUERY = Path("data/classes/query")
@@ -117,7 +120,7 @@ class Params(StageParams):
     score_classes: ScoreClasses
 
 
-class Figures(StageMetrics):
+class Figures(MetricsFile):
     recall_1: Share = Field(alias="recall@1")
     recall_5: Share = Field(alias="recall@5")
     recall_10: Share = Field(alias="recall@10")
@@ -141,7 +144,7 @@ class OfClass(Figures):
     gallery_images: PositiveInt
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """The scalars are those of the first of the results, the plain ranking.
 
     `by_class` is of the same, the worst class first.

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Augmented, Embedder, Share, read_classes
 from cir.classes.embedder.training import (
     ClassBatches,
     ClassObjective,
@@ -16,14 +17,16 @@ from cir.classes.embedder.training import (
 )
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.core.progress import say
 from cir.images.shards import ImageShards
 from cir.training.shared.batches import Pixels
 from cir.training.shared.loop import Schedule, fit
 from cir.training.shared.parameter_groups import trained_weights
-from stages import CODE, Section, StageMetrics, StageParams, load, run
-from stages._class_embedder import Augmented, Embedder, Share, read_classes
-from stages._encoder_training import Precision, sole_writer, usable
+from cir.training.shared.params import Precision, sole_writer, usable
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 TRAIN = Path("data/classes/train")
 VAL = Path("data/classes/val")
@@ -34,7 +37,8 @@ COLUMNS = ("step", "learning_rate", "loss", "circle", "map", "recall_at_1")
 
 
 class TrainClassEmbedder(Section):
-    """Batches of `classes` x `images`; see cir.classes.embedder.training and cir.training.shared.loop.Schedule.
+    """Batches of `classes` x `images`; see cir.classes.embedder.training and
+    cir.training.shared.loop.Schedule.
 
     From epoch `mining_from` on, counted from 0, only hard pairs count; an epoch has as many steps
     as it takes to see as many images as there are.
@@ -71,7 +75,7 @@ class TrainClassEmbedder(Section):
         )
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """Of the weights that validated best; the exponent is GeM's."""
 
     class_val_map: Share
@@ -93,7 +97,7 @@ def main() -> None:
     torch.manual_seed(params.seed)
     embedder = params.class_embedder.create()
     recipe = params.model_dump(mode="json", exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("class_embedder", recipe, CODE, TRAIN, VAL)
+    checkpoints = files.checkpoint_folder("class_embedder", recipe, *code_of(__file__), TRAIN, VAL)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(embedder, params, checkpoints, curve)

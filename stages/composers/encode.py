@@ -5,11 +5,13 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from cir.core import files
+from cir.core.params import Section
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.training.encoded_split import encode_folder
-from stages import Section, StageParams, load, run
-from stages._encoder_training import DEVICE
+from cir.training.shared.params import DEVICE
+from stages.params import StageParams, load
+from stages.run import run
 
 ENCODER = Path("models/encoder_base")
 TAGGER = Path("models/tagger")

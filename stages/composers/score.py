@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from cir.composers.params import AnyComposer
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -18,9 +21,9 @@ from cir.training.composer_comparison import (
     protocol,
 )
 from cir.training.encoded_split import EncodedSplit, encode_folder
-from stages import Section, StageMetrics, StageParams, load, run
-from stages._composers import AnyComposer
-from stages._encoder_training import DEVICE
+from cir.training.shared.params import DEVICE
+from stages.params import StageParams, load
+from stages.run import run
 
 ENCODER = Path("models/encoder_base")
 TAGGER = Path("models/tagger")
@@ -37,7 +40,7 @@ class Point(Section):
     recall: Share
 
 
-class Figures(StageMetrics):
+class Figures(MetricsFile):
     """Of one composer: see cir.training.composer_comparison.measure."""
 
     composer: str
@@ -61,7 +64,7 @@ class Figures(StageMetrics):
     protocol: dict[str, str | bool]
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """`best_composer` by accuracy; the rows from the best to the worst."""
 
     best_composer: str

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from cir.composers.params import AnyComposer
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.params import Section
 from cir.training.composer_comparison import (
     Recipe,
     Trained,
@@ -18,9 +20,9 @@ from cir.training.composer_comparison import (
 )
 from cir.training.encoded_split import EncodedSplit
 from cir.training.shared.loop import Schedule
-from stages import CODE, Section, StageParams, load, run
-from stages._composers import AnyComposer
-from stages._encoder_training import DEVICE
+from cir.training.shared.params import DEVICE
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 ENCODED = Path("data/composers")
 MODELS = Path("models/composers")
@@ -84,7 +86,7 @@ def main() -> None:
     out = MODELS / name
     recipes = [section.recipe(name, params.seed + n) for n in range(section.trainings)]
     recipe = [params.seed, settings, section.model_dump()]
-    checkpoints = files.checkpoint_folder(f"compare-{name}", recipe, CODE, ENCODED)
+    checkpoints = files.checkpoint_folder(f"compare-{name}", recipe, *code_of(__file__), ENCODED)
     with files.exclusive(out, checkpoints):
         trained = train_all(settings, train, val, recipes, checkpoints)
         with files.whole_folder(out) as folder:

@@ -9,24 +9,27 @@ import torch
 from pydantic import Field, PositiveInt
 
 from cir import composers
+from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
+from cir.core.metrics_files import MetricsFile
 from cir.core.progress import say
 from cir.encoders.paired import PairedEncoder
 from cir.published.datasets import Benchmark, BenchmarkDataset
 from cir.published.datasets.pairs import JoinedPairs
 from cir.published.experiment.answering import Pictures, Source, answer_benchmarks
+from cir.published.experiment.params import Experiment
 from cir.published.experiment.scoring import Answers, results, said
 from cir.published.experiment.training import PairBatches
 from cir.retrieval.ranking.metrics import recall_at_k
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composition import CompositionObjective
 from cir.training.shared.loop import fit
 from cir.training.shared.parameter_groups import trained_weights
-from stages import CODE, StageMetrics, StageParams, load, run
-from stages._benchmark import Experiment
-from stages._encoder_training import sole_writer
+from cir.training.shared.params import sole_writer
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
+BASE = Path("models/encoder_base")
 MODEL = Path("models/benchmark")
 METRICS = Path("metrics/benchmark.json")
 CURVE = Path("metrics/curves/benchmark.csv")
@@ -42,7 +45,7 @@ class Params(StageParams):
     benchmark: Experiment
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """The recalls are means over the results: how often the first k hold a right answer.
 
     `results` are rows of cir.published.experiment.scoring.results, each with its protocol.
@@ -79,12 +82,13 @@ def main() -> None:
     torch.manual_seed(params.seed)
     experiment = params.benchmark
     task = Task(experiment)
-    tower, texts = experiment.images.create(), experiment.texts.create(task.pairs.texts())
+    tower, texts = experiment.images.create(BASE), experiment.texts.create(task.pairs.texts())
     composer = composers.create(experiment.composer.model_dump(), tower.dim, texts.dim)
     images, source = experiment.images.in_training(tower, task.pictures)
     model = EncodedComposer(PairedEncoder(images, texts), composer)
     recipe = params.model_dump(mode="json", exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("benchmark", recipe, CODE, *experiment.images.needs)
+    inputs = [BASE] if experiment.images.tower == "encoder_base" else []
+    checkpoints = files.checkpoint_folder("benchmark", recipe, *code_of(__file__), *inputs)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(model, source, task, params, checkpoints, curve)
@@ -136,30 +140,32 @@ def train(
 
 
 def validation(
-    model: EncodedComposer, source: Source, speed: Sequence[Benchmark]
+    model: EncodedComposer, source: Source, benchmarks: Sequence[Benchmark]
 ) -> Callable[[], dict[str, float]]:
-    """What chooses the checkpoint: recall on these speed or, without any, being the last.
+    """What chooses the checkpoint: recall on these benchmarks or, without any, being the last.
 
     The schedules of the papers have a fixed end, at which the learning rate has fallen; a share
     of the training images held out would be a training split that is not theirs.
     """
 
     def measure() -> dict[str, float]:
-        if not speed:
+        if not benchmarks:
             return {"score": 0.0}  # of equal scores the later counts
-        recall = mean_recall(answer_all(model, source, speed), 1)
+        recall = mean_recall(answer_all(model, source, benchmarks), 1)
         return {"recall_at_1": recall, "score": recall}
 
     return measure
 
 
-def answer_all(model: EncodedComposer, source: Source, speed: Sequence[Benchmark]) -> list[Answers]:
-    """Answer every one of the speed."""
-    return answer_benchmarks(model.eval(), source, speed)
+def answer_all(
+    model: EncodedComposer, source: Source, benchmarks: Sequence[Benchmark]
+) -> list[Answers]:
+    """Answer every one of the benchmarks."""
+    return answer_benchmarks(model.eval(), source, benchmarks)
 
 
 def mean_recall(answers: Sequence[Answers], k: int) -> float:
-    """How often the first k hold a right answer, as a mean over speed."""
+    """How often the first k hold a right answer, as a mean over benchmarks."""
     firsts = (np.array([ranks[0] for ranks in given.hit_ranks]) for given in answers)
     return float(np.mean([recall_at_k(first, k) for first in firsts]))
 

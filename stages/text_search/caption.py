@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from cir.core.errors import UserError
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.core.progress import say
 from cir.core.sentences import listed
 from cir.datasets.sources import ImageSource, ShardSource, find_source
@@ -17,8 +19,9 @@ from cir.text_search.training.caption_truth import share_naming_what_is_shown, s
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioning import caption_images
 from cir.text_search.training.finetuning import captions_by_image
-from stages import Section, StageMetrics, StageParams, load, run
-from stages._encoder_training import DEVICE
+from cir.training.shared.params import DEVICE
+from stages.params import StageParams, load
+from stages.run import run
 
 TRAIN = Path("data/text_search/train")
 MODEL = Path("models/captioner")
@@ -32,8 +35,8 @@ class CaptionImages(Section):
     """`folder` holds shards or image files; null is the training split.
 
     `people` is a file of captions beside the images, by people, in one of the forms of
-    cir.text_search.data.captioned_folder; of the training split they are known. Every other image gets
-    `each` captions: the likeliest at temperature 0, drawn ones above.
+    cir.text_search.data.captioned_folder; of the training split they are known. Every other image
+    gets `each` captions: the likeliest at temperature 0, drawn ones above.
     """
 
     folder: Path | None
@@ -43,7 +46,7 @@ class CaptionImages(Section):
     batch_size: PositiveInt
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """Of the captioner's captions, where it is known which objects the images show.
 
     `captions_naming_only_what_is_shown` judges names and kinds of objects, `captions_true` their

@@ -10,6 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.blip import BlipCandidate
@@ -24,7 +26,8 @@ from cir.text_search.scoring.encoder_comparison import (
 )
 from cir.text_search.scoring.scoring import require_answers
 from cir.text_search.scoring.sheet import save_speed_plot
-from stages import Section, StageMetrics, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 TEST = Path("data/text_search/test")
 METRICS = Path("metrics/encoders.json")
@@ -98,7 +101,7 @@ class Params(StageParams):
     benchmark_encoders: BenchmarkEncoders
 
 
-class Row(StageMetrics):
+class Row(MetricsFile):
     """See cir.text_search.scoring.encoder_comparison.EncoderResult and Speed."""
 
     name: str
@@ -122,12 +125,12 @@ class Row(StageMetrics):
     protocol: dict[str, str | int]
 
 
-class Failed(StageMetrics):
+class Failed(MetricsFile):
     name: str
     reason: str
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """A row for every ranking, in the order of the params; what could not be measured, and why."""
 
     encoders: list[Row]

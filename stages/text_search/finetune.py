@@ -6,14 +6,15 @@ from typing import Annotated
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
+from cir.core.metrics_files import MetricsFile
 from cir.core.sentences import listed
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer
 from cir.text_search.data import captions_file
 from cir.text_search.data.queries import read_captions
 from cir.text_search.training.finetuning import (
@@ -27,8 +28,9 @@ from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from stages import CODE, StageMetrics, StageParams, load, run
-from stages._encoder_training import DEVICE, Optimisation, sole_writer
+from cir.training.shared.params import DEVICE, Optimisation, sole_writer
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 BEFORE = Path("models/encoder")
 TAGGER = Path("models/tagger")
@@ -58,8 +60,9 @@ class Finetune(Optimisation):
     use: Annotated[list[captions_file.By], Field(min_length=1)]
 
 
-class Metrics(StageMetrics):
-    """Of the mixed weights: sentences by cir.text_search.training.finetuning.caption_score, and edits.
+class Metrics(MetricsFile):
+    """Of the mixed weights: sentences by cir.text_search.training.finetuning.caption_score, and
+    edits.
 
     `text_val_composed` is the accuracy of the main job's validation, sentences read by the tagger;
     beside it that of the weights before.
@@ -81,7 +84,9 @@ def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("text_search", recipe, CODE, BEFORE, CAPTIONS, TRAIN, VAL)
+    checkpoints = files.checkpoint_folder(
+        "text_search", recipe, *code_of(__file__), BEFORE, CAPTIONS, TRAIN, VAL
+    )
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         model = EncodedComposer.load(BEFORE)

@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from cir.core import files
+from cir.core.params import Section
 from cir.core.progress import say
 from cir.datasets import scenes
 from cir.images.shards import ImageShards, read_info
 from cir.images.splitting import SPLITS
 from cir.text_search.data import captioned_folder, drawn
 from cir.text_search.data.queries import TextSplit
-from stages import Section, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import run
 
 RETRIEVAL = Path("data/retrieval/train")
 OUT = Path("data/text_search")

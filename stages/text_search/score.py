@@ -15,6 +15,8 @@ import torch
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from cir.core import files
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
@@ -31,7 +33,8 @@ from cir.text_search.scoring.scoring import (
     text_vectors,
 )
 from cir.text_search.scoring.sheet import choose, rows_of, sheet
-from stages import CODE, Section, StageMetrics, StageParams, load, run
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 BEFORE, AFTER = "before", "after"
 ENCODERS = {BEFORE: Path("models/encoder"), AFTER: Path("models/text_search")}
@@ -63,8 +66,9 @@ class Params(StageParams):
     score_text_search: ScoreTextSearch
 
 
-class Figures(StageMetrics):
-    """See cir.text_search.scoring.metrics.figures, and cir.text_search.scoring.scoring.told_apart."""
+class Figures(MetricsFile):
+    """See cir.text_search.scoring.metrics.figures, and
+    cir.text_search.scoring.scoring.told_apart."""
 
     p_1: Share = Field(alias="p@1")
     p_5: Share = Field(alias="p@5")
@@ -97,7 +101,7 @@ class Result(Figures):
     by_kind: list[OfKind]
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """The scalars are those of the last of the results, after fine-tuning.
 
     For each kind of query stands nDCG@10, too, under "text_ndcg@10_" and the kind's own name in
@@ -142,7 +146,7 @@ def encode_images(
     encoder: Encoder, folder: Path, images: ImageShards, section: ScoreTextSearch
 ) -> np.ndarray:
     """Vectors [N, D] of all images; what was embedded before a kill is not embedded again."""
-    work = files.checkpoint_folder("score_text_search", CODE, folder, TEST)
+    work = files.checkpoint_folder("score_text_search", *code_of(__file__), folder, TEST)
     with files.exclusive(work):
         embed(
             encoder, images.shards(), work / "vectors", work / "parts",

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
+from cir.core.metrics_files import MetricsFile
+from cir.core.params import Section
 from cir.images.shards import ImageShards
-from cir.retrieval.retriever import EncodedComposer
 from cir.text_search.data.queries import read_captions
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioner_training import (
@@ -21,8 +23,9 @@ from cir.text_search.training.captioner_training import (
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
-from stages import CODE, Section, StageMetrics, StageParams, load, run
-from stages._encoder_training import Optimisation, sole_writer
+from cir.training.shared.params import Optimisation, sole_writer
+from stages.params import StageParams, load
+from stages.run import code_of, run
 
 ENCODER = Path("models/encoder")
 TRAIN = Path("data/text_search/train")
@@ -59,7 +62,7 @@ class Micro(Optimisation):
     tower_rate: Annotated[float, Field(ge=0, le=1)]
 
 
-class Metrics(StageMetrics):
+class Metrics(MetricsFile):
     """Of the weights that validated best."""
 
     captioner_word_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -80,7 +83,9 @@ def main() -> None:
         save(captioner, [], Curve(CURVE, COLUMNS, None))
         return
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("captioner", recipe, CODE, ENCODER, TRAIN, VAL)
+    checkpoints = files.checkpoint_folder(
+        "captioner", recipe, *code_of(__file__), ENCODER, TRAIN, VAL
+    )
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         captioner, history = train(params.captioner, params.seed, checkpoints, curve)

@@ -27,11 +27,12 @@ from cir.app.web import uploads
 from cir.app.web.readiness import LoadedFiles, Readiness
 from cir.app.web.security import COOKIE, cookie_value
 from cir.composers import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
 from cir.datasets.sources import open_source
 from cir.images import decoding as images
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 from tests.helpers import ROOT
 from tests.helpers.fake_search_model import FakeSearchModel, plain
 from tests.helpers.search_app import (

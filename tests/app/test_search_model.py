@@ -12,6 +12,7 @@ from torch.nn import functional
 from cir.app import search_model
 from cir.app.search_model import RetrieverModel, TaggedText
 from cir.composers import ArithmeticComposer, create
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.models import MicroSize, fresh_model
@@ -21,7 +22,7 @@ from cir.encoders import Encoder
 from cir.encoders.paired import GivenFeatures, PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 
 SENTENCES = ["replace the red mug with a blue car", "without the leash, add a ball", "", "ölig"]
 

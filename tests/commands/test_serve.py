@@ -21,10 +21,10 @@ from cir.app.web import server
 from cir.commands import index as index_command
 from cir.commands import serve as serve_command
 from cir.composers import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
 from cir.edits.models import MicroSize, fresh_model
-from cir.retrieval.retriever import EncodedComposer
 from tests.helpers import ROOT
 from tests.helpers.fake_search_model import FakeSearchModel
 from tests.helpers.search_app import Client, write_colours

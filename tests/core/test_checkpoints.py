@@ -11,11 +11,11 @@ from stages import (
     expand_templates,
     export_submission,
     finetune_encoder,
-    load,
     prepare_data,
     pretrain_encoder,
     train_tagger,
 )
+from stages.params import load
 from stages.text_search import finetune as finetune_text_search
 from stages.text_search import prepare as prepare_text_search
 from stages.text_search import score as score_text_search

@@ -4,11 +4,12 @@ from PIL import Image
 
 from cir.core.records import Triplet
 from cir.drawing import query_sheet as pictures
-from cir.drawing.query_sheet import QueryRow, query_rows, save_sheet, sheet
+from cir.drawing.query_sheet import QueryRow, save_sheet, sheet
 from cir.edits.reading.templates import split_words
 from cir.images import decoding as images
 from cir.images import shards
 from cir.retrieval.ranking.ranking import rank
+from cir.retrieval.sheet import query_rows
 
 TEXT = "Take out the jacket; add a watering can."
 LABELS = {"jacket": "neg", "watering": "pos", "can": "pos"}

@@ -13,6 +13,7 @@ from torchvision import models, transforms
 from transformers import BertModel, BertTokenizerFast
 
 from cir.composers import create
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.encoders import Encoder
@@ -20,7 +21,6 @@ from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures, PairedEncoder, load_encoder
 from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM, words_of
-from cir.retrieval.retriever import EncodedComposer
 from tests import tiny_bert
 from tests.helpers.tiny_bert import WORDS
 

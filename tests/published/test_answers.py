@@ -8,6 +8,7 @@ import torch
 
 from cir.__main__ import main
 from cir.composers import ArithmeticComposer, create
+from cir.composers.model import EncodedComposer
 from cir.composers.query_kinds import made_of
 from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
@@ -16,7 +17,7 @@ from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM
 from cir.published.datasets import DATASETS
 from cir.published.experiment.scoring import answer, averaged, results
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 from tests import miniature_datasets as mini
 
 WORDS = ["is longer", "has no sleeves", "has dogs", "shows people", "ripe red castle"]
@@ -109,8 +110,8 @@ def test_our_own_retriever_reads_tagged_edits(run, models, tmp_path, monkeypatch
     run("score", "fashioniq", root, "--part", "val", "--out", out, *own, "--set", *options)
     dataset = DATASETS["fashioniq"](root, "pooled", "searle", reference_kept=False)
     retriever = Retriever.load(models / "encoder", models / "tagger")
-    speed, answers = dataset.benchmarks("val"), []
-    for benchmark in speed:
+    benchmarks, answers = dataset.benchmarks("val"), []
+    for benchmark in benchmarks:
         asked = [(query.reference, text) for query in benchmark.queries for text in query.texts]
         images = [dataset.picture(name, benchmark.images) for name, _ in asked]
         vectors = [
@@ -120,7 +121,7 @@ def test_our_own_retriever_reads_tagged_edits(run, models, tmp_path, monkeypatch
         gallery = [dataset.picture(name, benchmark.images) for name in benchmark.gallery]
         queries = averaged(benchmark, np.stack(vectors))
         answers.append(answer(benchmark, queries, retriever.encode_gallery(gallery)))
-    expected = results(speed, answers, "image and edit", "tagged")
+    expected = results(benchmarks, answers, "image and edit", "tagged")
     assert json.loads(out.read_text())["results"] == json.loads(json.dumps(expected))
 
 

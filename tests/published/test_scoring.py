@@ -1,4 +1,4 @@
-"""Published speed answered with vectors, against sorting by hand."""
+"""Published benchmarks answered with vectors, against sorting by hand."""
 
 import json
 from pathlib import Path
@@ -150,8 +150,8 @@ def test_perfect_vectors_find_everything_everywhere(tmp_path):
     ]
     for dataset in datasets:
         split = "test" if dataset.title in ("MIT-States", "Fashion200k") else "val"
-        speed = dataset.benchmarks(split)
-        rows = results(speed, [answer(b, *perfect(b)) for b in speed], **SENTENCES)
+        benchmarks = dataset.benchmarks(split)
+        rows = results(benchmarks, [answer(b, *perfect(b)) for b in benchmarks], **SENTENCES)
         assert json.loads(json.dumps(rows)) == rows
         for row in rows:
             assert row["protocol"]["query"] == "image and sentence"
@@ -206,8 +206,8 @@ def test_the_average_over_categories_says_what_was_left_out(tmp_path):
     root = mini.fashioniq(tmp_path)
     for name in ("dval1", "tval4"):
         next(root.glob(f"images/{name}.*")).unlink()
-    speed = FashionIQ(root).benchmarks("val", "leave out")
-    rows = results(speed, [answer(b, *perfect(b)) for b in speed], **SENTENCES)
+    benchmarks = FashionIQ(root).benchmarks("val", "leave out")
+    rows = results(benchmarks, [answer(b, *perfect(b)) for b in benchmarks], **SENTENCES)
     assert rows[-1]["protocol"]["left_out"] == (
         "val dress: 2 of 3 queries and 1 of 6 gallery images; "
         "val toptee: 0 of 3 queries and 1 of 6 gallery images"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cir.composers import create
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.encoders.paired import GivenFeatures, PairedEncoder
@@ -19,7 +20,6 @@ from cir.published.datasets.mit_states import MITStates
 from cir.published.datasets.pairs import JoinedPairs
 from cir.published.experiment.answering import Pictures, answer_benchmarks
 from cir.published.experiment.training import CachedFeatures, PairBatches, published_groups
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composition import CompositionObjective
 from cir.training.criteria import BatchClassification, SoftTriplet
 from cir.training.shared.batches import Pixels
@@ -188,16 +188,16 @@ def test_answers_are_those_of_one_query_after_another(name, roots):
     options = {"captions": "searle"} if name == "fashioniq" else {}  # two texts to a query
     dataset = DATASETS[name](roots / name, **options)
     split = "test" if name == "mit_states" else "val"
-    speed = dataset.benchmarks(split)
+    benchmarks = dataset.benchmarks(split)
     model = model_of("tirg", ["ripe old huge is longer no sleeves and has dogs"]).eval()
     # Untrained, text and reference would hardly matter.
     model.composer.gate_weight.fill_(10)
     model.composer.residual_weight.fill_(1)
     model.encoder.images.projection.bias.zero_()
     model.encoder.texts.output.weight.mul_(20)
-    pictures = Pictures(dataset, {n: p for one in speed for n, p in one.images.items()})
-    answers = answer_benchmarks(model, Pixels(pictures, model.encoder), speed, batch_size=3)
-    for benchmark, given in zip(speed, answers, strict=True):
+    pictures = Pictures(dataset, {n: p for one in benchmarks for n, p in one.images.items()})
+    answers = answer_benchmarks(model, Pixels(pictures, model.encoder), benchmarks, batch_size=3)
+    for benchmark, given in zip(benchmarks, answers, strict=True):
         for query, top, ranks in zip(benchmark.queries, given.top, given.hit_ranks, strict=True):
             order = literal_order(model, pictures, benchmark, query)
             assert list(top) == order
@@ -228,7 +228,7 @@ def literal_order(model, pictures, benchmark, query):
 @pytest.mark.parametrize("gallery", ["full", "pooled"])
 def test_benchmarks_that_share_images_have_each_encoded_once(gallery, roots):
     dataset = FashionIQ(roots / "fashioniq", gallery=gallery)
-    speed = dataset.benchmarks("val")
+    benchmarks = dataset.benchmarks("val")
     asked = []
 
     class Counted(Pixels):
@@ -237,11 +237,11 @@ def test_benchmarks_that_share_images_have_each_encoded_once(gallery, roots):
             return super().get(names)
 
     model = model_of("tirg", ["is longer no sleeves"]).eval()
-    where = {name: path for one in speed for name, path in one.images.items()}
+    where = {name: path for one in benchmarks for name, path in one.images.items()}
     source = Counted(Pictures(dataset, where), model.encoder)
-    together = answer_benchmarks(model, source, speed)
+    together = answer_benchmarks(model, source, benchmarks)
     assert len(asked) == len(set(asked)) == 18
-    for benchmark, given in zip(speed, together, strict=True):
+    for benchmark, given in zip(benchmarks, together, strict=True):
         (alone,) = answer_benchmarks(model, source, [benchmark])
         assert alone.top == given.top
         assert alone.target_ranks == given.target_ranks

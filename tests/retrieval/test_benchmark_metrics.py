@@ -1,4 +1,4 @@
-"""The figures of the published speed: by hand, and against slow or foreign versions."""
+"""The figures of the published benchmarks: by hand, and against slow or foreign versions."""
 
 import numpy as np
 import pytest

@@ -7,13 +7,15 @@ from conftest import write_drawn_split
 
 from cir.composers import COMPOSERS, ArithmeticComposer, create
 from cir.composers.base import edit_in_words
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.models import MicroSize, fresh_model
 from cir.encoders import Encoder
+from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer, Retriever, encode_each_once
+from cir.retrieval.retriever import Retriever
 from cir.retrieval.submission.assembly import assemble, take_apart
 
 

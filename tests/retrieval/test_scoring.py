@@ -14,12 +14,13 @@ from PIL import Image
 from torch import nn
 
 from cir.composers import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit, Triplet
 from cir.images import shards
 from cir.retrieval.breakdown import accuracy_by, answers, failures, kind_of, spread
 from cir.retrieval.ranking.embedding import Embeddings, embed
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Task, recall_curves, score
 
 OBJECTS = "abcde"

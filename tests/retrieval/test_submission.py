@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 import cir
 from cir.composers.corrected_arithmetic import CorrectedArithmetic
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Triplet
 from cir.edits.models import MicroSize, fresh_model
@@ -20,7 +21,7 @@ from cir.encoders import Encoder
 from cir.images import decoding as images
 from cir.images import shards
 from cir.retrieval.ranking.embedding import Embeddings, embed
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Task, query_vectors, score
 from cir.retrieval.submission import export as exporting
 from cir.retrieval.submission import sources

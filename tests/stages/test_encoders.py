@@ -10,10 +10,10 @@ from conftest import write_drawn_split
 from ruamel.yaml import YAML
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.edits.models import MicroSize, fresh_model
 from cir.encoders import Encoder
-from cir.retrieval.retriever import EncodedComposer
 from stages import finetune_encoder, pretrain_encoder
 from tests.helpers import ROOT
 

@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field, PositiveInt, model_validator
 
 from cir.core.errors import UserError
-from stages import Section, StageParams, load
+from cir.core.params import Section
+from stages.params import StageParams, load
 from tests.helpers import ROOT
 
 
@@ -122,7 +123,7 @@ def test_no_file_says_where_to_run(tmp_path):
 IMPORTS = """import time
 from pathlib import Path
 from cir import errors, files
-from stages import run
+from stages.run import run
 """
 
 

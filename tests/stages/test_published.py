@@ -9,12 +9,12 @@ import torch
 from ruamel.yaml import YAML
 
 from cir.__main__ import main
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.encoders import Encoder
 from cir.published.datasets import DATASETS
 from cir.published.experiment.training import PairBatches
-from cir.retrieval.retriever import EncodedComposer
-from stages import load
+from stages.params import load
 from stages.published import train as benchmark
 from tests import miniature_datasets as mini
 from tests import tiny_bert

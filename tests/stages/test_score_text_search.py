@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 
 from cir.commands import gate
 from cir.composers.arithmetic import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
-from cir.retrieval.retriever import EncodedComposer
 from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.scoring import text_vectors

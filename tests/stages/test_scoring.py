@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import write_drawn_split
-from ruamel.yaml import YAML
 
 from cir.composers import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.edits.models import MicroSize, fresh_model
 from cir.edits.reading.templates import split_words
-from cir.retrieval.retriever import EncodedComposer
 from stages import embed_gallery, export_submission, score
 from tests.helpers import ROOT
+from tools.pipeline import read_stages
 
 
 @pytest.fixture
@@ -79,16 +79,8 @@ def test_another_models_vectors_are_not_scored(project, encoder):
 
 
 def test_a_scoring_param_is_read_by_scoring_alone():
-    entries = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    stages = {name: entry.get("do", entry) for name, entry in entries.items()}
-    assert [name for name, stage in stages.items() if "score" in stage.get("params", [])] == [
-        "score"
-    ]
-    made = {
-        path for kind in ("outs", "metrics", "plots") for path in map(_path, stages["score"][kind])
-    }
-    assert [n for n, stage in stages.items() if made & set(stage["deps"])] == ["report"]
-
-
-def _path(entry):
-    return entry if isinstance(entry, str) else next(iter(entry))
+    stages = {stage.address: stage for stage in read_stages()}
+    readers = [name for name, stage in stages.items() if "score" in stage.entry.get("params", [])]
+    assert readers == ["score"]
+    made = set(stages["score"].outputs)
+    assert [n for n, stage in stages.items() if made & set(stage.entry["deps"])] == ["report"]

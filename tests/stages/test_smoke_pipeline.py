@@ -8,9 +8,12 @@ import pytest
 from cir.core.errors import UserError
 from tests.helpers.smoke_project import dvc, git
 from tools import check_metrics, smoke
+from tools.pipeline import dvc_files, read_stages
 
 LAST = ("embed_gallery", "score", "export_submission", "report")
-ON_THE_ENCODER = ("train_captioner", "finetune_text_search", "score_text_search")
+ON_THE_ENCODER = tuple(
+    f"stages/text_search/dvc.yaml:{name}" for name in ("train_captioner", "finetune", "score")
+)
 
 # What runs for each change, in any order. A stage that writes the same bytes as before ends it:
 # nothing behind it runs.
@@ -23,11 +26,7 @@ CHANGES = {
 def test_it_runs_every_stage(made):
     project, reproduction = made
     ran = {name.partition("@")[0] for name in reproduction.stages}
-    assert ran == {name for name, _ in stages(project)}
-
-
-def stages(project):
-    return [(path.stem, path) for path in sorted((project / "stages").glob("[!_]*.py"))]
+    assert ran == {stage.address for stage in read_stages(project)}
 
 
 def test_run_again_it_has_nothing_to_do(made):
@@ -41,20 +40,23 @@ def test_every_metrics_file_fits_its_schema(made):
     said = smoke.check_metrics(project)
     listed = check_metrics.metrics_files(project)
     assert {name for name, _ in listed} >= {
-        "train_tagger",
-        "finetune_encoder",
-        "score",
-        "train_class_embedder",
-        "score_classes",
-        "finetune_text_search",
-        "score_text_search",
+        "stages.train_tagger",
+        "stages.finetune_encoder",
+        "stages.score",
+        "stages.classes.train",
+        "stages.classes.score",
+        "stages.text_search.finetune",
+        "stages.text_search.score",
     }
     assert all(path in said for _, path in listed)
 
 
 def test_a_metrics_file_that_does_not_fit_is_named(made, tmp_path):
     shutil.copytree(made[0] / "metrics", tmp_path / "metrics")
-    shutil.copy(made[0] / "dvc.yaml", tmp_path)
+    for path in dvc_files(made[0]):
+        copy = tmp_path / path.relative_to(made[0])
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     assert list(check_metrics.problems(tmp_path)) == []
     path = tmp_path / "metrics" / "finetune.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "val_accuracy": 1.5}))
@@ -80,11 +82,16 @@ def test_a_change_runs_the_stages_that_it_must(project, change):
 
 
 def test_each_change_of_a_section_is_seen_by_its_stage(project):
-    changes = ["score.rows=3", "export_submission.batch_size=64", "embed_classes.flip=false"]
-    changes += ["score_composers.resamples=100", "finetune_text_search.share=0.5"]
-    smoke.choose(project, changes)
+    stage_of = {
+        "score.rows=3": "score",
+        "export_submission.batch_size=64": "export_submission",
+        "embed_classes.flip=false": "stages/classes/dvc.yaml:embed",
+        "score_composers.resamples=100": "stages/composers/dvc.yaml:score",
+        "finetune_text_search.share=0.5": "stages/text_search/dvc.yaml:finetune",
+    }
+    smoke.choose(project, list(stage_of))
     seen = json.loads(dvc(project, "status", "--json"))
-    assert seen.keys() == {change.partition(".")[0] for change in changes}
+    assert seen.keys() == set(stage_of.values())
 
 
 def test_another_encoder_runs_all_that_is_behind_it(project):
@@ -93,8 +100,19 @@ def test_another_encoder_runs_all_that_is_behind_it(project):
     ran = smoke.repro(project, "score", "export_submission").stages
     assert set(ran) == {"finetune_encoder", *LAST[:-1]}
     changed = json.loads(dvc(project, "status", "--json"))
-    assert {*ON_THE_ENCODER, "benchmark_encoders", "report"} <= changed.keys()
-    assert not {"prepare_text_search", "pretrain_encoder", "embed_classes"} & changed.keys()
+    assert {
+        *ON_THE_ENCODER,
+        "stages/text_search/dvc.yaml:compare_encoders",
+        "report",
+    } <= changed.keys()
+    assert (
+        not {
+            "stages/text_search/dvc.yaml:prepare",
+            "pretrain_encoder",
+            "stages/classes/dvc.yaml:embed",
+        }
+        & changed.keys()
+    )
 
 
 def test_a_failing_stage_is_told_of(project):

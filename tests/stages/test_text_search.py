@@ -14,6 +14,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.composers.arithmetic import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.datasets.scenes import all_names, draw_scene
@@ -22,7 +23,6 @@ from cir.encoders.paired import GivenFeatures, PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images import shards
 from cir.images.shards import ImageShards, read_info, read_triplets
-from cir.retrieval.retriever import EncodedComposer
 from cir.text_search.data import captions_file
 from cir.text_search.data.queries import read_captions, read_queries, write_captions
 from cir.text_search.training.caption_truth import share_naming_what_is_shown, share_true

@@ -13,13 +13,13 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.composers.arithmetic import ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.processes import in_own_process, peak_memory
 from cir.encoders import Encoder
 from cir.encoders.paired import PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images.shards import ImageShards
-from cir.retrieval.retriever import EncodedComposer
 from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring import encoder_comparison as encoder_benchmark
 from cir.text_search.scoring.blip import BlipCandidate

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from cir.composers import create
+from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composer_alone import (
     CachedBatches,
     CachedObjective,

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from cir.composers import create
+from cir.composers.model import EncodedComposer
 from cir.core.english import article
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ranking.metrics import bootstrap_interval
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composer_comparison import (
     Recipe,
     Trained,

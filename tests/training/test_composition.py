@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from cir.composers import ArithmeticComposer, create
+from cir.composers.model import EncodedComposer
 from cir.core.records import Edit, Triplet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.composition import (
     CompositionBatches,
     CompositionObjective,

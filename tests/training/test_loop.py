@@ -156,7 +156,7 @@ from cir.training.composition import CompositionBatches, CompositionObjective, s
 from cir.images.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from cir.retrieval.retriever import EncodedComposer
+from cir.composers.model import EncodedComposer
 from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Schedule, fit
 
 split, out = sys.argv[1:]

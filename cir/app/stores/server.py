@@ -58,7 +58,8 @@ def connect(url: str, key: str | None = None) -> QdrantClient:
 
 
 class ServerStore(Store):
-    """See cir.app.stores.base.Store. A server builds its graph by itself, so `optimise` does nothing.
+    """See cir.app.stores.base.Store. A server builds its graph by itself, so `optimise` does
+    nothing.
 
     Every write waits until the server has carried it out.
     """

@@ -30,7 +30,8 @@ class TokenTower(nn.Module):
 
     Args:
         tower: a VisionTransformer; published ViTamins are ones with a convolutional stem.
-        pooling: of cir.classes.embedder.pooling. ClassToken gives a class token to a tower that has none.
+        pooling: of cir.classes.embedder.pooling. ClassToken gives a class token to a tower that
+        has none.
     """
 
     def __init__(self, tower: VisionTransformer, pooling: Pooling):

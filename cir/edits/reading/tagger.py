@@ -32,8 +32,8 @@ class Tagger:
     """Finds the objects to add and to remove in sentences.
 
     Args:
-        model: a token classifier with the labels of `cir.edits.reading.templates.LABELS`, in any order.
-        tokenizer: its tokenizer, a fast one.
+        model: a token classifier with the labels of `cir.edits.reading.templates.LABELS`, in any
+        order. tokenizer: its tokenizer, a fast one.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):

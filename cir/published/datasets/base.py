@@ -1,4 +1,4 @@
-"""What every published dataset is: parts to be read, speed to be measured by."""
+"""What every published dataset is: parts to be read, benchmarks to be measured by."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -175,7 +175,7 @@ class BenchmarkDataset(ABC):
             raise UserError(f"{self.title} has no split train: it has {_splits(self.parts())}")
         return tuple(_complete(part, absent) for part in chosen)
 
-    def speed(self, name: str, absent: Absent = "refuse") -> tuple[Benchmark, ...]:
+    def benchmarks(self, name: str, absent: Absent = "refuse") -> tuple[Benchmark, ...]:
         """The benchmark of a part, or those of a split, every image file there.
 
         Raises UserError for files that are missing, broken or at odds, and for absent images,

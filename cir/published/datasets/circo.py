@@ -4,8 +4,8 @@
     COCO2017_unlabeled/annotations/image_info_unlabeled2017.json   the gallery
     COCO2017_unlabeled/unlabeled2017/                              its photos
 
-The test split has no targets: its server takes the file that cir.published.servers.server_files writes. There is
-nothing to train on.
+The test split has no targets: its server takes the file that cir.published.servers.server_files
+writes. There is nothing to train on.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,8 @@
     cirr/image_splits/split.rc2.<split>.json  name → ./dev/x.png
     dev/ test1/ train/                        photos, there or in cirr/img_raw/
 
-The split test1 has no targets: its server takes the files that cir.published.servers.server_files writes.
+The split test1 has no targets: its server takes the files that cir.published.servers.server_files
+writes.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The queries of published speed answered by a model; each image goes through it once."""
+"""The queries of published benchmarks answered by a model; each image goes through it once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,20 @@ from torch.nn import functional
 
 from cir.composers import EditFeatures
 from cir.composers.base import names_in, texts_of
+from cir.composers.model import EncodedComposer
 from cir.core.progress import progress
 from cir.core.records import Edit
+from cir.encoders.texts import encode_each_once
 from cir.published.datasets import Benchmark, BenchmarkDataset
 from cir.published.experiment.scoring import Answers, answer, averaged
-from cir.retrieval.retriever import EncodedComposer, encode_each_once
 
 Reader = Callable[[Sequence[str]], Sequence[Edit]]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A dataset's images by id, for cir.training.shared.batches.Pixels; `files` tells where they lie."""
+    """A dataset's images by id, for cir.training.shared.batches.Pixels; `files` tells where they
+    lie."""
 
     dataset: BenchmarkDataset
     files: Mapping[str, Path]
@@ -34,7 +36,8 @@ class Pictures:
 
 
 class Source(Protocol):
-    """What an image tower takes: cir.training.shared.batches.Pixels, or features that are computed already."""
+    """What an image tower takes: cir.training.shared.batches.Pixels, or features that are computed
+    already."""
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
         """[B, …] for the images of these ids."""
@@ -49,11 +52,11 @@ def untagged(texts: Sequence[str]) -> list[Edit]:
 def answer_benchmarks(
     model: EncodedComposer,
     source: Source,
-    speed: Sequence[Benchmark],
+    benchmarks: Sequence[Benchmark],
     read: Reader = untagged,
     batch_size: int = 128,
 ) -> list[Answers]:
-    """Answer the queries of the speed, which may share images.
+    """Answer the queries of the benchmarks, which may share images.
 
     Args:
         model: in evaluation mode.
@@ -61,13 +64,13 @@ def answer_benchmarks(
         read: makes edits of the queries' texts; a tagger's `tag`, if the composer reads objects.
         batch_size: images, and queries, at once.
     """
-    names = dict.fromkeys(name for one in speed for name in _images_of(one))
-    what = "encoding for " + ", ".join(one.name for one in speed)
+    names = dict.fromkeys(name for one in benchmarks for name in _images_of(one))
+    what = "encoding for " + ", ".join(one.name for one in benchmarks)
     parts = _parts(list(names), batch_size, what)
     images = torch.cat([model.encoder.encode_images(source.get(part)).float() for part in parts])
     row = {name: number for number, name in enumerate(names)}
     found = []
-    for one in speed:
+    for one in benchmarks:
         gallery = functional.normalize(images[[row[name] for name in one.gallery]], dim=1)
         queries = _queries(model, one, images, row, read, batch_size)
         found.append(answer(one, queries, gallery.cpu().numpy()))

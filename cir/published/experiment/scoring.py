@@ -132,7 +132,7 @@ FIGURES: dict[str, Callable[[Benchmark, Answers], dict[str, float]]] = {
 
 
 def results(
-    speed: Sequence[Benchmark],
+    benchmarks: Sequence[Benchmark],
     answers: Sequence[Answers],
     query: QueryKind,
     edit: Literal["tagged", "true", "none"],
@@ -144,7 +144,7 @@ def results(
     Raises UserError for a benchmark whose answers are withheld.
     """
     rows = []
-    for benchmark, given in zip(speed, answers, strict=True):
+    for benchmark, given in zip(benchmarks, answers, strict=True):
         if not benchmark.labelled:
             raise UserError(cannot_be_scored(benchmark))
         protocol = replace(benchmark.protocol, query=query, edit=edit)

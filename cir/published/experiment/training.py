@@ -1,7 +1,7 @@
 """Train a composer on a published dataset, by the rules of its paper.
 
-The objective is cir.training.composition's and the loop cir.training.shared.loop's; here are the batches that they get,
-and the image features of a tower that stands still, each computed once.
+The objective is cir.training.composition's and the loop cir.training.shared.loop's; here are the
+batches that they get, and the image features of a tower that stands still, each computed once.
 """
 
 from collections.abc import Sequence

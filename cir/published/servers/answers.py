@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from cir.composers.model import EncodedComposer
 from cir.composers.query_kinds import made_of, reads_tags
 from cir.core import files
 from cir.core.errors import UserError
@@ -17,7 +18,6 @@ from cir.published.experiment.answering import Pictures, answer_benchmarks, unta
 from cir.published.experiment.scoring import Answers, Row, cannot_be_scored, results
 from cir.published.servers.server_files import for_server
 from cir.published.servers.what_is_there import answers_command
-from cir.retrieval.retriever import EncodedComposer
 from cir.training.shared.batches import Pixels
 
 
@@ -47,10 +47,10 @@ def score(
     chosen = dict.fromkeys(part.name for name in names for part in dataset.measured(name))
     for name in chosen:
         _require_answers(dataset, name)
-    speed = [one for name in chosen for one in dataset.benchmarks(name, absent)]
+    benchmarks = [one for name in chosen for one in dataset.benchmarks(name, absent)]
     model = EncodedComposer.load(saved.model)
-    answers = _answer(model, saved, dataset, speed)
-    rows = results(speed, answers, *made_of(model.composer))
+    answers = _answer(model, saved, dataset, benchmarks)
+    rows = results(benchmarks, answers, *made_of(model.composer))
     if out is not None:
         files.write_json(out, {"model": str(saved.model), "results": rows})
     return rows
@@ -85,16 +85,16 @@ def _answer(
     model: EncodedComposer,
     saved: Saved,
     dataset: BenchmarkDataset,
-    speed: Sequence[Benchmark],
+    benchmarks: Sequence[Benchmark],
 ) -> list[Answers]:
-    """Answer the speed, on a GPU if there is one, and tell their notes."""
-    for benchmark in speed:
+    """Answer the benchmarks, on a GPU if there is one, and tell their notes."""
+    for benchmark in benchmarks:
         for note in benchmark.notes:
             say(f"{benchmark.name}: {note}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     read = Tagger.load(saved.tagger, device).tag if reads_tags(model.composer) else untagged
     model = model.to(device).eval()
-    where = {name: path for benchmark in speed for name, path in benchmark.images.items()}
+    where = {name: path for benchmark in benchmarks for name, path in benchmark.images.items()}
     # Each image is asked for once, so none need be kept.
     source = Pixels(Pictures(dataset, where), model.encoder, budget=0)
-    return answer_benchmarks(model, source, speed, read)
+    return answer_benchmarks(model, source, benchmarks, read)

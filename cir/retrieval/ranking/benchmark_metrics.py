@@ -1,4 +1,4 @@
-"""The figures of the published speed, as their papers define them.
+"""The figures of the published benchmarks, as their papers define them.
 
 Pure functions of ranks, which count from 1. Where a query has several right answers (hits), it
 comes with the ranks of all of them, ascending.

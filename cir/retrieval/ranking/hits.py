@@ -58,7 +58,8 @@ def rank_by_class(
 ) -> ClassRanking:
     """Rank the gallery, classes [N], for the queries, classes [Q], by their scores.
 
-    What ties with a hit goes before it (closer than `cir.retrieval.ranking.ranking.TIE`); other equals keep the
+    What ties with a hit goes before it (closer than `cir.retrieval.ranking.ranking.TIE`); other
+    equals keep the
     gallery's order. Scores of `block` queries are asked for at a time. The first `k` are all of
     the gallery where it is smaller.
 

@@ -31,12 +31,12 @@ class Protocol:
 
     `gallery`: "hard" holds every test image, so for each query its target, its reference and its
     near misses; "contest-like" holds the targets and references only; the others are those of
-    the published speed. `query`: what the query vector is made of. `edit`: its objects as
+    the published benchmarks. `query`: what the query vector is made of. `edit`: its objects as
     the tagger reads them from the sentence, or the true ones, or none. `reference_kept`: whether
     a query's own reference stays in its gallery. `hit`: the answer that counts. `ties`: an image
     that scores as high as the target goes before it.
 
-    The rest is for published speed and None elsewhere. `dataset` and `split` name them.
+    The rest is for published benchmarks and None elsewhere. `dataset` and `split` name them.
     `text`: what a query says, where it was made from captions; the whole caption of the target
     gives the answer away. `captions`: how several captions of a query become its text.
     `deletion`: how a word was deleted where training pairs came from. `left_out`: what is not in

@@ -33,7 +33,8 @@ def nearest(
     """Find the `k` nearest of `gallery` [N, D] to `queries` [Q, D] by dot product.
 
     No more than `block` similarities (queries, images) are in memory at a time. Equal means equal
-    to the last bit: copies of an image may differ in that bit, as `cir.retrieval.ranking.ranking.TIE` tells.
+    to the last bit: copies of an image may differ in that bit, as
+    `cir.retrieval.ranking.ranking.TIE` tells.
     """
     _check(queries, gallery, k)
     left, right = as_tensor(queries), as_tensor(gallery)

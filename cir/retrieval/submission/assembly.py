@@ -7,11 +7,12 @@ import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from cir import composers
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.weights import load_weights
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
-from cir.retrieval.retriever import EncodedComposer, Retriever
+from cir.retrieval.retriever import Retriever
 
 _WEIGHTS = "weights.pth"
 _SETTINGS = "settings.json"

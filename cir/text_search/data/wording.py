@@ -30,7 +30,8 @@ def listed_in_words(parts: Sequence[str]) -> str:
 
 
 def related(relation: str, here: int, there: int) -> bool:
-    """Whether cell `here` is, for instance, to the left of cell `there`; see cir.datasets.scenes.draw."""
+    """Whether cell `here` is, for instance, to the left of cell `there`; see
+    cir.datasets.scenes.draw."""
     (row, column), (other_row, other_column) = divmod(here, 2), divmod(there, 2)
     return {
         "to the left of": column < other_column,

@@ -66,7 +66,8 @@ def rank_by_grade(
 ) -> GradedRanking:
     """Rank N images for Q queries whose grades are `relevance`, int [Q, N].
 
-    Ties count against the answers: a score is lowered by `cir.retrieval.ranking.ranking.TIE` once for every lower
+    Ties count against the answers: a score is lowered by `cir.retrieval.ranking.ranking.TIE` once
+    for every lower
     grade that the query's images have, so of images closer than that the less relevant one goes
     first. Equals of one grade keep the gallery's order. Scores of `block` queries are asked for at
     a time, in float32 or float64. The first `k` are all of the gallery where it is smaller.

@@ -13,9 +13,9 @@ from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.encoders import Encoder
 from cir.encoders.paired import PairedEncoder, load_encoder
+from cir.encoders.texts import encode_each_once
 from cir.retrieval.ranking.metrics import bootstrap_interval
 from cir.retrieval.ranking.ranking import TIE
-from cir.retrieval.retriever import encode_each_once
 from cir.text_search.data.queries import TextQuery, relevance_matrix
 from cir.text_search.scoring.metrics import GradedRanking, Scores, figures, rank_by_grade
 
@@ -70,8 +70,8 @@ def measure(
 
     Args:
         what: the system's name.
-        scores: see cir.text_search.scoring.metrics.rank_by_grade; cir.retrieval.ranking.hits.cosine makes them.
-        ids: of the images.
+        scores: see cir.text_search.scoring.metrics.rank_by_grade;
+        cir.retrieval.ranking.hits.cosine makes them. ids: of the images.
         protocol: of the ranking.
         k: how many images are kept of each query.
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from cir.core.distributed import gather, own_slice
 from cir.encoders import Encoder
-from cir.retrieval.retriever import encode_each_once
+from cir.encoders.texts import encode_each_once
 from cir.text_search.training.hard_negatives import altered_captions
 from cir.training.shared.batches import Pixels
 from cir.training.shared.losses import multi_positive_info_nce
@@ -37,7 +37,8 @@ class CaptionBatches(Dataset):
     Args:
         pixels: the images.
         captions: for each image id its captions, at least one.
-        plan: item numbers of every step (see cir.training.shared.batches.plan_batches) into the keys of `captions`.
+        plan: item numbers of every step (see cir.training.shared.batches.plan_batches) into the
+        keys of `captions`.
         each: how many captions of an image a step sees, fewer where it has fewer; which of them is
             drawn anew at every step.
         seed: of that draw.

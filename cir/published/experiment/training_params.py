@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
+from cir.core.params import Section
 from cir.published.experiment.training import published_groups
 from cir.training.composer_alone import weight_groups
 from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser
-from stages import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -8,6 +8,15 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import nn
 
+from cir.composers.params import (
+    TIRG,
+    Combiner,
+    ComposeAE,
+    Concatenation,
+    Dropout,
+    RealSpaceConcatAE,
+)
+from cir.core.params import Section
 from cir.encoders import Encoder
 from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures
@@ -17,21 +26,17 @@ from cir.published.datasets import DATASETS, BenchmarkDataset
 from cir.published.datasets.base import Absent
 from cir.published.experiment.answering import Pictures, Source
 from cir.published.experiment.training import CachedFeatures
-from cir.retrieval.ranking.ranking import Captions, Text
-from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import Schedule
-from stages import Section
-from stages._benchmark_training import (
+from cir.published.experiment.training_params import (
     SGD,
     AdamW,
     BatchClassificationLoss,
     InfoNCELoss,
     SoftTripletLoss,
 )
-from stages._composers import TIRG, Combiner, ComposeAE, Concatenation, Dropout, RealSpaceConcatAE
-from stages._encoder_training import DEVICE, Precision, usable
-
-BASE = Path("models/encoder_base")
+from cir.retrieval.ranking.ranking import Captions, Text
+from cir.training.shared.batches import Pixels
+from cir.training.shared.loop import Schedule
+from cir.training.shared.params import DEVICE, Precision, usable
 
 
 class _Dataset(Section):
@@ -92,10 +97,9 @@ class ResNetImages(Section):
     dim: PositiveInt
     resize: PositiveInt
     crop: PositiveInt
-    needs: ClassVar[tuple[Path, ...]] = ()
 
-    def create(self) -> ResNet18:
-        """The tower."""
+    def create(self, base: Path) -> ResNet18:
+        """The tower; `base` is not needed."""
         return ResNet18.create(**self.model_dump(exclude={"tower"}))
 
     def in_training(self, tower: ResNet18, pictures: Pictures) -> tuple[nn.Module, Source]:
@@ -107,11 +111,10 @@ class OwnImages(Section):
     """The image half of our own encoder as it is pretrained; it stands still."""
 
     tower: Literal["encoder_base"]
-    needs: ClassVar[tuple[Path, ...]] = (BASE,)
 
-    def create(self) -> Encoder:
-        """The tower."""
-        return Encoder.load(BASE).to(DEVICE)
+    def create(self, base: Path) -> Encoder:
+        """Load the encoder of the folder `base`."""
+        return Encoder.load(base).to(DEVICE)
 
     def in_training(self, tower: Encoder, pictures: Pictures) -> tuple[nn.Module, Source]:
         """See ResNetImages."""

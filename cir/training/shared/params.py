@@ -11,10 +11,10 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.core import distributed, files
+from cir.core.params import Section
 from cir.core.progress import say
 from cir.encoders import Encoder
 from cir.training.shared.loop import Schedule
-from stages import Section
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Precision = Literal["no", "bf16", "fp16"]

@@ -7,8 +7,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from cir.classes.embedder.augmentation import Augmentation
 from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
 from cir.classes.embedder.pooling import ClassToken
+from cir.core.params import Section
 from cir.images.shards import ImageShards
-from stages import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

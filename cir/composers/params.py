@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from stages import Section
+from cir.core.params import Section
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
