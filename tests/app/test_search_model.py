@@ -5,7 +5,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import MICRO, PROMPT, write_drawn_split
 from PIL import Image
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from cir.encoders.paired import GivenFeatures, PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.retriever import Retriever
+from tests.helpers.drawn_split import MICRO, PROMPT, write_drawn_split
 
 SENTENCES = ["replace the red mug with a blue car", "without the leash, add a ball", "", "ölig"]
 

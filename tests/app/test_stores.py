@@ -461,7 +461,7 @@ def test_a_killed_creation_leaves_nothing_in_the_way(tmp_path, monkeypatch):
     killed = """
 import os, sys
 from pathlib import Path
-from cir import files
+from cir.core import files
 from cir.app.stores import StoreInfo
 from cir.app.stores.edge import EdgeStore
 files.write_json = lambda *_: os.kill(os.getpid(), 9)

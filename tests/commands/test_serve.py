@@ -193,7 +193,7 @@ def test_the_gallery_is_not_removed_while_another_process_makes_it(model, served
     drawn_gallery()
     answer()
     model.name = "trained-again"
-    holder = "import sys; from cir import files\nwith files.exclusive('.search'):"
+    holder = "import sys; from cir.core import files\nwith files.exclusive('.search'):"
     holder += " print(1, flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", holder]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

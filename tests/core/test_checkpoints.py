@@ -1,6 +1,7 @@
 """Whose checkpoints a stage takes up: its own recipe's, and no other writer's."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,12 @@ from stages import (
     train_tagger,
 )
 from stages.params import load
+from stages.run import code_of
 from stages.text_search import finetune as finetune_text_search
 from stages.text_search import prepare as prepare_text_search
 from stages.text_search import score as score_text_search
 from stages.text_search import train_captioner
+from tests.helpers import ROOT
 
 
 @pytest.fixture
@@ -84,11 +87,14 @@ def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read
         return name
 
     monkeypatch.setattr(files, "checkpoint_folder", tell)
-    monkeypatch.setattr(files, "__file__", str(inputs / "cir" / "files.py"))
-    monkeypatch.setattr(stage, "CODE", inputs / "stages")
+    script = inputs / Path(stage.__file__).relative_to(ROOT)
+    monkeypatch.setattr(stage, "__file__", str(script))
     first = folder()
-    names = [changed(inputs / name) for name in (*read, "cir/core/english.py", "stages/score.py")]
+    code = ("cir/core/files.py", script.relative_to(inputs))
+    names = [changed(inputs / name) for name in (*read, *code)]
     assert folder() == first, "the same recipe finds its checkpoints"
+    for other in ("cir/report/page.py", "cir/app/api.py", "stages/report.py"):
+        assert changed(inputs / other) == first, "code that the stage does not run"
     if stage not in (embed_gallery, score_text_search):  # whose params do not change the vectors
         params = (inputs / "params.yaml").read_text()
         (inputs / "params.yaml").write_text(params.replace("seed: 17", "seed: 18"))
@@ -123,6 +129,6 @@ def test_two_folders_with_one_place_for_checkpoints_do_not_share_them(inputs, mo
     monkeypatch.setenv("CIR_CHECKPOINTS", str(inputs / "kept"))
     recipe = load(train_tagger.Params).model_dump(exclude={"tensorboard"})
     sources = (train_tagger.DATA, train_tagger.WORDS, train_tagger.CLAUSES)
-    used = files.checkpoint_folder("tagger", recipe, train_tagger.CODE, *sources)
+    used = files.checkpoint_folder("tagger", recipe, *code_of(train_tagger.__file__), *sources)
     with files.exclusive(used), pytest.raises(UserError, match=r"writing .*kept/tagger-"):
         train_tagger.main()

@@ -74,7 +74,7 @@ def test_a_failed_file_leaves_the_old_one(tmp_path):
 
 KILLED = """
 import sys, time
-from cir import files
+from cir.core import files
 with files.{writer}(sys.argv[1]) as unfinished:
     if {inside}:
         (unfinished / "half").write_text("half")
@@ -229,7 +229,7 @@ def test_exclusive_refuses_a_second_holder_in_this_process(tmp_path):
 
 HOLDER = """
 import sys, time
-from cir import files
+from cir.core import files
 with files.exclusive(sys.argv[1]):
     print("holding", flush=True)
     time.sleep(60)
@@ -263,7 +263,7 @@ def test_exclusive_of_several_paths_leaves_nothing_behind(tmp_path):
 COUNTER = """
 import sys
 from pathlib import Path
-from cir import files
+from cir.core import files
 counter = Path(sys.argv[1])
 for _ in range(25):
     with files.exclusive(counter):

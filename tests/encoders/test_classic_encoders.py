@@ -21,7 +21,7 @@ from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures, PairedEncoder, load_encoder
 from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM, words_of
-from tests import tiny_bert
+from tests.helpers import tiny_bert
 from tests.helpers.tiny_bert import WORDS
 
 TEXTS = ["Make the red mug BLUE!", "hat", "is longer and has no sleeves, is it?", "a  hat-rack", ""]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_drawn_split
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -17,6 +16,7 @@ from cir.edits.reading.tagger import Tagger
 from cir.training.composer_comparison import Trained, rank_split, save_trained
 from cir.training.encoded_split import encode_folder
 from tests.helpers import ROOT
+from tests.helpers.drawn_split import write_drawn_split
 
 NOTEBOOK = json.loads((ROOT / "notebooks" / "composers.ipynb").read_text(encoding="utf-8"))
 COMPARED = YAML(typ="safe").load(ROOT / "params.yaml")["composers"]

@@ -15,7 +15,7 @@ from cir.published.datasets.circo import CIRCO
 from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.fashioniq import CATEGORIES, FashionIQ
 from cir.published.datasets.mit_states import TEST_NOUNS
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 GIVEN = os.environ.get("CIR_ANNOTATIONS")
 ROOT = Path(GIVEN or ".")

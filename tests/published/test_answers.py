@@ -18,7 +18,7 @@ from cir.encoders.words import WordLSTM
 from cir.published.datasets import DATASETS
 from cir.published.experiment.scoring import answer, averaged, results
 from cir.retrieval.retriever import Retriever
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 WORDS = ["is longer", "has no sleeves", "has dogs", "shows people", "ripe red castle"]
 

@@ -18,8 +18,8 @@ from cir.published.datasets.options import with_options
 from cir.published.datasets.pairs import drawn
 from cir.published.datasets.word_exchange import parents, replacement
 from cir.retrieval.ranking.ranking import Protocol
-from tests import miniature_datasets as mini
 from tests.helpers import ROOT
+from tests.helpers import miniature_datasets as mini
 
 TWO = ("Is longer.", "has no sleeves? ")
 

@@ -15,7 +15,7 @@ from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
 from cir.published.experiment.scoring import answer, averaged, results, said
 from cir.retrieval.ranking.ranking import Protocol, rank
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 SENTENCES = {"query": "image and sentence", "edit": "none"}
 

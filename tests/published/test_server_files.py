@@ -12,7 +12,7 @@ from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.experiment.scoring import answer
 from cir.published.servers import server_files
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 
 def answered(benchmark, seed=0):

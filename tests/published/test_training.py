@@ -23,7 +23,7 @@ from cir.published.experiment.training import CachedFeatures, PairBatches, publi
 from cir.training.composition import CompositionObjective
 from cir.training.criteria import BatchClassification, SoftTriplet
 from cir.training.shared.batches import Pixels
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 COMPOSERS = ["tirg", "composeae", "real_space_concat_ae"]
 DRAWN = {"seed": 3, "train_pairs": 12, "train_images": 20, "queries": 4, "gallery": 10}

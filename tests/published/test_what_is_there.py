@@ -7,7 +7,7 @@ import pytest
 from cir.__main__ import main
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.servers import what_is_there as data_check
-from tests import miniature_datasets as mini
+from tests.helpers import miniature_datasets as mini
 
 TRAIN = (
     "train and score: dvc exp run -S benchmark={name} -S benchmark.dataset.root={root} benchmark"

@@ -2,11 +2,9 @@
 
 import base64
 import io
-import json
 import math
 import re
 import typing
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from cir.report.results import Retrieval
 from stages import report
 from stages.classes import score as score_classes
 from stages.classes import train as train_class_embedder
+from tests.helpers.report_page import Page, change, make_page
 from tests.helpers.report_project import (
     CLASS_FILES,
     CLASS_PROTOCOL,
@@ -36,40 +35,6 @@ from tests.helpers.report_project import (
     retrieval,
     write_results,
 )
-
-VOID = {"meta", "link", "input", "br", "img"}
-
-
-class Page(HTMLParser):
-    """The text of a page, its elements with their attributes, and whether the tags are paired."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.texts, self._open = [], [], []
-        self.feed(html)
-        assert self._open == [], f"{self._open} are never closed"
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self._open):
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def set_up(folder, split):
@@ -94,16 +59,6 @@ def html(split, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return make_page()
-
-
-def make_page():
-    report.main()
-    return Path("report/index.html").read_text(encoding="utf-8")
-
-
-def change(path, **changes):
-    content = json.loads(Path(path).read_text())
-    Path(path).write_text(json.dumps({**content, **changes}))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from test_report import Page, change, make_page
 
 from cir.core.errors import UserError
 from cir.report import read_text_results, text_results, wording
@@ -15,6 +14,7 @@ from cir.text_search.scoring.scoring import AS_WRITTEN, TextProtocol
 from stages import report
 from stages.text_search import compare_encoders as benchmark_encoders
 from stages.text_search import score as score_text_search
+from tests.helpers.report_page import Page, change, make_page
 from tests.helpers.report_project import (
     TEXT_FILES,
     encoder_row,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import write_drawn_split
 
 from cir.composers import COMPOSERS, ArithmeticComposer, create
 from cir.composers.base import edit_in_words
@@ -17,6 +16,7 @@ from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.submission.assembly import assemble, take_apart
+from tests.helpers.drawn_split import write_drawn_split
 
 
 class TaggerOfOnePattern:

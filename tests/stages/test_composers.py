@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_drawn_split
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -15,6 +14,7 @@ from stages.composers import encode as encode_for_composers
 from stages.composers import score as score_composers
 from stages.composers import train as compare_composers
 from tests.helpers import ROOT
+from tests.helpers.drawn_split import write_drawn_split
 
 RATES = {"corrected_arithmetic": 0.01}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import write_drawn_split
 from ruamel.yaml import YAML
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -16,6 +15,7 @@ from cir.edits.models import MicroSize, fresh_model
 from cir.encoders import Encoder
 from stages import finetune_encoder, pretrain_encoder
 from tests.helpers import ROOT
+from tests.helpers.drawn_split import write_drawn_split
 
 
 @pytest.fixture(scope="module")

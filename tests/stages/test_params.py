@@ -122,7 +122,7 @@ def test_no_file_says_where_to_run(tmp_path):
 
 IMPORTS = """import time
 from pathlib import Path
-from cir import errors, files
+from cir.core import errors, files
 from stages.run import run
 """
 

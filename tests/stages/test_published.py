@@ -16,9 +16,8 @@ from cir.published.datasets import DATASETS
 from cir.published.experiment.training import PairBatches
 from stages.params import load
 from stages.published import train as benchmark
-from tests import miniature_datasets as mini
-from tests import tiny_bert
-from tests.helpers import ROOT
+from tests.helpers import ROOT, tiny_bert
+from tests.helpers import miniature_datasets as mini
 from tools.compose_params import compose
 
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import write_drawn_split
 
 from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
@@ -16,6 +15,7 @@ from cir.edits.models import MicroSize, fresh_model
 from cir.edits.reading.templates import split_words
 from stages import embed_gallery, export_submission, score
 from tests.helpers import ROOT
+from tests.helpers.drawn_split import write_drawn_split
 from tools.pipeline import read_stages
 
 

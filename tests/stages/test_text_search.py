@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import write_drawn_split
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -36,6 +35,7 @@ from stages.text_search import finetune as finetune_text_search
 from stages.text_search import prepare as prepare_text_search
 from stages.text_search import train_captioner
 from tests.helpers.copied_project import work_in_copy
+from tests.helpers.drawn_split import write_drawn_split
 from tests.helpers.tiny_coca import TINY, registered
 from tools.compose_params import compose
 

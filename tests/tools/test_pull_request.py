@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import small_project
+from tests.helpers import small_project
 from tools import pull_request
 from tools.pull_request import MARKER, comment
 

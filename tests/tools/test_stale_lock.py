@@ -9,7 +9,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from cir.core.errors import UserError
-from tests import small_project
+from tests.helpers import small_project
 from tools import stale_lock
 from tools.stale_lock import stale
 

@@ -149,7 +149,7 @@ import sys
 import torch
 import cir
 from accelerate import PartialState
-from cir import distributed
+from cir.core import distributed
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.composers.corrected_arithmetic import CorrectedArithmetic
 from cir.training.composition import CompositionBatches, CompositionObjective, shows
