@@ -13,7 +13,8 @@ from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
 from cir.datasets.scenes import all_names, draw_scene
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import split_words
 from cir.encoders import Encoder
@@ -101,5 +102,5 @@ def _jpeg(image: Image.Image) -> bytes:
 
 def _fresh_tagger() -> Tagger:
     """A DistilBERT of the default size with random weights."""
-    size = MicroSize(layers=3, width=128, heads=4, hidden=512, dropout=0.1, longest=128)
+    size = FromScratch(layers=3, width=128, heads=4, hidden=512, dropout=0.1, longest=128)
     return Tagger(*fresh_model(size, split_words(_SENTENCE), seed=0))

@@ -4,11 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from datasets import disable_progress_bars
-from pydantic import Field, PositiveInt
 
 from cir.core import files
-from cir.core.params import Section
-from cir.edits.expansion import Recipe, expand, read_names, to_dataset
+from cir.edits.expansion import expand, read_names, to_dataset
+from cir.edits.params import ExpandTemplates
 from cir.edits.reading.templates import load_templates
 from stages.params import StageParams, load
 from stages.run import run
@@ -16,19 +15,6 @@ from stages.run import run
 TEMPLATES = Path("prompt_templates.json")
 NAMES = Path("data/object_names.txt")
 OUT = Path("data/tagging")
-
-
-class ExpandTemplates(Section):
-    """See cir.edits.expansion.Recipe; `fillings` sentences come from every template."""
-
-    fillings: PositiveInt
-    seen: float = Field(gt=0, lt=1)
-    unseen_objects: float = Field(gt=0, lt=1)
-    both_unseen: float = Field(gt=0, lt=1)
-    validation_templates: float = Field(gt=0, lt=0.5)
-    test_templates: float = Field(gt=0, lt=0.5)
-    test_names: float = Field(gt=0, lt=0.5)
-    coloured: float = Field(ge=0, le=1)
 
 
 class Params(StageParams):
@@ -39,8 +25,9 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params)
     disable_progress_bars()
-    recipe = Recipe(**params.expand_templates.model_dump())
-    expansion = expand(load_templates(TEMPLATES), read_names(NAMES), recipe, params.seed)
+    expansion = expand(
+        load_templates(TEMPLATES), read_names(NAMES), params.expand_templates, params.seed
+    )
     with files.exclusive(OUT), files.whole_folder(OUT) as folder:
         for split, sentences in expansion.sentences.items():
             to_dataset(sentences).save_to_disk(folder / split)

@@ -2,26 +2,26 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from datasets import load_from_disk
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from transformers import PreTrainedModel, logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core import files
 from cir.core.curves import Curve, event_folder
-from cir.core.metrics_files import MetricsFile
-from cir.core.params import Section
 from cir.edits import training
-from cir.edits.augmentation import Augmenter, Material, Strength
+from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import read_clauses
 from cir.edits.expansion import SPLITS, from_dataset
-from cir.edits.models import MicroSize, fresh_model, pretrained_model
+from cir.edits.models import fresh_model, pretrained_model
+from cir.edits.params import FromScratch, Pretrained, TrainTagger
 from cir.edits.reading.metrics import breakdown
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence, Template
+from cir.edits.results import Metrics, Size, Split
 from cir.edits.vocabulary import context_words
 from cir.edits.words import read_edit_words
 from stages.params import StageParams, load
@@ -36,116 +36,12 @@ CURVE = Path("metrics/curves/tagger.csv")
 COLUMNS = ("step", "loss", "learning_rate", "eval_loss", "eval_exact_edit")
 TESTED = ("seen", "unseen_templates", "unseen_objects", "both_unseen")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class FromScratch(Section):
-    """A DistilBERT with random weights; sizes as in cir.edits.models.MicroSize."""
-
-    start: Literal["scratch"]
-    layers: PositiveInt
-    width: PositiveInt
-    heads: PositiveInt
-    hidden: PositiveInt
-    dropout: Share
-    longest: PositiveInt
-
-
-class Pretrained(Section):
-    """An encoder by its hub name or folder."""
-
-    start: Literal["pretrained"]
-    checkpoint: str
-
-
-class Varied(Section):
-    """How often training sentences vary in each way: cir.edits.augmentation.Strength."""
-
-    made_up: Share
-    coloured: Share
-    determiner: Share
-    described: Share
-    place: Share
-    verb: Share
-    phrase: Share
-    opposite: Share
-    listed: Share
-    composed: Share
-    idle: Share
-    joined: Share
-    opened: Share
-    hidden: Share
-    surface: Share
-
-
-class TrainTagger(Section):
-    """See cir.edits.training.Recipe."""
-
-    steps: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    warmup_share: Share
-    weight_decay: NonNegativeFloat
-    label_smoothing: Share
-    evaluations: PositiveInt
-    as_written: Share
-    varied: Varied
-
 
 class Params(StageParams):
     seed: int
     tensorboard: str | None
     tagger: Annotated[FromScratch | Pretrained, Field(discriminator="start")]
     train_tagger: TrainTagger
-
-
-class ByObjects(Section):
-    objects: PositiveInt
-    count: PositiveInt
-    exact_edit: Share
-
-
-class ByStyle(Section):
-    style: str
-    count: PositiveInt
-    exact_edit: Share
-
-
-class Confused(Section):
-    """How many words of one true label got each label."""
-
-    true: Literal["other", "pos", "neg"]
-    other: NonNegativeInt
-    pos: NonNegativeInt
-    neg: NonNegativeInt
-
-
-class SplitMetrics(Section):
-    """See cir.edits.reading.metrics.breakdown."""
-
-    split: Literal["seen", "unseen_templates", "unseen_objects", "both_unseen"]
-    count: PositiveInt
-    exact_edit: Share
-    span_precision: Share
-    span_recall: Share
-    span_f1: Share
-    by_objects: list[ByObjects]
-    by_style: list[ByStyle]
-    confusion: list[Confused]
-
-
-class Size(Section):
-    split: str
-    sentences: PositiveInt
-
-
-class Metrics(MetricsFile):
-    """The two scalars are of the split in which templates and objects are both unseen."""
-
-    tagger_exact_edit: Share
-    tagger_span_f1: Share
-    splits: list[SplitMetrics]
-    sizes: list[Size]
 
 
 def main() -> None:
@@ -185,9 +81,8 @@ def _train(
         words=read_edit_words(WORDS).without(names["train"], held_out=names["test"]),
         clauses=read_clauses(CLAUSES).without(names["test"]),
     )
-    section = params.train_tagger
-    augmenter = Augmenter(material, Strength(**section.varied.model_dump()))
-    recipe = training.Recipe(**section.model_dump(exclude={"varied"}))
+    recipe = params.train_tagger
+    augmenter = Augmenter(material, recipe.varied)
     sentences = training.VariedSentences(splits["train"], augmenter, recipe, params.seed)
     varied = training.VariedSentences(splits["validation"], augmenter, recipe, params.seed + 1)
     validation = splits["validation"] + [
@@ -206,9 +101,8 @@ def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrai
     if isinstance(params.tagger, Pretrained):
         return pretrained_model(params.tagger.checkpoint, params.seed)
     torch.set_num_threads(1)  # so small a model gains nothing from more; and metrics repeat exactly
-    size = MicroSize(**params.tagger.model_dump(exclude={"start"}))
     words = context_words(material.templates, material.names, material.words, material.clauses)
-    return fresh_model(size, words, params.seed)
+    return fresh_model(params.tagger, words, params.seed)
 
 
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
@@ -216,7 +110,7 @@ def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
     results = []
     for name in TESTED:
         predicted = tagger.word_labels([sentence.text for sentence in splits[name]])
-        results.append(SplitMetrics(split=name, **breakdown(splits[name], predicted)))
+        results.append(Split(split=name, **breakdown(splits[name], predicted)))
         print(f"{name}: {results[-1].exact_edit:.2%} exact edits of {len(splits[name]):,}")
     (unseen,) = [result for result in results if result.split == "both_unseen"]
     Metrics(

@@ -16,6 +16,7 @@ from cir.core.english import article
 from cir.edits.clauses import Clauses, compose
 from cir.edits.expansion import fill_in_order
 from cir.edits.made_up_names import NameMaker
+from cir.edits.params import Varied
 from cir.edits.reading.templates import (
     NEGATIVE_SLOT,
     POSITIVE_SLOT,
@@ -43,27 +44,6 @@ _RARE = 3  # a word in no more templates than this may be hidden
 
 
 @dataclass(frozen=True)
-class Strength:
-    """How often a sentence, or a word of it that allows it, is varied in each way."""
-
-    made_up: float  # a name of made-up words
-    coloured: float  # a name with a colour in front
-    determiner: float
-    described: float
-    place: float
-    verb: float
-    phrase: float
-    opposite: float
-    listed: float
-    composed: float  # put together from clauses, in place of the template
-    idle: float  # a sentence without objects, alone or beside the other
-    joined: float
-    opened: float  # each of: opening, greeting, ending
-    hidden: float  # a rare word made unknown
-    surface: float
-
-
-@dataclass(frozen=True)
 class Material:
     """What sentences are made from. `names` and `templates` are those of the training side."""
 
@@ -80,7 +60,7 @@ class Augmenter:
     No variation says the same as a held-out template but for its names.
     """
 
-    def __init__(self, material: Material, strength: Strength):
+    def __init__(self, material: Material, strength: Varied):
         self._material = material
         self._words = words = material.words
         self._strength = strength

@@ -9,6 +9,7 @@ The splits cross two questions: was the template trained on, and were the names?
     validation         templates of its own, training names
 """
 
+import itertools
 import math
 import random
 import re
@@ -21,7 +22,7 @@ from datasets import Sequence as ListOf
 
 from cir.core.english import plural
 from cir.core.errors import UserError
-from cir.edits.held_out import split_names, split_templates
+from cir.edits.params import ExpandTemplates
 from cir.edits.reading.templates import LABELS, TaggedSentence, Template, fill, split_words
 
 SPLITS = ("train", "validation", "seen", "unseen_templates", "unseen_objects", "both_unseen")
@@ -38,26 +39,6 @@ _ASKS_FOR_PLURAL = re.compile(
     r"|(?:pair|couple|bunch|group|number|lots|plenty) of)\s+$",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How many sentences and of what kind. Every template gives `fillings` sentences.
-
-    A training template gives a share of them to the split `seen` and one to `unseen_objects`; a
-    test template gives one to `both_unseen`; each is rounded, at least one sentence, and the rest
-    are training and unseen_templates. The other shares are of templates, of names, and of
-    fillings that begin with a colour.
-    """
-
-    fillings: int = 15
-    seen: float = 0.07
-    unseen_objects: float = 0.13
-    both_unseen: float = 0.47
-    validation_templates: float = 0.05
-    test_templates: float = 0.15
-    test_names: float = 0.2
-    coloured: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -98,7 +79,7 @@ def read_names(path: Path | str) -> list[str]:
 
 
 def expand(
-    templates: Sequence[Template], names: Sequence[str], recipe: Recipe, seed: int
+    templates: Sequence[Template], names: Sequence[str], recipe: ExpandTemplates, seed: int
 ) -> Expansion:
     """Fill every template `recipe.fillings` times, exactly and always the same for one seed.
 
@@ -134,7 +115,7 @@ def expand(
     return Expansion(sentences, split, sides)
 
 
-def _shares(recipe: Recipe, *splits: str) -> dict[str, int]:
+def _shares(recipe: ExpandTemplates, *splits: str) -> dict[str, int]:
     """How many of a template's sentences each split gets, and the "rest" of them."""
     counts = {name: max(1, round(getattr(recipe, name) * recipe.fillings)) for name in splits}
     rest = recipe.fillings - sum(counts.values())
@@ -181,6 +162,80 @@ def fill_in_order(template: Template, names: Sequence[str]) -> TaggedSentence:
     for piece, label, name in zip(template.pieces, template.slots, names, strict=False):
         by_label[label].append(plural(name) if _ASKS_FOR_PLURAL.search(piece) else name)
     return fill(template, by_label["pos"], by_label["neg"])
+
+
+def split_templates(
+    templates: Sequence[Template], validation: float, test: float, seed: int
+) -> dict[str, list[Template]]:
+    """Split into train, validation and test, alike in style and in numbers of objects.
+
+    Templates are sorted by additions, removals and style, in random order where these agree, and
+    the held-out ones are taken at even distances: a kind of edit with more templates than one
+    such distance is in every part.
+    """
+    rng = random.Random(f"templates {seed}")
+    shuffled = rng.sample(list(templates), len(templates))
+    ordered = sorted(shuffled, key=lambda item: (item.additions, item.removals, item.style))
+    is_test = _evenly(len(ordered), test, rng.random())
+    rest = [item for item, held in zip(ordered, is_test, strict=True) if not held]
+    is_validation = _evenly(len(rest), validation / (1 - test), rng.random())
+    return {
+        "train": [item for item, held in zip(rest, is_validation, strict=True) if not held],
+        "validation": [item for item, held in zip(rest, is_validation, strict=True) if held],
+        "test": [item for item, held in zip(ordered, is_test, strict=True) if held],
+    }
+
+
+def _evenly(count: int, share: float, start: float) -> list[bool]:
+    marks = [math.floor(start + share * number) for number in range(count + 1)]
+    return [later > earlier for earlier, later in itertools.pairwise(marks)]
+
+
+def split_names(
+    names: Sequence[str], fixed: Iterable[str], test: float, seed: int
+) -> dict[str, list[str]]:
+    """Hold out names no word of which occurs in a training sentence, singular or plural.
+
+    Names that share a word stay together, and a name that shares one with the `fixed` texts, which
+    occur in training whatever is held out, is for training: "wine bottle" is never held out while
+    "bottle" is trained on.
+    """
+    known = {word for text in fixed for word in _known_words(text)}
+    groups = [group for group in _groups_by_word(names) if not known & group.words]
+    random.Random(f"names {seed}").shuffle(groups)
+    wanted = round(test * len(names))
+    held: set[str] = set()
+    for group in groups:
+        if len(held) + len(group.names) <= wanted:
+            held |= group.names
+    return {
+        "train": [name for name in names if name not in held],
+        "test": [name for name in names if name in held],
+    }
+
+
+@dataclass
+class _Group:
+    names: set[str]
+    words: set[str]
+
+
+def _groups_by_word(names: Iterable[str]) -> list[_Group]:
+    """Names linked by common words, directly or through other names, in the order given."""
+    group_of: dict[str, _Group] = {}
+    for name in names:
+        merged = _Group({name}, _known_words(name))
+        for word in sorted(merged.words):
+            if word in group_of:
+                merged.names |= group_of[word].names
+                merged.words |= group_of[word].words
+        group_of.update(dict.fromkeys(merged.words, merged))
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def _known_words(text: str) -> set[str]:
+    words = {part for word in split_words(text.lower()) for part in (word, *word.split("-"))}
+    return {form for word in words if word.isalnum() for form in (word, plural(word))}
 
 
 def to_dataset(sentences: Iterable[TaggedSentence]) -> Dataset:

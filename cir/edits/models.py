@@ -1,7 +1,6 @@
 """Token classifiers to train: from scratch, or from a pretrained encoder."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from safetensors import SafetensorError
@@ -16,24 +15,13 @@ from transformers import (
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core.errors import UserError
+from cir.edits.params import FromScratch
 from cir.edits.reading.templates import LABELS
 from cir.edits.vocabulary import context_tokenizer
 
 
-@dataclass(frozen=True)
-class MicroSize:
-    """The size of a DistilBERT that is trained from scratch."""
-
-    layers: int
-    width: int
-    heads: int
-    hidden: int
-    dropout: float
-    longest: int  # in words; longer texts are read in windows
-
-
 def fresh_model(
-    size: MicroSize, words: Iterable[str], seed: int
+    size: FromScratch, words: Iterable[str], seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A DistilBERT with random weights, and a tokenizer that knows `words` and no other."""
     tokenizer = context_tokenizer(words, size.longest)

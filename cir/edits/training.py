@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,25 +20,12 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.edits.augmentation import Augmenter
+from cir.edits.params import TrainTagger
 from cir.edits.reading.templates import LABELS, TaggedSentence, Template
 
 _IGNORED = -100  # the label of all pieces of a word but its first, and of padding
 _BATCHES_SORTED_TOGETHER = 16
 _LABEL_IDS = {label: number for number, label in enumerate(LABELS)}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the tagger is optimised. Checkpoints are saved and validated `evaluations` times."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    label_smoothing: float
-    evaluations: int
-    as_written: float  # share of sentences used without variation
 
 
 class VariedSentences(Dataset):
@@ -54,7 +40,7 @@ class VariedSentences(Dataset):
         self,
         sentences: Sequence[TaggedSentence],
         augmenter: Augmenter,
-        recipe: Recipe,
+        recipe: TrainTagger,
         seed: int,
     ):
         self._sentences = list(sentences)
@@ -127,7 +113,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase,
     sentences: Dataset,
     validation: Sequence[TaggedSentence],
-    recipe: Recipe,
+    recipe: TrainTagger,
     seed: int,
     checkpoints: Path,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
@@ -155,7 +141,7 @@ def train(
     return trainer.model, _curve(trainer.state.log_history)
 
 
-def _arguments(recipe: Recipe, seed: int, checkpoints: Path) -> TrainingArguments:
+def _arguments(recipe: TrainTagger, seed: int, checkpoints: Path) -> TrainingArguments:
     if recipe.steps % recipe.evaluations:
         raise UserError(
             f"train_tagger: steps ({recipe.steps}) must be a multiple of evaluations "

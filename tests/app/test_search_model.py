@@ -14,7 +14,8 @@ from cir.composers import ArithmeticComposer, create
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import LABELS, split_words
 from cir.encoders import Encoder
@@ -30,7 +31,7 @@ SENTENCES = ["replace the red mug with a blue car", "without the leash, add a ba
 @pytest.fixture(scope="module")
 def tagger():
     words = sorted({word for sentence in SENTENCES for word in split_words(sentence)})
-    size = MicroSize(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
     return Tagger(*fresh_model(size, words, seed=3))
 
 

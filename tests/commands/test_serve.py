@@ -24,7 +24,8 @@ from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from tests.helpers import ROOT
 from tests.helpers.fake_search_model import FakeSearchModel
 from tests.helpers.search_app import Client, write_colours
@@ -282,7 +283,7 @@ def place(tmp_path_factory, encoder):
     for name in ("encoder", "tagger"):
         (place / "models" / name).mkdir(parents=True)
     EncodedComposer(encoder, ArithmeticComposer(False, False)).save(place / "models" / "encoder")
-    size = MicroSize(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
     for part in fresh_model(size, ["add", "red"], seed=3):
         part.save_pretrained(place / "models" / "tagger")
     write_colours(place / "images", ("red", "green"))

@@ -4,16 +4,17 @@ import random
 from collections import Counter
 
 import pytest
+from ruamel.yaml import YAML
 
 from cir.core.errors import UserError
-from cir.edits.augmentation import Augmenter, Material, Strength
+from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import Clauses, compose, read_clauses
-from cir.edits.expansion import Recipe as Expansion
 from cir.edits.expansion import expand, read_names
 from cir.edits.made_up_names import WordMaker
+from cir.edits.params import ExpandTemplates, TrainTagger, Varied
 from cir.edits.reading.templates import Template, load_templates, normal_form, spans_of, split_words
 from cir.edits.reversal import Reversal
-from cir.edits.training import Recipe, VariedSentences
+from cir.edits.training import VariedSentences
 from cir.edits.vocabulary import context_words
 from cir.edits.words import read_edit_words
 from tests.helpers import ROOT
@@ -25,7 +26,9 @@ CLAUSES = ROOT / "data/edit_clauses.json"
 @pytest.fixture(scope="module")
 def expansion():
     templates = load_templates(ROOT / "prompt_templates.json")
-    return expand(templates, read_names(ROOT / "data/object_names.txt"), Expansion(), seed=0)
+    params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    recipe = ExpandTemplates(**params["expand_templates"])
+    return expand(templates, read_names(ROOT / "data/object_names.txt"), recipe, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def material(expansion):
 
 
 def strength(share):
-    return Strength(**dict.fromkeys(Strength.__dataclass_fields__, share))
+    return Varied(**dict.fromkeys(Varied.model_fields, share))
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +199,9 @@ def test_an_unknown_field_in_a_clause(tmp_path):
 
 
 def recipe(**changes):
-    fields = dict.fromkeys(Recipe.__dataclass_fields__, 0.0)
-    return Recipe(**{**fields, "steps": 40, "batch_size": 8, "evaluations": 4, **changes})
+    fields = dict.fromkeys(TrainTagger.model_fields, 0.0)
+    fields |= {"steps": 40, "batch_size": 8, "learning_rate": 0.001, "evaluations": 4}
+    return TrainTagger(**{**fields, "varied": strength(0.3), **changes})
 
 
 def test_training_sentences_depend_on_seed_and_place_alone(material, expansion):

@@ -8,16 +8,28 @@ from cir.core.errors import UserError
 from cir.edits.expansion import (
     COLOURS,
     SPLITS,
-    Recipe,
     expand,
     fill_in_order,
     from_dataset,
     read_names,
+    split_names,
+    split_templates,
     to_dataset,
 )
-from cir.edits.held_out import split_names, split_templates
+from cir.edits.params import ExpandTemplates
 from cir.edits.reading.templates import Template, load_templates, spans_of, split_words
 from tests.helpers import ROOT
+
+RECIPE = ExpandTemplates(
+    fillings=15,
+    seen=0.07,
+    unseen_objects=0.13,
+    both_unseen=0.47,
+    validation_templates=0.05,
+    test_templates=0.15,
+    test_names=0.2,
+    coloured=0.25,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +40,7 @@ def project():
 
 @pytest.fixture(scope="module")
 def expansion(project):
-    return expand(*project, Recipe(), seed=0)
+    return expand(*project, RECIPE, seed=0)
 
 
 def lower_words(texts):
@@ -101,8 +113,8 @@ def test_a_quarter_of_the_names_has_a_colour(expansion):
 
 
 def test_same_seed_same_sentences(project, expansion):
-    assert expand(*project, Recipe(), seed=0) == expansion
-    assert expand(*project, Recipe(), seed=1).sentences != expansion.sentences
+    assert expand(*project, RECIPE, seed=0) == expansion
+    assert expand(*project, RECIPE, seed=1).sentences != expansion.sentences
 
 
 def test_a_change_of_one_template_leaves_the_sentences_of_others():
@@ -110,7 +122,7 @@ def test_a_change_of_one_template_leaves_the_sentences_of_others():
     templates = [Template(f"way{n} add <positive_object>", "s") for n in range(40)]
     changed = [*templates[:-1], Template("other way <positive_object>", "s")]
     kept = {t.template for t in templates[:-1]}
-    before, after = (expand(t, names, Recipe(), seed=3) for t in (templates, changed))
+    before, after = (expand(t, names, RECIPE, seed=3) for t in (templates, changed))
     first, second = (
         {item.text for some in e.sentences.values() for item in some if item.template in kept}
         for e in (before, after)
@@ -149,17 +161,18 @@ def test_number_words_ask_for_the_plural():
 def test_too_few_names_for_a_template():
     templates = [Template(f"w{n}" + " <positive_object>," * 3, "s") for n in range(20)]
     with pytest.raises(UserError, match="needs 3 different object names"):
-        expand(templates, ["hat", "cat", "bat", "mat"], Recipe(), seed=0)
+        expand(templates, ["hat", "cat", "bat", "mat"], RECIPE, seed=0)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "takes"),
+    ("changes", "takes"),
     [
-        (Recipe(fillings=2), "2 fillings .* but seen takes 1 and unseen_objects takes 1"),
-        (Recipe(both_unseen=0.98), "15 fillings .* but both_unseen takes 15"),
+        ({"fillings": 2}, "2 fillings .* but seen takes 1 and unseen_objects takes 1"),
+        ({"both_unseen": 0.98}, "15 fillings .* but both_unseen takes 15"),
     ],
 )
-def test_a_recipe_that_does_not_add_up(recipe, takes):
+def test_a_recipe_that_does_not_add_up(changes, takes):
+    recipe = RECIPE.model_copy(update=changes)
     with pytest.raises(UserError, match=takes):
         expand([Template("add <positive_object>", "s")] * 9, ["hat"] * 99, recipe, seed=0)
 
@@ -177,7 +190,7 @@ TRAINING, TEST = ("train", "seen", "unseen_objects"), ("unseen_templates", "both
     ],
 )
 def test_any_number_of_fillings_gives_every_split_its_share(project, fillings, training, test):
-    expansion = expand(*project, Recipe(fillings=fillings), seed=0)
+    expansion = expand(*project, RECIPE.model_copy(update={"fillings": fillings}), seed=0)
     sizes = {name: len(some) for name, some in expansion.sentences.items()}
     templates = {name: len(some) for name, some in expansion.templates.items()}
     assert [sizes[name] for name in TRAINING] == [n * templates["train"] for n in training]

@@ -21,11 +21,12 @@ from cir.__main__ import main
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.expansion import fill_in_order
-from cir.edits.models import MicroSize, fresh_model, pretrained_model
+from cir.edits.models import fresh_model, pretrained_model
+from cir.edits.params import FromScratch, TrainTagger, Varied
 from cir.edits.reading.metrics import agreement, breakdown, confusion, same_edit
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import LABELS, Template, split_words
-from cir.edits.training import Collator, Recipe, train
+from cir.edits.training import Collator, train
 from cir.edits.vocabulary import context_tokenizer
 
 TEMPLATES = [
@@ -35,8 +36,8 @@ TEMPLATES = [
     Template("remove the <negative_object> and add a <positive_object>", "both"),
 ]
 CONTEXT = "add a an the and remove .".split()
-SIZE = MicroSize(layers=2, width=32, heads=2, hidden=64, dropout=0.0, longest=24)
-RECIPE = Recipe(
+SIZE = FromScratch(layers=2, width=32, heads=2, hidden=64, dropout=0.0, longest=24)
+RECIPE = TrainTagger(
     steps=300,
     batch_size=16,
     learning_rate=0.003,
@@ -45,6 +46,7 @@ RECIPE = Recipe(
     label_smoothing=0.0,
     evaluations=4,
     as_written=0.5,
+    varied=Varied(**dict.fromkeys(Varied.model_fields, 0.0)),
 )
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.composers import create
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
 from cir.training.composer_comparison import Trained, rank_split, save_trained
 from cir.training.encoded_split import encode_folder
@@ -32,7 +33,7 @@ def project(tmp_path_factory, encoder):
     write_drawn_split(folder / "data/retrieval/test", queries=6, seed=2)
     encoder.save(folder / "models/encoder_base")
     torch.manual_seed(4)
-    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
         part.save_pretrained(folder / "models/tagger")
     for name, settings in COMPARED.items():

@@ -10,7 +10,8 @@ from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.encoders import Encoder
 from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
@@ -152,7 +153,7 @@ def test_any_composer_is_kept_by_the_model_and_by_the_export(name, encoder, draw
     model = EncodedComposer(encoder, trained(name, encoder))
     (tmp_path / "encoder").mkdir()
     model.save(tmp_path / "encoder")
-    size = MicroSize(layers=1, width=16, heads=2, hidden=16, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=16, heads=2, hidden=16, dropout=0.0, longest=32)
     for part in fresh_model(size, ["add", "hat"], seed=0):
         part.save_pretrained(tmp_path / "tagger")
     (tmp_path / "export").mkdir()

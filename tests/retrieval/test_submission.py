@@ -16,7 +16,8 @@ from cir.composers.corrected_arithmetic import CorrectedArithmetic
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Triplet
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.encoders import Encoder
 from cir.images import decoding as images
 from cir.images import shards
@@ -63,7 +64,7 @@ def save_models(folder):
     torch.nn.init.normal_(composer.value.weight, std=0.01)
     (folder / "encoder").mkdir(parents=True)
     EncodedComposer(encoder, composer).save(folder / "encoder")
-    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     tagger, tokenizer = fresh_model(size, WORDS, seed=0)
     tagger.save_pretrained(folder / "tagger")
     tokenizer.save_pretrained(folder / "tagger")

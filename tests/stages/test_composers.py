@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from cir.core.errors import UserError
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from stages.composers import encode as encode_for_composers
 from stages.composers import score as score_composers
 from stages.composers import train as compare_composers
@@ -28,7 +29,7 @@ def inputs(tmp_path_factory, encoder):
         write_drawn_split(folder / "data/retrieval" / part, queries, seed=queries + len(part))
     (folder / "models/encoder_base").mkdir(parents=True)
     encoder.save(folder / "models/encoder_base")
-    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
         part.save_pretrained(folder / "models/tagger")
     with pytest.MonkeyPatch.context() as patch:

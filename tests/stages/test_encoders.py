@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.encoders import Encoder
 from stages import finetune_encoder, pretrain_encoder
 from tests.helpers import ROOT
@@ -24,7 +25,7 @@ def inputs(tmp_path_factory):
     for part, queries in (("train", 16), ("val", 6)):
         (folder / "data/retrieval" / part).mkdir(parents=True)
         write_drawn_split(folder / "data/retrieval" / part, queries, seed=queries)
-    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     model, tokenizer = fresh_model(size, ["replace", "the", "with", "a"], seed=0)
     for part in (model, tokenizer):
         part.save_pretrained(folder / "models/tagger")

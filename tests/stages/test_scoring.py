@@ -11,7 +11,8 @@ import pytest
 
 from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
-from cir.edits.models import MicroSize, fresh_model
+from cir.edits.models import fresh_model
+from cir.edits.params import FromScratch
 from cir.edits.reading.templates import split_words
 from stages import embed_gallery, export_submission, score
 from tests.helpers import ROOT
@@ -29,7 +30,7 @@ def project(encoder, tmp_path, monkeypatch):
     (tmp_path / "models/encoder").mkdir(parents=True)
     composer = ArithmeticComposer(False, False)
     EncodedComposer(encoder, composer).save(tmp_path / "models/encoder")
-    size = MicroSize(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
+    size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
         part.save_pretrained(tmp_path / "models/tagger")
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
