@@ -11,7 +11,6 @@ from cir.composers.model import EncodedComposer
 from cir.composers.params import AnyComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
@@ -24,6 +23,7 @@ from cir.training.composition import (
     gallery_accuracy,
     shows,
 )
+from cir.training.results import FinetuneMetrics as Metrics
 from cir.training.shared import parameter_groups
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
@@ -82,15 +82,6 @@ class Finetune(Optimisation):
     naming_weight: NonNegativeFloat
     set_weight: NonNegativeFloat
     gradient_checkpointing: bool
-
-
-class Metrics(MetricsFile):
-    """Of the weights that validated best."""
-
-    val_accuracy: Annotated[float, Field(ge=0, le=1)]
-    val_mrr: Annotated[float, Field(ge=0, le=1)]
-    best_step: PositiveInt
-    trained_weights: PositiveInt
 
 
 class Params(StageParams):

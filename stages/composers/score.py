@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
 from cir.composers.params import AnyComposer
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.edits.reading.tagger import Tagger
@@ -21,6 +19,8 @@ from cir.training.composer_comparison import (
     protocol,
 )
 from cir.training.encoded_split import EncodedSplit, encode_folder
+from cir.training.results import ComposerFigures
+from cir.training.results import ComposersMetrics as Metrics
 from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
 from stages.run import run
@@ -31,45 +31,6 @@ TEST = Path("data/retrieval/test")
 MODELS = Path("models/composers")
 METRICS = Path("metrics/composers.json")
 PLOT = Path("metrics/pictures/composers.png")
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Point(Section):
-    k: PositiveInt
-    recall: Share
-
-
-class Figures(MetricsFile):
-    """Of one composer: see cir.training.composer_comparison.measure."""
-
-    composer: str
-    text: str
-    accuracy: Share
-    interval95: tuple[Share, Share]
-    by_seed: list[Share]
-    recall_5: Share = Field(alias="recall@5")
-    recall_10: Share = Field(alias="recall@10")
-    mrr: Share
-    seen_accuracy: Share | None = None
-    novel_accuracy: Share | None = None
-    queries: PositiveInt
-    gallery_size: PositiveInt
-    recall: list[Point]
-    val_accuracy: Share
-    parameters: NonNegativeInt
-    trainings: PositiveInt
-    training_seconds: NonNegativeFloat
-    microseconds_per_query: NonNegativeFloat
-    protocol: dict[str, str | bool]
-
-
-class Metrics(MetricsFile):
-    """`best_composer` by accuracy; the rows from the best to the worst."""
-
-    best_composer: str
-    best_composer_accuracy: Share
-    composers: list[Figures]
 
 
 class ScoreComposers(Section):
@@ -100,11 +61,13 @@ def main() -> None:
         print(f"{row.composer:22}{row.accuracy:7.1%} ({low:.1%} to {high:.1%})")
 
 
-def figures(name: str, trained: Sequence[Trained], test: EncodedSplit, params: Params) -> Figures:
+def figures(
+    name: str, trained: Sequence[Trained], test: EncodedSplit, params: Params
+) -> ComposerFigures:
     """The row of one composer; what differs between its trainings is their mean."""
     composers = [one.composer for one in trained]
     first = composers[0]
-    return Figures(
+    return ComposerFigures(
         composer=name,
         text=first.text,
         **measure(composers, test, params.seed, params.score_composers.resamples),
