@@ -1,149 +1,338 @@
-"""The README against the repository: paths, commands, parameters, the tree."""
+"""Check README.md and docs/ against the repository: paths, commands, parameters, links, lengths."""
 
 import importlib.util
 import itertools
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import get_hydra_sweeps
-from ruamel.yaml import YAML
 
+from cir.__main__ import main
+from cir.core.imports import imported_modules
 from tests.helpers import ROOT
 from tools.compose_params import compose
+from tools.pipeline import read_stages
 
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = FENCE.findall(TEXT)
-PROSE = FENCE.sub("", TEXT)
-SHELL = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 SUFFIXES = r"py|md|yaml|json|jsonl|txt|csv|toml|sh|png|jpg|lock"
 A_PATH = re.compile(rf"[\w.-]+(/[\w.-]+)*/|[\w.-]+(/[\w.-]+)+|[\w-]+\.(?:{SUFFIXES})|Makefile")
-# What the prose names that is the reader's own, or stands for a name to be chosen.
-THE_READERS = {"data.csv", "images/", "train/", "val/", "FILE.jsonl", "stages/NAME.py"}
-THE_READERS |= {"test/query", "test/gallery"}
+# Names that belong to the reader's own data, or that stand for a name to be chosen.
+THE_READERS = {"data.csv", "images/", "train/", "val/", "FILE.jsonl"}
+THE_READERS |= {"captions.jsonl", "captions.csv", "test/query", "test/gallery"}
+THE_READERS |= {"root/class/image", "root/part/class/image"}
+# Groups of conf/, by the names that `-S` takes.
+THE_READERS |= {"benchmark/images", "benchmark/texts"}
+# Made by code or by a make target outside the pipeline, and not kept in git.
+MADE_ELSEWHERE = {".checkpoints", "comment.md", "dvc_plots/"}
+STAGES = {stage.address: stage for stage in read_stages()}
+OUTPUTS = {path.removesuffix("/${key}") for stage in STAGES.values() for path in stage.outputs}
+TAKE_A_VALUE = {"-S", "--set-param", "-n", "--name", "-j", "--jobs"}  # options of dvc
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def made_by_stages():
-    """The outputs that dvc.yaml declares: a fresh clone need not have them."""
-    stages = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"].values()
-    entries = [
-        entry
-        for stage in stages
-        for kind in ("outs", "metrics", "plots")
-        for entry in stage.get("do", stage).get(kind, [])
-    ]
-    made = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
-    return made | {path.removesuffix("/${key}") for path in made}
+def text(page):
+    return page.read_text(encoding="utf-8")
 
 
-def named_paths():
-    spans = [word for span in re.findall(r"`([^`\n]+)`", PROSE) for word in span.split()]
-    links = re.findall(r"\]\(([^)#\s]+)\)", PROSE)
-    inline = {span for span in spans if A_PATH.fullmatch(span)}
-    return sorted((inline | set(links)) - THE_READERS)
+def prose(page):
+    return FENCE.sub("", text(page))
 
 
-def tree():
-    """Every path of the annotated tree, with its comment."""
-    block = TEXT.partition("## File structure")[2]
-    lines = FENCE.search(block).group(2).splitlines()
-    parents, found = [], []
-    for line in lines:
-        depth = (len(line) - len(line.lstrip())) // 2
-        name, _, comment = line.strip().partition(" ")
-        parents = [*parents[:depth], name.rstrip("/")]
-        assert len(parents) == depth + 1, f"{line!r} is indented too far"
-        found.append(("/".join(parents) + "/" * name.endswith("/"), comment.strip()))
+def spans(page):
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def shell(page):
+    """Return the lines of the page's shell blocks, without their comments."""
+    blocks = [block for _, kind, block in FENCE.findall(text(page)) if kind == "bash"]
+    lines = [re.split(r"(?:^| )#", line)[0].strip() for b in blocks for line in b.splitlines()]
+    return [line for line in lines if line]
+
+
+def commands(page, first):
+    """Return the words of every shell line and inline command that starts with `first`.
+
+    Variables that are set in front of a command are left out.
+    """
+    found = []
+    for line in shell(page) + spans(page):
+        bare = re.sub(r"""^([A-Z_]+=("[^"]*"|\S*) +)+""", "", line)
+        if f"{bare} ".startswith(f"{first} "):
+            found.append(shlex.split(bare))
     return found
 
 
-def commands(first):
-    """The words of every shell line, and of every inline command, that begins so."""
-    lines = [line.partition(" #")[0].strip() for line in SHELL]
-    lines += re.findall(r"`([^`\n]+)`", PROSE)
-    return [shlex.split(line) for line in lines if line.startswith(first)]
+def all_commands(first):
+    return [words for page in PAGES for words in commands(page, first)]
+
+
+def anchors(page):
+    """Return the anchors that GitHub gives to the page's headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
+
+
+def exists(path):
+    """Tell whether a path, relative to the root, is there or is an output of a stage."""
+    made = any(path.rstrip("/") == out or path.startswith(f"{out}/") for out in OUTPUTS)
+    return made or path in MADE_ELSEWHERE or (ROOT / path).exists()
+
+
+def named_paths(page):
+    """Return the paths that the page's prose and commands name."""
+    words = {word for span in spans(page) for word in span.split()}
+    folders = {path.name for path in ROOT.iterdir()}
+    words |= {
+        word
+        for line in shell(page)
+        for word in line.split()
+        if word.partition("/")[0] in folders
+    }
+    return {word for word in words if A_PATH.fullmatch(word)} - THE_READERS
+
+
+def rows(page, heading):
+    """Return the rows of the first table under a heading, as lists of cells."""
+    section = re.split(r"^#+ ", text(page).partition(f" {heading}\n")[2], flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[2:]]
+
+
+def tree():
+    """Return the packages of cir/ in README's tree, from top to bottom, with their comments."""
+    block = FENCE.search(text(README).partition("## Layout")[2]).group(3)
+    inside = block.partition("\ncir/\n")[2].splitlines()
+    lines = itertools.takewhile(lambda line: line.startswith("  "), inside)
+    return [line.strip().partition("/")[::2] for line in lines]
 
 
 def test_the_parsing_finds_what_it_should():
-    assert {
-        "prompt_templates.json",
-        "cir/retrieval/ranking/ranking.py",
-        "metrics/pictures/example.png",
-    } <= {*named_paths()}
-    assert len(tree()) > 80
-    assert len(commands("dvc exp run")) >= 4
+    assert len(PAGES) > 30
+    assert {"metrics/curves/", "cir/retrieval/ranking/ranking.py", "conf/config.yaml"} & named_paths(
+        DOCS / "where.md"
+    )
+    assert "tests/published/test_annotations.py" in named_paths(DOCS / "published-datasets.md")
+    assert len(tree()) >= 12
+    assert len(all_commands("dvc exp run")) >= 20
+    assert len(all_commands("make")) >= 20
+    assert len(all_commands("cir")) >= 20
 
 
-@pytest.mark.parametrize("path", named_paths())
-def test_a_path_exists_or_a_stage_makes_it(path):
-    made = any(path == out or path.startswith(f"{out}/") for out in made_by_stages())
-    made |= path == ".checkpoints"  # the code makes it
-    assert made or (ROOT / path).exists()
+@every_page
+def test_a_page_is_short(page):
+    limit = 220 if page == README else 250
+    assert text(page).count("\n") <= limit
 
 
-def test_the_tree_holds_real_files_with_a_comment_each():
-    paths = [path for path, _ in tree()]
-    assert len(paths) == len(set(paths))
-    for path, comment in tree():
-        assert comment, path
-        assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file(), path
+@every_page
+def test_a_path_exists_or_a_stage_makes_it(page):
+    assert not [path for path in sorted(named_paths(page)) if not exists(path)]
 
 
-@pytest.mark.parametrize("folder", ["cir", "stages", "conf", "tools"])
-def test_the_tree_leaves_no_file_out(folder):
-    listed = {path.rstrip("/") for path, _ in tree()}
-    described_as_a_whole = {
-        path.rstrip("/")
-        for path in listed
-        if (ROOT / path).is_dir() and not any(other.startswith(f"{path}/") for other in listed)
-    }
-    unlisted = []
-    for file in sorted((ROOT / folder).rglob("*")):
-        path = file.relative_to(ROOT)
-        if file.is_dir() or "__pycache__" in path.parts or path.as_posix() in listed:
+@every_page
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    broken = []
+    for link in LINK.findall(prose(page)):
+        place, _, anchor = link.partition("#")
+        if re.match(r"https?://", link):
             continue
-        inner_init = file.name == "__init__.py" and len(path.parts) > 2
-        within = any(parent.as_posix() in described_as_a_whole for parent in path.parents)
-        if not (inner_init or within or path.as_posix() == "tools/__init__.py"):
-            unlisted.append(path.as_posix())
-    assert not unlisted
+        target = (page.parent / place).resolve() if place else page
+        if not target.is_relative_to(ROOT) or not exists(target.relative_to(ROOT).as_posix()):
+            broken.append(link)
+        elif anchor and anchor not in anchors(target):
+            broken.append(link)
+    assert not broken
 
 
-def test_every_make_target_exists():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    named = {words[1] for words in commands("make ")}
-    assert {"repro", "test", "bench"} <= named <= targets
+@every_page
+def test_headings_of_a_page_differ(page):
+    found = anchors(page)
+    assert len(found) == len(set(found))
+
+
+@every_page
+def test_no_figure_is_left_to_be_filled_in(page):
+    assert not re.findall(r"@@\w+@@", text(page))
+
+
+def test_every_page_is_listed():
+    """README or docs/README.md leads to every page."""
+    listed = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in (README, DOCS / "README.md")
+        for link in LINK.findall(prose(page))
+    }
+    assert set(PAGES) - listed <= {README}
+
+
+def test_the_tree_holds_the_packages_in_the_order_of_imports():
+    packages = [name for name, _ in tree()]
+    assert all(comment.strip() for _, comment in tree())
+    assert sorted(packages) == sorted(p.parent.name for p in (ROOT / "cir").glob("*/__init__.py"))
+    for above, below in itertools.combinations(packages, 2):
+        for path in (ROOT / "cir" / below).rglob("*.py"):
+            imported = {name.split(".")[1:2] == [above] for name in imported_of(path)}
+            assert True not in imported, f"{path} imports cir.{above}, which README puts above it"
+
+
+def imported_of(path):
+    return imported_modules(path, ROOT, ["cir"])
+
+
+def test_the_tree_names_the_folders_of_the_repository():
+    block = FENCE.search(text(README).partition("## Layout")[2]).group(3)
+    named = [line.split()[0] for line in block.splitlines() if not line.startswith(" ")]
+    assert {"cir/", "stages/", "conf/", "tests/", "docs/", "tools/", "speed/"} <= set(named)
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_decisions_are_sorted_by_package():
+    names = {page.stem for page in (DOCS / "decisions").glob("*.md")}
+    assert names <= {name for name, _ in tree()} | {"stages"}
+    for page in (DOCS / "decisions").glob("*.md"):
+        for entry in re.split(r"^##+ ", text(page), flags=re.MULTILINE)[1:]:
+            if "\n### " not in entry and "**" in entry:
+                assert re.match(r".+\n\d{4}-\d\d-\d\d\n", entry), f"{page}: {entry[:60]} has no date"
+
+
+def test_where_answers_many_questions_with_files():
+    where = DOCS / "where.md"
+    questions, changes = rows(where, "Where is X?"), rows(where, "Where do I change X?")
+    assert len(questions) >= 24
+    assert len(changes) >= 40
+    for question, answer in questions + changes:
+        found = [span for span in re.findall(r"`([^`]+)`", answer) if A_PATH.fullmatch(span)]
+        assert found, f"{question.strip()}: the answer names no file"
+        assert all((ROOT / path).exists() for path in found), answer
+
+
+def test_the_targets_of_make_are_documented():
+    makefile = text(ROOT / "Makefile")
+    targets = set(re.findall(r"^(\.venv/ready|[\w-]+):", makefile, re.MULTILINE))
+    named = {word for words in all_commands("make") for word in words[1:] if "=" not in word}
+    assert named <= targets
+    explained = set(re.findall(r"^# make ([\w-]+) ", makefile, re.MULTILINE))
+    assert {"repro", "test", "bench"} <= explained
+    listed = {re.search(r"`make ([\w-]+)`", row[0])[1] for row in rows(*MAKE_TABLE)}
+    assert listed == explained
+
+
+MAKE_TABLE = (DOCS / "checks.md", "Every make target")
 
 
 def test_every_module_that_is_run_exists():
-    for words in commands("python -m "):
-        assert importlib.util.find_spec(words[2]), words[2]
+    modules = {words[2] for words in all_commands("python -m")}
+    assert {"cir", "speed", "tools.experiments"} <= modules
+    assert not [name for name in sorted(modules) if not importlib.util.find_spec(name)]
+
+
+def command_lines():
+    """Return every command of `cir` that a page names, without the program."""
+    lines = [words[1:] for words in all_commands("cir")]
+    lines += [words[3:] for words in all_commands("python -m cir")]
+    return sorted({tuple(line) for line in lines if line and line != ["NAME"]})
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=" ".join)
+def test_a_command_of_cir_exists_and_has_these_options(line, capsys):
+    """The command with its leading words, then asked for its help, which names the options."""
+    leading = list(itertools.takewhile(lambda word: not word.startswith("-"), line))
+    if leading[0] in ("tag", "tag-score", "index"):
+        leading = leading[:1]  # the rest is what the user gives
+    with pytest.raises(SystemExit) as left:
+        main([*leading, "--help"])
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    assert all(word in told for word in line if word.startswith("--"))
+
+
+def test_readme_lists_every_command():
+    listed = {words[1] for words in commands(README, "cir") if len(words) == 2}
+    modules = {path.stem for path in (ROOT / "cir" / "commands").glob("*.py")}
+    assert listed >= {name.replace("_", "-") for name in modules if not name.startswith("_")}
+
+
+def dvc_lines():
+    return all_commands("dvc repro") + all_commands("dvc exp run")
+
+
+def test_every_stage_that_is_run_exists():
+    """`dvc repro stages/classes/dvc.yaml:score` names a stage of that file."""
+    named = set()
+    for words in dvc_lines():
+        after = words[2:] if words[1] == "repro" else words[3:]
+        pairs = itertools.pairwise(["", *after])
+        named |= {b for a, b in pairs if a not in TAKE_A_VALUE and not b.startswith("-")}
+    addresses = {span for page in PAGES for span in spans(page) if "/dvc.yaml:" in span}
+    assert named & addresses
+    assert {name.partition("@")[0] for name in named | addresses} <= STAGES.keys()
+
+
+def test_every_stage_is_described_under_its_file():
+    page = DOCS / "pipeline.md"
+    sections = re.split(r"^### ", text(page), flags=re.MULTILINE)
+    for address, stage in STAGES.items():
+        file, between, name = address.rpartition(":")
+        (section,) = [s for s in sections if f"`{file if between else 'dvc.yaml'}`\n" in s]
+        (row,) = [line for line in section.splitlines() if line.startswith(f"| `{name}`")]
+        params = [key.partition(".")[0] for key in stage.entry["params"]]
+        described = row.split("|")[-2]
+        assert {key for key in params if key not in ("seed", "tensorboard")} == {
+            *re.findall(r"`(\w+)`", described)
+        }, address
 
 
 def overrides():
-    """What follows each -S, one list for each command that has any; also where prose names one."""
-    found = [words for words in commands("dvc exp run") + commands("-S ") if "-S" in words]
-    return [[b for a, b in itertools.pairwise(words) if a == "-S"] for words in found]
+    """Return the overrides of each command, and of each inline command, that has any."""
+    found = [words for words in all_commands("dvc exp run") + all_commands("-S") if "-S" in words]
+    lists = [tuple(b for a, b in itertools.pairwise(words) if a == "-S") for words in found]
+    return sorted(set(lists))
 
 
 @pytest.mark.parametrize("these", overrides(), ids=" ".join)
 def test_every_override_names_a_group_or_a_key(these, tmp_path):
-    """Hydra refuses an unknown group, choice or key; an example that changes nothing is none."""
+    """Hydra refuses an unknown group, choice or key; an override that changes nothing is wrong."""
     default, changed = (tmp_path / "default.yaml", tmp_path / "changed.yaml")
     compose(default)
-    for one in get_hydra_sweeps({"params.yaml": these}):  # a list of values is a run for each
+    for one in get_hydra_sweeps({"params.yaml": list(these)}):  # a list of values: a run for each
         compose(changed, one["params.yaml"])
         assert changed.read_text(encoding="utf-8") != default.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "DECISIONS.md"])
-def test_no_figure_is_left_to_be_filled_in(name):
-    assert not re.findall(r"@@\w+@@", (ROOT / name).read_text(encoding="utf-8"))
+def assigned(page):
+    """Return the inline spans of the form key=value, as tables of experiments have them."""
+    return [span for span in spans(page) if re.fullmatch(r"[a-z_.]+=.+", span)]
 
 
-def test_every_link_within_the_page_leads_to_a_heading():
-    headings = re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", PROSE)) <= anchors
+@every_page
+def test_a_value_in_a_table_can_be_given_to_dvc(page, tmp_path):
+    for span in assigned(page):
+        key, _, value = span.partition("=")
+        compose(tmp_path / "changed.yaml", [f"{key}={value!r}" if "{" in value else span])
+
+
+def test_every_choice_of_conf_is_described():
+    described = {row[0].strip(" `"): row[2] for row in rows(DOCS / "experiments.md", "The groups")}
+    choices = {}
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        group = path.parent.relative_to(ROOT / "conf").as_posix()
+        choices.setdefault(group, set()).add(path.stem)
+    choices.pop(".")
+    assert described.keys() == choices.keys()
+    for group, names in choices.items():
+        assert names == set(re.findall(r"`(\w+)`", described[group])), group
+
+
+@pytest.mark.parametrize(("folder", "page"), [("tools", "checks"), ("speed", "speed")])
+def test_every_script_is_described(folder, page):
+    scripts = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
+    named = {Path(path).name for path in named_paths(DOCS / f"{page}.md") if path.startswith(folder)}
+    assert scripts - {"__init__.py"} == named
