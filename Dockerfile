@@ -1,5 +1,5 @@
 # The search app alone: code and pinned packages. Models, images and the store are mounted; see
-# compose.yaml and README.
+# compose.yaml and docs/app.md.
 FROM python:3.11-slim
 
 WORKDIR /app

@@ -1,6 +1,6 @@
 # make repro      train and score everything that is not up to date
 # make test       run the tests
-# make recipes    run those of README's recipes: pipelines killed, queued, shared; the app in a browser
+# make recipes    run the slow tests: pipelines that are killed, queued, shared; the app in a browser
 # make serve      search the drawn gallery, or what was indexed, on a page in the browser
 # make bench      measure speed and memory
 # make lint       check style

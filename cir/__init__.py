@@ -1,6 +1,6 @@
 """Compositional image retrieval: an image and a sentence find the edited image.
 
-What may import what is in README.md beside this file.
+The README of the project lists the packages in the order of their imports.
 """
 
 from cir.core import torchvision_mend as torchvision_ops

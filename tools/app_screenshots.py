@@ -1,4 +1,4 @@
-"""Screenshots of the search app for the README: python -m tools.app_screenshots [FOLDER]
+"""Take the screenshots of the search app for docs/app.md: python -m tools.app_screenshots [FOLDER]
 
 They show the page over the drawn gallery, with the models that `make repro` has trained. Needs
 Chromium (make chromium).

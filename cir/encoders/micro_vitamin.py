@@ -9,8 +9,8 @@ and a stage of transformer blocks with gated MLPs. Importing this module registe
 
 One thing differs from the published models. They average the last tokens; here each token first
 answers a set of learned detectors, and the image keeps the strongest answer of each ("is there a
-teal umbrella anywhere?"). Averaging dilutes an object by the ground around it; DECISIONS.md has
-the figures. The other two ways of pooling are there to compare.
+teal umbrella anywhere?"). Averaging dilutes an object by the ground around it;
+docs/decisions/encoders.md has the figures. The other two ways of pooling are there to compare.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""The README's recipes for teams, on one machine: remotes, experiments, a shared cache, queues."""
+"""Run the recipes of docs/team.md on one machine: remotes, experiments, a shared cache, queues."""
 
 import json
 

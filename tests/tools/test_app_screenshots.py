@@ -1,4 +1,4 @@
-"""The README's pictures of the page: all are taken, and none is large."""
+"""Take the pictures of docs/app.md: none is missing, and none is large."""
 
 import io
 import shutil
