@@ -26,6 +26,13 @@ class MetricsFile(Section):
         files.write_json(path, self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
+class Fingerprint(Section):
+    """The digest of a model that was measured."""
+
+    model: str
+    fingerprint: str
+
+
 class Measured(BaseModel):
     """Part of a metrics file: what the page shows of it. Keys that it does not show may stand."""
 

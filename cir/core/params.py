@@ -11,5 +11,9 @@ class Section(pydantic.BaseModel):
     """A section of params.yaml: immutable, without unknown keys, NaN or infinity."""
 
     model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        populate_by_name=True,
     )

@@ -2,31 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import Share, read_classes
 from cir.classes.scoring import ranking_file as class_submission
+from cir.classes.scoring.results import Graph, Metrics, Result
 from cir.classes.scoring.scoring import (
     Expansion,
-    Graph,
     Measured,
     Part,
     Refinements,
     Vectors,
     measure,
     protocol_of,
-    row,
+    result,
 )
 from cir.classes.scoring.sheet import rows_of, sheet
 from cir.core import files
 from cir.core.errors import UserError
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.drawing import query_sheet as pictures
 from cir.images.shards import ImageShards, read_info
@@ -120,44 +118,6 @@ class Params(StageParams):
     score_classes: ScoreClasses
 
 
-class Figures(MetricsFile):
-    recall_1: Share = Field(alias="recall@1")
-    recall_5: Share = Field(alias="recall@5")
-    recall_10: Share = Field(alias="recall@10")
-    map: Share
-    map_r: Share = Field(alias="map@r")
-    queries: PositiveInt
-
-
-class Result(Figures):
-    """One way to rank and its protocol: see cir.classes.scoring.scoring.row."""
-
-    what: str
-    recall_1_interval: tuple[Share, Share] = Field(alias="recall@1_interval95")
-    map_interval: tuple[Share, Share] = Field(alias="map_interval95")
-    gallery_size: PositiveInt
-    protocol: dict[str, str]
-
-
-class OfClass(Figures):
-    name: str = Field(alias="class")
-    gallery_images: PositiveInt
-
-
-class Metrics(MetricsFile):
-    """The scalars are those of the first of the results, the plain ranking.
-
-    `by_class` is of the same, the worst class first.
-    """
-
-    class_recall_1: Share = Field(alias="class_recall@1")
-    class_map: Share
-    class_map_r: Share = Field(alias="class_map@r")
-    results: list[Result]
-    by_class: list[OfClass]
-    fingerprints: list[dict[Literal["model", "fingerprint"], str]]
-
-
 def main() -> None:
     params = load(Params)
     section = params.score_classes
@@ -173,7 +133,7 @@ def main() -> None:
     plain: Measured | None = None
     for measured in ways:
         plain = plain or measured
-        results.append(Result(**row(measured, params.seed, section.resamples)))
+        results.append(result(measured, params.seed, section.resamples))
         print(said(results[-1]))
     write_metrics(results, plain, queries, gallery, fingerprint)
     answers = plain.ranking.top_indices[:, : section.answers]
@@ -223,8 +183,10 @@ def write_metrics(
     ranks, first = plain.ranking.hit_ranks, results[0]
     rows = by_class(ranks, queries.classes, gallery.classes)
     Metrics(
-        **{"class_recall@1": first.recall_1, "class_map": first.map, "class_map@r": first.map_r},
-        results=[result.model_dump(by_alias=True) for result in results],
+        recall_at_1=first.recall_at_1,
+        map=first.map,
+        map_at_r=first.map_at_r,
+        results=results,
         by_class=sorted(rows, key=lambda of_class: of_class["map"]),
         fingerprints=[{"model": "class embedder", "fingerprint": fingerprint}],
     ).write(METRICS / "class_retrieval.json")
@@ -243,7 +205,7 @@ def draw(
 ) -> None:
     """The plot of all ways to rank, and a sheet of queries, half of them with a wrong first."""
     folder = METRICS / "pictures"
-    bars = {result.what: (result.map, *result.map_interval) for result in results}
+    bars = {one.what: (one.map, *one.map_interval) for one in results}
     pictures.save_interval_plot(bars, "mAP, 95% interval", folder / "class_retrieval.png")
     first = np.array([own[0] for own in plain.ranking.hit_ranks])
     lost = spaced(np.flatnonzero(first > 1), rows // 2)
@@ -258,12 +220,12 @@ def spaced(queries: np.ndarray, count: int) -> list[int]:
     return queries[places].tolist()
 
 
-def said(result: Result) -> str:
+def said(one: Result) -> str:
     """A line of figures."""
-    low, high = result.recall_1_interval
+    low, high = one.recall_at_1_interval
     return (
-        f"{result.what:40}recall@1 {result.recall_1:6.1%} ({low:.1%} to {high:.1%})  "
-        f"mAP {result.map:6.1%}  mAP@R {result.map_r:6.1%}"
+        f"{one.what:40}recall@1 {one.recall_at_1:6.1%} ({low:.1%} to {high:.1%})  "
+        f"mAP {one.map:6.1%}  mAP@R {one.map_at_r:6.1%}"
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import Augmented, Embedder, Share, read_classes
+from cir.classes.embedder.results import Metrics
 from cir.classes.embedder.training import (
     ClassBatches,
     ClassObjective,
@@ -17,7 +18,6 @@ from cir.classes.embedder.training import (
 )
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.core.progress import say
 from cir.images.shards import ImageShards
@@ -73,16 +73,6 @@ class TrainClassEmbedder(Section):
             workers=self.workers,
             seed=seed,
         )
-
-
-class Metrics(MetricsFile):
-    """Of the weights that validated best; the exponent is GeM's."""
-
-    class_val_map: Share
-    class_val_recall_1: Share = Field(alias="class_val_recall@1")
-    class_step: PositiveInt
-    class_weights: PositiveInt
-    class_gem_exponent: float | None = None
 
 
 class Params(StageParams):
@@ -157,11 +147,11 @@ def save(embedder: ClassEmbedder, history: list[dict[str, float]], trained: int)
         embedder.save(folder)
     exponent = getattr(embedder.backbone.pooling, "exponent", None)
     Metrics(
-        class_val_map=best["map"],
-        **{"class_val_recall@1": best["recall_at_1"]},
-        class_step=best["step"],
-        class_weights=trained,
-        class_gem_exponent=None if exponent is None else exponent.item(),
+        val_map=best["map"],
+        val_recall_at_1=best["recall_at_1"],
+        best_step=best["step"],
+        trained_weights=trained,
+        exponent=None if exponent is None else exponent.item(),
     ).write(METRICS)
 
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from cir.core.errors import UserError
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.core.progress import say
 from cir.core.sentences import listed
@@ -19,6 +17,7 @@ from cir.text_search.training.caption_truth import share_naming_what_is_shown, s
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioning import caption_images
 from cir.text_search.training.finetuning import captions_by_image
+from cir.text_search.training.results import CaptionsMetrics as Metrics
 from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
 from stages.run import run
@@ -27,8 +26,6 @@ TRAIN = Path("data/text_search/train")
 MODEL = Path("models/captioner")
 OUT = Path("data/captions.csv")
 METRICS = Path("metrics/captions.json")
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CaptionImages(Section):
@@ -44,20 +41,6 @@ class CaptionImages(Section):
     each: NonNegativeInt
     temperature: NonNegativeFloat
     batch_size: PositiveInt
-
-
-class Metrics(MetricsFile):
-    """Of the captioner's captions, where it is known which objects the images show.
-
-    `captions_naming_only_what_is_shown` judges names and kinds of objects, `captions_true` their
-    numbers as well, which are known where an object comes twice in an image. Where the objects
-    are is judged by neither; see cir.text_search.training.caption_truth.
-    """
-
-    captions_by_people: NonNegativeInt
-    captions_by_model: NonNegativeInt
-    captions_true: Share | None = None
-    captions_naming_only_what_is_shown: Share | None = None
 
 
 class Params(StageParams):

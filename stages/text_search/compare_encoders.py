@@ -1,16 +1,14 @@
 """Encoders on the same queries: relevance, speed, size → metrics/encoders.json, table and plot."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from cir.core import files
 from cir.core.errors import UserError
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_queries
@@ -18,12 +16,12 @@ from cir.text_search.scoring.blip import BlipCandidate
 from cir.text_search.scoring.candidates import FolderCandidate, OpenClipCandidate
 from cir.text_search.scoring.encoder_comparison import (
     Candidate,
-    EncoderResult,
-    Failure,
     Settings,
     check_all,
     compare,
 )
+from cir.text_search.scoring.results import Encoder, Failure
+from cir.text_search.scoring.results import EncodersMetrics as Metrics
 from cir.text_search.scoring.scoring import require_answers
 from cir.text_search.scoring.sheet import save_speed_plot
 from stages.params import StageParams, load
@@ -34,7 +32,6 @@ METRICS = Path("metrics/encoders.json")
 TABLE = Path("metrics/encoders.csv")
 PLOT = Path("metrics/pictures/encoders.png")
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -101,42 +98,6 @@ class Params(StageParams):
     benchmark_encoders: BenchmarkEncoders
 
 
-class Row(MetricsFile):
-    """See cir.text_search.scoring.encoder_comparison.EncoderResult and Speed."""
-
-    name: str
-    ranking: str
-    ndcg_10: Share = Field(alias="ndcg@10")
-    ndcg_10_interval: tuple[Share, Share] = Field(alias="ndcg@10_interval95")
-    r_10: Share = Field(alias="r@10")
-    mrr: Share
-    images_per_second: PositiveFloat
-    images_per_second_decoded: PositiveFloat
-    queries_per_second: PositiveFloat
-    peak_memory_mb: PositiveFloat
-    memory_before_mb: PositiveFloat
-    gpu_memory_mb: PositiveFloat | None = None
-    parameters: NonNegativeInt
-    dim: PositiveInt
-    image_size: tuple[PositiveInt, PositiveInt]
-    queries: PositiveInt
-    gallery_size: PositiveInt
-    device: str
-    protocol: dict[str, str | int]
-
-
-class Failed(MetricsFile):
-    name: str
-    reason: str
-
-
-class Metrics(MetricsFile):
-    """A row for every ranking, in the order of the params; what could not be measured, and why."""
-
-    encoders: list[Row]
-    failures: list[Failed]
-
-
 def main() -> None:
     params = load(Params)
     section = params.benchmark_encoders
@@ -144,60 +105,43 @@ def main() -> None:
     check_all(candidates)
     require_answers(read_queries(TEST, ImageShards(TEST).ids), section.least_grade)
     settings = Settings(section.batch_size, section.least_grade, params.seed, section.resamples)
-    rows: list[Row] = []
-    failures: list[Failed] = []
+    rows: list[Encoder] = []
+    failures: list[Failure] = []
     for outcome in compare(candidates, TEST, settings):
         if isinstance(outcome, Failure):
-            failures.append(Failed(**asdict(outcome)))
+            failures.append(outcome)
             print(f"{outcome.name}: not measured: {outcome.reason}")
         else:
-            rows += map(as_row, outcome)
-            print("\n".join(map(said, rows[-len(outcome) :])))
+            rows += outcome
+            print("\n".join(map(said, outcome)))
     if not rows:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in failures)
         raise UserError(f"none of the encoders could be measured: {reasons}")
     write(rows, failures)
 
 
-def as_row(result: EncoderResult) -> Row:
-    return Row(
-        name=result.name,
-        ranking=result.protocol.ranking,
-        **{name: result.found[name] for name in ("ndcg@10", "r@10", "mrr")},
-        **{"ndcg@10_interval95": result.ndcg_interval},
-        **asdict(result.speed),
-        parameters=result.parameters,
-        dim=result.dim,
-        image_size=result.image_size,
-        queries=result.queries,
-        gallery_size=result.gallery_size,
-        device=result.device,
-        protocol=result.protocol.to_dict(),
-    )
-
-
-def write(rows: Sequence[Row], failures: Sequence[Failed]) -> None:
+def write(rows: Sequence[Encoder], failures: Sequence[Failure]) -> None:
     """The metrics, the same as a table, and the plot of relevance against speed."""
+    Metrics(encoders=rows, failures=failures).write(METRICS)
     dumped = [row.model_dump(mode="json", by_alias=True) for row in rows]
-    Metrics(encoders=dumped, failures=[one.model_dump() for one in failures]).write(METRICS)
     table = pd.DataFrame(dumped).drop(columns="protocol")
     for name, parts in (("ndcg@10_interval95", ("low", "high")), ("image_size", "hw")):
         table[[f"{name}_{part}" for part in parts]] = table.pop(name).tolist()
     with files.whole_file(TABLE) as path:
         table.to_csv(path, index=False, float_format="%.6g")
-    points = {label(row): (row.images_per_second, row.ndcg_10) for row in rows}
+    points = {label(row): (row.images_per_second, row.ndcg_at_10) for row in rows}
     save_speed_plot(points, PLOT)
 
 
-def label(row: Row) -> str:
+def label(row: Encoder) -> str:
     """The name, with what orders the images where that is not the encoder's cosine alone."""
     return row.name if row.ranking == "cosine" else f"{row.name} ({row.ranking})"
 
 
-def said(row: Row) -> str:
+def said(row: Encoder) -> str:
     """A line of figures."""
     return (
-        f"{label(row)}: nDCG@10 {row.ndcg_10:.3f}, R@10 {row.r_10:.3f}, MRR {row.mrr:.3f}, "
+        f"{label(row)}: nDCG@10 {row.ndcg_at_10:.3f}, R@10 {row.r_at_10:.3f}, MRR {row.mrr:.3f}, "
         f"{row.images_per_second:,.0f} images/s ({row.images_per_second_decoded:,.0f} with "
         f"decoding), {row.queries_per_second:,.0f} queries/s, {row.peak_memory_mb:,.0f} MB, "
         f"{row.parameters:,} weights"

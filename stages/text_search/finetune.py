@@ -10,7 +10,6 @@ from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
-from cir.core.metrics_files import MetricsFile
 from cir.core.sentences import listed
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -24,6 +23,7 @@ from cir.text_search.training.finetuning import (
     captions_by_image,
 )
 from cir.text_search.training.mixing import mixed
+from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
@@ -58,20 +58,6 @@ class Finetune(Optimisation):
     gradient_checkpointing: bool
     share: Annotated[float, Field(gt=0, le=1)]
     use: Annotated[list[captions_file.By], Field(min_length=1)]
-
-
-class Metrics(MetricsFile):
-    """Of the mixed weights: sentences by cir.text_search.training.finetuning.caption_score, and
-    edits.
-
-    `text_val_composed` is the accuracy of the main job's validation, sentences read by the tagger;
-    beside it that of the weights before.
-    """
-
-    text_val_mrr: Annotated[float, Field(ge=0, le=1)]
-    text_best_step: PositiveInt
-    text_val_composed: Annotated[float, Field(ge=0, le=1)]
-    text_val_composed_before: Annotated[float, Field(ge=0, le=1)]
 
 
 class Params(StageParams):

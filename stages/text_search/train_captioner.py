@@ -10,7 +10,6 @@ from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
-from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_captions
@@ -21,6 +20,7 @@ from cir.text_search.training.captioner_training import (
     word_accuracy,
 )
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
+from cir.text_search.training.results import CaptionerMetrics as Metrics
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
 from cir.training.shared.params import Optimisation, sole_writer
@@ -60,13 +60,6 @@ class Micro(Optimisation):
     steps: PositiveInt
     captioning_weight: PositiveFloat
     tower_rate: Annotated[float, Field(ge=0, le=1)]
-
-
-class Metrics(MetricsFile):
-    """Of the weights that validated best."""
-
-    captioner_word_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    captioner_step: PositiveInt | None = None
 
 
 class Params(StageParams):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cir.classes.scoring.scoring import ClassProtocol, Graph
+from cir.classes.scoring.results import ClassProtocol, Graph
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
 from cir.report import build_gallery, classes, figures, read_answers, wording
@@ -285,12 +285,12 @@ def test_the_class_metrics_made_by_hand_are_of_the_stages_form():
 
 
 def test_all_that_a_class_protocol_can_say_has_words():
-    fields = typing.get_type_hints(ClassProtocol)
-    vectors = set(typing.get_args(fields["vectors"]))
+    fields = ClassProtocol.model_fields
+    vectors = set(typing.get_args(fields["vectors"].annotation))
     assert vectors - {"embedder"} == classes.BASELINES.keys() | classes.VECTORS.keys()
-    assert set(typing.get_args(fields["classes"])) == classes.SEEN.keys()
+    assert set(typing.get_args(fields["classes"].annotation)) == classes.SEEN.keys()
     assert set(typing.get_args(Graph)) == classes.GRAPHS.keys()
-    assert ClassProtocol.query in classes.QUERIES
+    assert fields["query"].default in classes.QUERIES
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from cir.core.errors import UserError
 from cir.report import read_text_results, text_results, wording
 from cir.report import text_search as words
-from cir.text_search.scoring.scoring import AS_WRITTEN, TextProtocol
+from cir.text_search.scoring.results import AS_WRITTEN, TextProtocol
 from stages import report
 from stages.text_search import compare_encoders as benchmark_encoders
 from stages.text_search import score as score_text_search
@@ -181,7 +181,7 @@ def test_the_metrics_made_by_hand_are_of_the_stages_form():
 
 
 def test_the_words_of_the_protocol_are_those_of_the_stage():
-    protocol = TextProtocol(AS_WRITTEN, 3).to_dict()
+    protocol = TextProtocol(text=AS_WRITTEN, least_grade=3).model_dump()
     assert text_results.TextProtocol.model_validate(protocol).ranking == words.COSINE
     assert protocol["text"] == words.AS_WRITTEN
 

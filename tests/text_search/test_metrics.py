@@ -22,16 +22,16 @@ from cir.text_search.scoring.metrics import (
     recall_at_k,
     reciprocal_rank,
 )
+from cir.text_search.scoring.results import TextProtocol
 from cir.text_search.scoring.scoring import (
-    TextProtocol,
     measure,
     require_answers,
-    row,
+    result,
     text_vectors,
     unit_text_rows,
 )
 
-PROTOCOL = TextProtocol("as written", 2)
+PROTOCOL = TextProtocol(text="as written", least_grade=2)
 
 
 def answers(**grade_at_rank):
@@ -256,25 +256,25 @@ SCORES = [[5, 4, 3, 2, 1], [5, 4, 3, 2, 1], [5, 4, 3, 2, 1]]
 def test_a_row_by_hand():
     """q0 finds its answer first, q1 its good one second, q2 its two at 3 and 4."""
     measured = measure("mine", of_matrix(np.array(SCORES, float)), QUERIES, IDS, PROTOCOL)
-    found = row(measured, QUERIES, seed=1, resamples=500)
-    assert found["what"] == "mine"
-    assert found["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
-    assert found["p@1"] == pytest.approx(1 / 3)
+    found = result(measured, QUERIES, seed=1, resamples=500)
+    assert found.what == "mine"
+    assert found.mrr == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    assert found.p_at_1 == pytest.approx(1 / 3)
     second = (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3))
     third = (2 / 2 + 2 / np.log2(5)) / (2 + 2 / np.log2(3))
-    assert found["ndcg@10"] == pytest.approx((1 + second + third) / 3)
-    low, high = found["ndcg@10_interval95"]
+    assert found.ndcg_at_10 == pytest.approx((1 + second + third) / 3)
+    low, high = found.ndcg_interval
     assert third == pytest.approx(low)
     assert high == pytest.approx(1)
-    assert (found["queries"], found["gallery_size"]) == (3, 5)
-    assert found["protocol"]["least_grade"] == 2
-    assert [(one["kind"], one["queries"]) for one in found["by_kind"]] == [
+    assert (found.queries, found.gallery_size) == (3, 5)
+    assert found.protocol.least_grade == 2
+    assert [(one.kind, one.queries) for one in found.by_kind] == [
         ("one object", 2),
         ("count", 1),
     ]
-    assert found["by_kind"][0]["ndcg@10"] == pytest.approx((1 + third) / 2)
-    assert found["by_kind"][1]["mrr"] == 0.5
-    assert found["by_kind"][1]["mrr_interval95"] == (0.5, 0.5)
+    assert found.by_kind[0].ndcg_at_10 == pytest.approx((1 + third) / 2)
+    assert found.by_kind[1].mrr == 0.5
+    assert found.by_kind[1].mrr_interval == (0.5, 0.5)
 
 
 def test_the_kinds_add_up_to_the_whole():
@@ -287,7 +287,7 @@ def test_the_kinds_add_up_to_the_whole():
     ]
     np.testing.assert_array_equal(relevance_matrix(queries, ids), relevance)
     measured = measure("x", of_matrix(rng.standard_normal((40, 30))), queries, ids, PROTOCOL)
-    found = row(measured, queries, 1, 100)
+    found = result(measured, queries, 1, 100).model_dump(by_alias=True)
     for name in figures(measured.ranking.answers, 2):
         parts = [one[name] * one["queries"] for one in found["by_kind"]]
         assert sum(parts) / 40 == pytest.approx(found[name])
@@ -301,7 +301,9 @@ def test_queries_without_a_relevant_answer_are_named():
     ):
         require_answers([*QUERIES[:2], TextQuery("q9", "x", "k", {"a": 4})], 4)
     with pytest.raises(UserError, match="q2"):
-        measure("x", of_matrix(SCORES), QUERIES, IDS, TextProtocol("as written", 3))
+        measure(
+            "x", of_matrix(SCORES), QUERIES, IDS, TextProtocol(text="as written", least_grade=3)
+        )
     with pytest.raises(UserError, match="no queries"):
         require_answers([], 1)
 

@@ -5,10 +5,10 @@ Each way to rank has a row of its own, and no refined figure stands in for the p
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
 
 import numpy as np
 
+from cir.classes.scoring.results import ClassProtocol, Graph, Result
 from cir.retrieval.ranking.benchmark_metrics import average_precision
 from cir.retrieval.ranking.class_metrics import figures
 from cir.retrieval.ranking.hits import ClassRanking, Scores, cosine, rank_by_class
@@ -16,36 +16,6 @@ from cir.retrieval.ranking.metrics import bootstrap_interval
 from cir.retrieval.refine import Settings, expand
 from cir.retrieval.refine.k_reciprocal import GalleryGraph, JointGraph
 from cir.retrieval.refine.neighbours import nearest
-
-Graph = Literal["joint query-gallery graph", "gallery-only graph"]
-
-
-@dataclass(frozen=True)
-class ClassProtocol:
-    """What was ranked against what; it is stored beside every result.
-
-    `vectors`: whose they are. `refinement`: what was done between vectors and ranking, and for
-    re-ranking by which `graph`; a joint one lets an answer depend on the other queries. `gallery`:
-    where its images are from. `classes`: whether training saw other images of them. `left_out`:
-    what was unusable in the source, by reason. `interval`: what intervals are over. The tower
-    before training is pooled as in training or, with published weights, by its class token.
-    """
-
-    gallery: Literal["training images", "held-out images"]
-    classes: Literal["never trained on", "trained on", "some trained on"]
-    vectors: Literal["embedder", "flip-averaged", "tower before training", "colour histograms"]
-    refinement: str = "none"
-    graph: Graph | None = None
-    hit: str = "any image of the query's class"
-    query: str = "image, not in the gallery"
-    similarity: str = "cosine"
-    ties: str = "against the hits"
-    interval: str = "other queries of the same classes, the same gallery"
-    left_out: str | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """As it is stored; what does not concern a result has no entry."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -124,7 +94,7 @@ def measure(
     """
     for what, changed, scores in _ways(vectors, refinements):
         ranking = rank_by_class(scores, queries.classes, gallery.classes, k)
-        yield Measured(what, ClassProtocol(**{**asdict(protocol), **changed}), ranking)
+        yield Measured(what, protocol.model_copy(update=changed), ranking)
 
 
 def _ways(
@@ -167,17 +137,17 @@ def _told(chosen: Expansion | Settings) -> str:
     return f"{kind} with {options}"
 
 
-def row(measured: Measured, seed: int, resamples: int) -> dict[str, object]:
-    """The figures of one way to rank, with 95% bootstrap intervals of recall@1 and mAP."""
+def result(measured: Measured, seed: int, resamples: int) -> Result:
+    """Return the figures of one way to rank, with 95% bootstrap intervals of recall@1 and mAP."""
     ranks = measured.ranking.hit_ranks
     first = np.array([own[0] == 1 for own in ranks])
     precision = np.array([average_precision(own, int(own[-1])) for own in ranks])
-    return {
-        "what": measured.what,
+    return Result(
+        what=measured.what,
         **figures(ranks),
-        "recall@1_interval95": bootstrap_interval(first, seed, resamples),
-        "map_interval95": bootstrap_interval(precision, seed, resamples),
-        "queries": len(ranks),
-        "gallery_size": measured.ranking.gallery_size,
-        "protocol": measured.protocol.to_dict(),
-    }
+        recall_at_1_interval=bootstrap_interval(first, seed, resamples),
+        map_interval=bootstrap_interval(precision, seed, resamples),
+        queries=len(ranks),
+        gallery_size=measured.ranking.gallery_size,
+        protocol=measured.protocol,
+    )

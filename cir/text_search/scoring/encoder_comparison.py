@@ -5,8 +5,8 @@ compute in float32, on a GPU if there is one.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +22,8 @@ from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.encoder_speed import SearchEncoder, device, encode_images, encode_texts
 from cir.text_search.scoring.metrics import figures
 from cir.text_search.scoring.reranking import rerank
-from cir.text_search.scoring.scoring import AS_WRITTEN, Measured, TextProtocol, measure
+from cir.text_search.scoring.results import AS_WRITTEN, Encoder, Failure, TextProtocol
+from cir.text_search.scoring.scoring import Measured, measure
 
 _MEGABYTE = 1_000_000
 
@@ -55,50 +56,6 @@ class Settings:
     resamples: int
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Images per second in the encoder, and with decoding; queries per second; memory in MB.
-
-    Rates are those of the fastest quarter of the batches, one after another, in four passes after
-    a second of warming up: decoding (from the file to the encoder's pixels) does not overlap with
-    encoding. Texts are tokenized within their time, and
-    the time to order images again is the queries'. `memory_before` is that of Python and the
-    libraries, `gpu_memory` what torch allocated, None without a GPU.
-    """
-
-    images_per_second: float
-    images_per_second_decoded: float
-    queries_per_second: float
-    peak_memory_mb: float
-    memory_before_mb: float
-    gpu_memory_mb: float | None
-
-
-@dataclass(frozen=True)
-class EncoderResult:
-    """What one encoder found and took; figures as in cir.text_search.scoring.metrics, by name."""
-
-    name: str
-    found: dict[str, float]
-    ndcg_interval: tuple[float, float]
-    speed: Speed
-    parameters: int
-    dim: int
-    image_size: tuple[int, int]
-    queries: int
-    gallery_size: int
-    device: str
-    protocol: TextProtocol
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An encoder that could not be measured, and why."""
-
-    name: str
-    reason: str
-
-
 def check_all(candidates: Sequence[Candidate]) -> None:
     """Raise UserError for a name that comes twice, and for what is certain not to load."""
     names = [one.name for one in candidates]
@@ -111,7 +68,7 @@ def check_all(candidates: Sequence[Candidate]) -> None:
 
 def compare(
     candidates: Sequence[Candidate], split: Path, settings: Settings
-) -> Iterator[list[EncoderResult] | Failure]:
+) -> Iterator[list[Encoder] | Failure]:
     """Measure one after the other on the queries and images of a split.
 
     One that fails is told of and does not stop the others. An encoder that orders again what it
@@ -122,12 +79,12 @@ def compare(
         try:
             outcome = in_own_process(measure_here, candidate, split, settings)
         except UserError as error:
-            outcome = Failure(candidate.name, str(error))
+            outcome = Failure(name=candidate.name, reason=str(error))
         yield outcome
 
 
 @torch.inference_mode()
-def measure_here(candidate: Candidate, split: Path, settings: Settings) -> list[EncoderResult]:
+def measure_here(candidate: Candidate, split: Path, settings: Settings) -> list[Encoder]:
     """Measure one encoder in this process; its memory is then that of the whole process."""
     torch.manual_seed(settings.seed)  # for weights that are random
     before = peak_memory()
@@ -137,32 +94,38 @@ def measure_here(candidate: Candidate, split: Path, settings: Settings) -> list[
     model = candidate.load().to("cuda" if torch.cuda.is_available() else "cpu").eval()
     gallery, rate, rate_decoded = encode_images(model, images, settings.batch_size)
     vectors, text_rate = encode_texts(model, texts, settings.batch_size)
-    protocol = TextProtocol(candidate.prompt or AS_WRITTEN, settings.least_grade)
+    protocol = TextProtocol(text=candidate.prompt or AS_WRITTEN, least_grade=settings.least_grade)
     kept = max(1, candidate.rerank)
     plain = measure(candidate.name, cosine(vectors, gallery), queries, images.ids, protocol, kept)
-    speed = Speed(rate, rate_decoded, text_rate, *_memory(before))
+    rates = {"images_per_second": rate, "images_per_second_decoded": rate_decoded}
+    speed = rates | {"queries_per_second": text_rate} | _memory(before)
     results = [_result(plain, model, speed, settings)]
     if candidate.rerank:
         start = time.perf_counter()
         top = plain.ranking.top_indices[:, : candidate.rerank]
         scores = rerank(model, images, texts, top, vectors @ gallery.T, settings.batch_size)
         taken = time.perf_counter() - start + len(texts) / text_rate
-        protocol = replace(protocol, ranking=f"cosine, the first {top.shape[1]} then by matching")
+        ranking = f"cosine, the first {top.shape[1]} then by matching"
+        protocol = protocol.model_copy(update={"ranking": ranking})
         again = measure(candidate.name, scores.__getitem__, queries, images.ids, protocol)
-        speed = Speed(rate, rate_decoded, len(texts) / taken, *_memory(before))
+        speed = rates | {"queries_per_second": len(texts) / taken} | _memory(before)
         results.append(_result(again, model, speed, settings))
     return results
 
 
 def _result(
-    measured: Measured, model: SearchEncoder, speed: Speed, settings: Settings
-) -> EncoderResult:
+    measured: Measured,
+    model: SearchEncoder,
+    speed: Mapping[str, float | None],
+    settings: Settings,
+) -> Encoder:
     found = figures(measured.ranking.answers, settings.least_grade)
-    return EncoderResult(
+    return Encoder(
         name=measured.what,
-        found={name: float(values.mean()) for name, values in found.items()},
+        ranking=measured.protocol.ranking,
+        **{name: float(found[name].mean()) for name in ("ndcg@10", "r@10", "mrr")},
         ndcg_interval=bootstrap_interval(found["ndcg@10"], settings.seed, settings.resamples),
-        speed=speed,
+        **speed,
         parameters=sum(weights.numel() for weights in model.parameters()),
         dim=model.dim,
         image_size=tuple(model.image_size),
@@ -173,7 +136,10 @@ def _result(
     )
 
 
-def _memory(before: int) -> tuple[float, float, float | None]:
-    gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    peaks = (peak_memory() / _MEGABYTE, before / _MEGABYTE)
-    return (*peaks, None if gpu is None else gpu / _MEGABYTE)
+def _memory(before: int) -> dict[str, float | None]:
+    gpu = torch.cuda.max_memory_allocated() / _MEGABYTE if torch.cuda.is_available() else None
+    return {
+        "peak_memory_mb": peak_memory() / _MEGABYTE,
+        "memory_before_mb": before / _MEGABYTE,
+        "gpu_memory_mb": gpu,
+    }

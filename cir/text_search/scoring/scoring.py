@@ -1,9 +1,8 @@
 """Images found by words, measured: overall and by kind of query, system by system."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,31 +17,9 @@ from cir.retrieval.ranking.metrics import bootstrap_interval
 from cir.retrieval.ranking.ranking import TIE
 from cir.text_search.data.queries import TextQuery, relevance_matrix
 from cir.text_search.scoring.metrics import GradedRanking, Scores, figures, rank_by_grade
+from cir.text_search.scoring.results import OfKind, Result, TextProtocol
 
 WITH_INTERVAL = ("ndcg@10", "mrr", "map")
-AS_WRITTEN = "as written"
-
-
-@dataclass(frozen=True)
-class TextProtocol:
-    """What was ranked against what; it is stored beside every result.
-
-    `text`: what the encoder read of a query, its words alone or within a prompt. `least_grade`:
-    the lowest grade that counts as relevant where there are but two sides (P, R, MRR, MAP); nDCG
-    takes all grades. `ranking`: what ordered the images. `interval`: what intervals are over.
-    """
-
-    text: str
-    least_grade: int
-    ranking: str = "cosine"
-    gallery: Literal["every image of the split"] = "every image of the split"
-    gain: str = "the grade, over log2(1 + rank)"
-    ties: str = "against the answers: the lower grade first"
-    interval: str = "other queries of the same kinds, the same gallery"
-
-    def to_dict(self) -> dict[str, object]:
-        """As it is stored."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -114,44 +91,37 @@ def require_answers(queries: Sequence[TextQuery], least_grade: int) -> None:
         )
 
 
-def row(
-    measured: Measured, queries: Sequence[TextQuery], seed: int, resamples: int
-) -> dict[str, object]:
-    """The figures of a system, and under "by_kind" those of each kind of query, in their order.
+def result(measured: Measured, queries: Sequence[TextQuery], seed: int, resamples: int) -> Result:
+    """Return the figures of a system over all queries and over each kind, in their order.
 
-    95% bootstrap intervals over the queries stand beside nDCG@10, MRR and MAP; "told_apart" is
-    there where queries have near misses.
+    nDCG@10, MRR and MAP have 95% bootstrap intervals over the queries.
     """
     found = figures(measured.ranking.answers, measured.protocol.least_grade)
     kinds = np.array([query.kind for query in queries])
-    return {
-        "what": measured.what,
-        **_summary(found, seed, resamples),
-        **_apart(measured.told_apart),
-        "gallery_size": measured.ranking.gallery_size,
-        "protocol": measured.protocol.to_dict(),
-        "by_kind": [
-            {
-                "kind": kind,
-                **_summary({n: of[kinds == kind] for n, of in found.items()}, seed, resamples),
-                **_apart(measured.told_apart[kinds == kind]),
-            }
-            for kind in dict.fromkeys(kinds.tolist())
+
+    def summary(chosen: np.ndarray) -> dict[str, object]:
+        of = {name: values[chosen] for name, values in found.items()}
+        apart = measured.told_apart[chosen]
+        apart = apart[~np.isnan(apart)]  # queries without near misses
+        return {
+            **{name: float(values.mean()) for name, values in of.items()},
+            **{
+                f"{name}_interval95": bootstrap_interval(of[name], seed, resamples)
+                for name in WITH_INTERVAL
+            },
+            "queries": int(chosen.sum()),
+            "told_apart": float(apart.mean()) if apart.size else None,
+        }
+
+    return Result(
+        what=measured.what,
+        **summary(np.full(len(queries), True)),
+        gallery_size=measured.ranking.gallery_size,
+        protocol=measured.protocol,
+        by_kind=[
+            OfKind(kind=kind, **summary(kinds == kind)) for kind in dict.fromkeys(kinds.tolist())
         ],
-    }
-
-
-def _summary(found: dict[str, np.ndarray], seed: int, resamples: int) -> dict[str, object]:
-    summary: dict[str, object] = {name: float(values.mean()) for name, values in found.items()}
-    for name in WITH_INTERVAL:
-        summary[f"{name}_interval95"] = bootstrap_interval(found[name], seed, resamples)
-    return {**summary, "queries": len(found["mrr"])}
-
-
-def _apart(shares: np.ndarray) -> dict[str, float]:
-    """The mean over the queries that have near misses; nothing where none has."""
-    there = shares[~np.isnan(shares)]
-    return {"told_apart": float(there.mean())} if there.size else {}
+    )
 
 
 def load_shared_space(folder: Path | str) -> Encoder:
