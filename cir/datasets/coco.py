@@ -9,7 +9,8 @@ from typing import Any
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.datasets.object_sets import Rules, compose
+from cir.datasets.object_sets import compose
+from cir.datasets.params import CocoData
 from cir.edits.reading.templates import Template
 from cir.images import image_files
 from cir.images.splitting import Split, by_share
@@ -117,26 +118,24 @@ def _side(image: dict, key: str, path: Path) -> float:
 
 
 def load(
-    annotated: Annotated,
-    sentences: Mapping[str, Sequence[Template]],
-    shares: Mapping[str, float],
-    rules: Rules,
-    max_objects: int,
-    max_side: int,
-    seed: int,
-    workers: int = 1,
+    data: CocoData, sentences: Mapping[str, Sequence[Template]], seed: int
 ) -> dict[str, Split]:
-    """Divide the images by `shares` and compose each part's triplets from its own images.
+    """Divide the images by `data.split` and compose the triplets of each split from its images.
 
-    Images that show nothing or more than `max_objects` categories stay out, and are counted in
-    the info; the rest has been decoded once. Images of equal content go to the same part.
-    `sentences` gives the templates of each part. A test triplet is `novel` if its edit names a
-    category that no training image shows.
+    Images that show no category or more than `data.max_objects` are left out; `info` counts them.
+    All other images are decoded once. Images of equal content go to the same split. `sentences`
+    gives the templates of each split. A test triplet is `novel` if its edit names a category that
+    no training image shows.
 
-    Raises UserError for images that cannot be decoded, and for a part left without a triplet.
+    Raises UserError for images that cannot be decoded, and for a split without a triplet.
     """
-    usable = {n: shown for n, shown in annotated.shown.items() if 1 <= len(shown) <= max_objects}
-    digests = image_files.check({name: annotated.paths[name] for name in usable}, workers)
+    if not data.root.is_dir():
+        raise UserError(f"data.root is no folder: {data.root}")
+    annotated = read(data.root / data.annotations, data.root / data.images, data.min_area)
+    shares = data.split.shares()
+    most = data.max_objects
+    usable = {n: shown for n, shown in annotated.shown.items() if 1 <= len(shown) <= most}
+    digests = image_files.check({name: annotated.paths[name] for name in usable}, data.processes())
     part_of = by_share(sorted(set(digests.values())), shares, seed)
     members = {
         part: {name: shown for name, shown in usable.items() if part_of[digests[name]] == part}
@@ -149,20 +148,20 @@ def load(
         "images_listed": len(annotated.shown),
         "images_showing_nothing": sum(not shown for shown in annotated.shown.values()),
         "images_with_too_many_objects": sum(
-            len(shown) > max_objects for shown in annotated.shown.values()
+            len(shown) > most for shown in annotated.shown.values()
         ),
     }
     splits = {}
     for number, (part, shown) in enumerate(members.items()):
         known = trained if part != "train" else None
-        triplets = compose(shown, sentences[part], rules, known, seed + number)
+        triplets = compose(shown, sentences[part], data, known, seed + number)
         if not triplets:
             raise UserError(
                 f"{len(annotated.shown)} images, {len(shown)} of them for {part}, give no triplet "
-                f"there: no two have sets of objects that share {rules.min_shared} and differ by "
-                f"1 to {rules.max_edit}, one of them shown by no other image"
+                f"there: no two have sets of objects that share {data.min_shared} and differ by "
+                f"1 to {data.max_edit}, one of them shown by no other image"
             )
-        splits[part] = Split(len(shown), _rows(annotated, shown, max_side), triplets, info)
+        splits[part] = Split(len(shown), _rows(annotated, shown, data.max_side), triplets, info)
     return splits
 
 

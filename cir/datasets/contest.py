@@ -7,13 +7,15 @@ The images lie beside data.csv or in `images/` there.
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cir.core.errors import UserError
 from cir.core.records import Triplet
 from cir.core.sentences import listed
+from cir.datasets.params import ContestData
+from cir.edits.reading.templates import Template
 from cir.images import image_files
 from cir.images import splitting as split
 from cir.images.splitting import Split
@@ -115,19 +117,20 @@ def _count_others(folder: Path, paths: Mapping[str, Path]) -> int:
 
 
 def load(
-    root: Path, shares: Mapping[str, float], max_side: int, seed: int, workers: int = 1
+    data: ContestData, sentences: Mapping[str, Sequence[Template]], seed: int
 ) -> dict[str, Split]:
-    """Make train, val and test of a folder; every image has been decoded once.
+    """Read the splits train, val and test from a folder, and decode every image once.
 
-    One folder is divided by `shares` (of "train", "val" and "test", adding up to 1) so that no
-    image is in two parts; the queries between two parts are lost, and counted in the info. With
-    train/ and test/ but no val/, val is divided from train in the same way. Images of equal
-    content count as one image there, whatever their names.
+    One folder is divided by the shares in `data.split` so that no image is in two splits. Queries
+    whose images are in two splits are lost; `info` counts them. With train/ and test/ but no val/,
+    val is divided from train in the same way. Two images with equal content count as one image.
+    The queries have texts of their own, so `sentences` is not used.
 
     Raises UserError for what `read` refuses, for images that cannot be decoded, and where a part
     is left without a query.
     """
-    given = {name: read(folder) for name, folder in _folders(root).items()}
+    given = {name: read(folder) for name, folder in _folders(data.root).items()}
+    workers = data.processes()
     digests = {name: image_files.check(part.paths, workers) for name, part in given.items()}
     unnamed = sum(part.unnamed for part in given.values())
     info: dict = {"source": "contest", "given": list(given), "images_without_query": unnamed}
@@ -136,7 +139,9 @@ def load(
         info["test_images_also_in_training"] = len(training & set(digests["test"].values()))
     if "val" not in given:
         parted = {
-            name: shares[name] for name in split.SPLITS if name not in given or name == "train"
+            name: share
+            for name, share in data.split.shares().items()
+            if name not in given or name == "train"
         }
         whole = given["train"]
         parts = _divide(whole, digests["train"], parted, seed)
@@ -145,7 +150,7 @@ def load(
         info["queries"] = len(whole.triplets)
         info["queries_lost_between_parts"] = len(whole.triplets) - kept
     return {
-        name: Split(len(part.paths), part.rows(max_side), part.triplets, info)
+        name: Split(len(part.paths), part.rows(data.max_side), part.triplets, info)
         for name, part in ((name, given[name]) for name in split.SPLITS)
     }
 

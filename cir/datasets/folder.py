@@ -5,22 +5,53 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.core.sentences import listed as first_few
-from cir.datasets.source import LARGEST, Listed, Problem
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
-
+LARGEST = 256 << 20  # bytes of a file; nobody looks at a larger picture
 _COLUMNS = ["file", "tag"]
 _LINK_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR)  # of a file, of a folder
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An image file, not opened yet.
+
+    Attributes:
+        path: relative to the source, with "/" between the parts; bytes that are no UTF-8 are
+            surrogates, as os.fsdecode makes them.
+        bytes: its size.
+        date: when it was modified, in seconds since 1970.
+        tags: what the user calls it, sorted; None where the source knows nothing of tags, so that
+            those which it was given before stay.
+    """
+
+    path: str
+    bytes: int
+    date: float
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What listing met in the way of a file or a folder, and says in a sentence.
+
+    `may_return` tells that images in it are there but could not be looked at this time.
+    """
+
+    path: str
+    sentence: str
+    may_return: bool
+
+
 class FolderSource:
-    """See cir.datasets.source.ImageSource.
+    """See cir.datasets.sources.ImageSource.
 
     Files are taken by their suffixes, in any case; hidden files and folders are left out. A link
     to a file of the folder is another path of it; a link to a folder inside is left out, as its

@@ -6,36 +6,21 @@ and removes what only the reference shows. The sentence is a filled template.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from cir.core.records import Triplet
+from cir.datasets.params import PairRules
 from cir.edits.reading import templates
 from cir.edits.reading.templates import Template
 
 _BLOCK = 512  # targets compared at a time with all sets
 
 
-@dataclass(frozen=True)
-class Rules:
-    """Which pairs of images make a triplet.
-
-    Reference and target share at least `min_shared` objects and differ in at most `max_edit`.
-    Each target serves at most `per_target` triplets, and each of those names at most
-    `near_misses` near misses.
-    """
-
-    min_shared: int
-    max_edit: int
-    per_target: int
-    near_misses: int
-
-
 def compose(
     shown: Mapping[str, frozenset[str]],
     sentences: Sequence[Template],
-    rules: Rules,
+    rules: PairRules,
     known: frozenset[str] | None,
     seed: int,
 ) -> list[Triplet]:
@@ -109,7 +94,7 @@ def _choices(
     common: np.ndarray,
     added: np.ndarray,
     removed: np.ndarray,
-    rules: Rules,
+    rules: PairRules,
     says: Mapping[tuple[int, int], list[Template]],
 ) -> dict[tuple[int, int], list[int]]:
     """The sets that may be references of a target, by the kind of their edit."""

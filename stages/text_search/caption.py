@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def is_unicode(path: str) -> bool:
-    """Whether the name of a file can be written as UTF-8; see cir.datasets.source.Listed."""
+    """Whether the name of a file can be written as UTF-8; see cir.datasets.sources.Listed."""
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 

@@ -9,16 +9,29 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.datasets import coco
-from cir.datasets.object_sets import Rules, compose
+from cir.datasets.object_sets import compose
+from cir.datasets.params import CocoData, PairRules
 from cir.edits.reading.templates import Template
 
 KINDS = [(a, r) for a in range(4) for r in range(4) if a + r]
 ADD = "Add a <positive_object>"
 REMOVE = "remove the <negative_object>"
 SENTENCES = [Template(", ".join([ADD] * a + [REMOVE] * r), "terse") for a, r in KINDS]
-RULES = Rules(min_shared=1, max_edit=3, per_target=4, near_misses=5)
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
-PARTS = dict.fromkeys(SHARES, SENTENCES)
+RULES = PairRules(min_shared=1, max_edit=3, per_target=4, near_misses=5)
+PARTS = dict.fromkeys(("train", "val", "test"), SENTENCES)
+
+
+def rules(*values):
+    return PairRules(**dict(zip(PairRules.model_fields, values, strict=True)))
+
+
+def load(root, seed=0, **changes):
+    data = {
+        **{"source": "coco", "root": root, "annotations": "instances.json", "images": "images"},
+        **{"split": {"val": 0.2, "test": 0.2}, "min_area": 0.01, "max_objects": 6, "max_side": 64},
+        **{"workers": 1, "rows_per_shard": 9},
+    }
+    return coco.load(CocoData(**data | RULES.model_dump() | changes), PARTS, seed)
 
 
 def sets(**shown):
@@ -55,18 +68,18 @@ def test_pairs_of_a_gallery_worked_out_by_hand():
 
 def test_limits_of_the_rules():
     gallery = sets(a="cat dog", b="cat dog hat tie", c="cat bus car", d="mug")
-    assert pairs(compose(gallery, SENTENCES, Rules(1, 2, 9, 0), None, 0)) == [
+    assert pairs(compose(gallery, SENTENCES, rules(1, 2, 9, 0), None, 0)) == [
         ("a", "b"),
         ("b", "a"),
     ]
-    assert pairs(compose(gallery, SENTENCES, Rules(2, 9, 9, 0), None, 0)) == [
+    assert pairs(compose(gallery, SENTENCES, rules(2, 9, 9, 0), None, 0)) == [
         ("a", "b"),
         ("b", "a"),
     ]
-    assert ("a", "c") in pairs(compose(gallery, SENTENCES, Rules(1, 3, 9, 0), None, 0))
-    assert len(compose(gallery, SENTENCES, Rules(0, 9, 1, 0), None, 0)) == 4
+    assert ("a", "c") in pairs(compose(gallery, SENTENCES, rules(1, 3, 9, 0), None, 0))
+    assert len(compose(gallery, SENTENCES, rules(0, 9, 1, 0), None, 0)) == 4
     additions = [t for t in SENTENCES if not t.removals]
-    assert pairs(compose(gallery, additions, Rules(1, 3, 9, 0), None, 0)) == [("a", "b")]
+    assert pairs(compose(gallery, additions, rules(1, 3, 9, 0), None, 0)) == [("a", "b")]
 
 
 def random_gallery(seed, images=80, names="abcdefgh"):
@@ -108,7 +121,7 @@ def test_all_pairs_are_found_that_the_slow_way_finds():
         for r in shown
         if holders[shown[t]] == 1 and shown[r] & shown[t] and 1 <= len(shown[r] ^ shown[t]) <= 3
     }
-    found = compose(shown, SENTENCES, Rules(1, 3, 10_000, 0), None, seed=0)
+    found = compose(shown, SENTENCES, rules(1, 3, 10_000, 0), None, seed=0)
     assert {(shown[t.reference], t.target) for t in found} == expected
     assert len(found) == len(expected)
 
@@ -119,7 +132,7 @@ def kinds_of(triplets):
 
 def test_kinds_of_edit_come_more_evenly_than_their_pairs():
     shown = random_gallery(1, images=400, names="abcdefghijklmnop")
-    pairs_there = kinds_of(compose(shown, SENTENCES, Rules(1, 3, 10_000, 0), None, 0))
+    pairs_there = kinds_of(compose(shown, SENTENCES, rules(1, 3, 10_000, 0), None, 0))
     chosen = kinds_of(compose(shown, SENTENCES, RULES, None, 0))
     assert set(chosen) == set(pairs_there)
     assert pairs_there[2, 1] > 15 * pairs_there[0, 1]
@@ -225,7 +238,7 @@ def test_another_json_is_refused(tmp_path, text):
 
 
 def many_sets(folder, count=60):
-    """Images with random sets of twelve categories, some empty, some full."""
+    """Write images with random sets of twelve categories: some empty, one full."""
     rng = np.random.default_rng(0)
     path, content = instances(folder, count)
     content["categories"] = [{"id": c, "name": f"thing {c}"} for c in range(12)]
@@ -235,13 +248,13 @@ def many_sets(folder, count=60):
         for c in rng.choice(12, 12 if k == 2 else rng.integers(1, 4), replace=False)
     ]
     path.write_text(json.dumps(content))
-    return coco.read(path, folder / "images", 0.01)
+    return folder
 
 
 def test_parts_have_their_own_images_and_triplets(tmp_path):
-    parts = coco.load(many_sets(tmp_path), PARTS, SHARES, RULES, 6, 64, seed=0)
+    parts = load(many_sets(tmp_path))
     images = {part: {name: objects for name, _, objects in s.rows} for part, s in parts.items()}
-    assert [len(images[part]) for part in SHARES] == [34, 12, 11]  # of 57 with one to six
+    assert [len(images[part]) for part in PARTS] == [34, 12, 11]  # of 57 with one to six
     assert [split.images for split in parts.values()] == [34, 12, 11]
     assert len(set().union(*images.values())) == 57
     for part, split in parts.items():
@@ -259,19 +272,16 @@ def test_parts_have_their_own_images_and_triplets(tmp_path):
 
 
 def test_same_seed_same_triplets(tmp_path):
-    annotated = many_sets(tmp_path)
-    first, again, other = (
-        coco.load(annotated, PARTS, SHARES, RULES, 6, 64, seed)["train"].triplets
-        for seed in (1, 1, 2)
-    )
+    many_sets(tmp_path)
+    first, again, other = (load(tmp_path, seed)["train"].triplets for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_corrupt_images_and_empty_parts_are_told(tmp_path):
-    annotated = many_sets(tmp_path)
+    many_sets(tmp_path)
     with pytest.raises(UserError, match=r"give no triplet there: .* share 6 and differ by 1 to 3"):
-        coco.load(annotated, PARTS, SHARES, Rules(6, 3, 4, 0), 6, 64, seed=0)
+        load(tmp_path, min_shared=6)
     (tmp_path / "images" / "7.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"1 of 57 images cannot be used: image 7\.png is empty"):
-        coco.load(annotated, PARTS, SHARES, RULES, 6, 64, seed=0)
+        load(tmp_path)

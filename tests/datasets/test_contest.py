@@ -1,6 +1,5 @@
 """The contest's format: what is read, how one folder is divided, what is refused."""
 
-import os
 from collections import Counter
 from io import BytesIO
 
@@ -10,11 +9,19 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.datasets import contest
+from cir.datasets.params import ContestData
 from cir.images import splitting as split
 from tests.helpers import ROOT
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 COCO_EDITS = ROOT.parent / "shared" / "data" / "coco_edits"
+
+
+def load(root, max_side=64, seed=0, workers=1):
+    split = {"val": 0.1, "test": 0.2}
+    data = {"source": "contest", "root": root, "split": split, "max_side": max_side}
+    data = ContestData(**data, workers=workers, rows_per_shard=9)
+    return contest.load(data, {}, seed)
 
 
 def save(path, shade, size=(8, 6)):
@@ -89,7 +96,7 @@ def test_a_bad_csv_is_one_sentence(tmp_path, rows, head, sentence):
     head = "query_image,query_text,target_image" if head is None else head
     make_folder(tmp_path, rows, ["a.png", "b.png"], head)
     with pytest.raises(UserError, match=sentence):
-        contest.load(tmp_path, SHARES, 64, seed=0)
+        load(tmp_path)
 
 
 def test_all_that_is_wrong_with_rows_is_told_at_once(tmp_path):
@@ -106,10 +113,10 @@ def test_other_encodings_and_missing_folders_are_named(tmp_path):
     with pytest.raises(UserError, match="UTF-8"):
         contest.read(tmp_path)
     with pytest.raises(UserError, match=r"data\.root is no folder: .*nowhere"):
-        contest.load(tmp_path / "nowhere", SHARES, 64, seed=0)
+        load(tmp_path / "nowhere")
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match=r"expected data\.csv there, or train/data\.csv and test/"):
-        contest.load(tmp_path / "void", SHARES, 64, seed=0)
+        load(tmp_path / "void")
 
 
 def test_images_that_cannot_be_decoded_are_counted_and_named(tmp_path):
@@ -118,12 +125,12 @@ def test_images_that_cannot_be_decoded_are_counted_and_named(tmp_path):
     (tmp_path / "images" / "a3.png").write_bytes(b"")
     (tmp_path / "images" / "b1.png").write_bytes(b"not a picture")
     with pytest.raises(UserError, match=r"2 of 10 images .*image b1\.png .*image a3\.png is empty"):
-        contest.load(tmp_path, SHARES, 64, seed=0)
+        load(tmp_path)
 
 
 def test_queries_without_common_images_divide_by_the_shares_and_none_is_lost(tmp_path):
     rows, names = pairs(40)
-    parts = contest.load(make_folder(tmp_path, rows, names), SHARES, 64, seed=3)
+    parts = load(make_folder(tmp_path, rows, names), seed=3)
     sizes = {name: len(part.triplets) for name, part in parts.items()}
     assert sum(sizes.values()) == 40
     assert abs(sizes["train"] - 28) <= 2
@@ -146,7 +153,7 @@ def dense_rows(seed):
 def test_no_image_is_in_two_parts(tmp_path, seed):
     rows = dense_rows(seed)
     make_folder(tmp_path, rows, [f"{k}.png" for k in range(40)])
-    parts = contest.load(tmp_path, SHARES, 64, seed)
+    parts = load(tmp_path, seed=seed)
     images = {name: names_in(part) for name, part in parts.items()}
     assert not images["train"] & images["val"]
     assert not images["train"] & images["test"]
@@ -165,7 +172,7 @@ def test_equal_pictures_under_two_names_stay_together(tmp_path):
     for k in range(15):  # a0 is b29, a1 is b28, and so on
         save(tmp_path / "images" / f"a{k}.png", 1000 + k)
         save(tmp_path / "images" / f"b{29 - k}.png", 1000 + k)
-    parts = contest.load(tmp_path, SHARES, 64, seed=0)
+    parts = load(tmp_path)
     pixels = {name: {data for _, data, _ in part.rows} for name, part in parts.items()}
     assert not pixels["train"] & pixels["test"]
     assert not pixels["val"] & pixels["test"]
@@ -174,7 +181,7 @@ def test_equal_pictures_under_two_names_stay_together(tmp_path):
 def test_same_seed_same_division(tmp_path):
     make_folder(tmp_path, dense_rows(0), [f"{k}.png" for k in range(40)])
     first, again, other = (
-        {name: part.triplets for name, part in contest.load(tmp_path, SHARES, 64, seed).items()}
+        {name: part.triplets for name, part in load(tmp_path, seed=seed).items()}
         for seed in (1, 1, 2)
     )
     assert first == again
@@ -185,14 +192,14 @@ def test_too_few_queries_to_divide(tmp_path):
     rows = ["a.png,Add.,b.png", "b.png,Add.,a.png"]
     make_folder(tmp_path, rows, ["a.png", "b.png"])
     with pytest.raises(UserError, match=r"2 queries with 2 images leave none for"):
-        contest.load(tmp_path, SHARES, 64, seed=0)
+        load(tmp_path)
 
 
 def test_given_folders_are_taken_as_they_are_and_val_comes_from_train(tmp_path):
     rows, names = pairs(20)
     make_folder(tmp_path / "train", rows, names)
     make_folder(tmp_path / "test", rows[:3], names[:6])
-    parts = contest.load(tmp_path, SHARES, 64, seed=0)
+    parts = load(tmp_path)
     sizes = {name: len(part.triplets) for name, part in parts.items()}
     assert sizes["test"] == 3
     assert sizes["train"] + sizes["val"] == 20
@@ -207,7 +214,7 @@ def test_three_given_folders_are_not_divided(tmp_path):
         make_folder(tmp_path / name, rows[2 * place : 2 * place + 2], names)
     for shade, path in enumerate((tmp_path / "test" / "images").iterdir()):
         save(path, 5000 + shade)
-    parts = contest.load(tmp_path, SHARES, 64, seed=0)
+    parts = load(tmp_path)
     assert [len(parts[name].triplets) for name in split.SPLITS] == [2, 2, 2]
     assert parts["test"].info["test_images_also_in_training"] == 0
 
@@ -216,7 +223,7 @@ def test_bytes_are_kept_and_large_images_made_smaller(tmp_path):
     rows, names = pairs(8)
     make_folder(tmp_path, rows, names)
     save(tmp_path / "images" / "a0.png", 1, (200, 50))
-    for part in contest.load(tmp_path, SHARES, 100, seed=0).values():
+    for part in load(tmp_path, max_side=100).values():
         for name, data, objects in part.rows:
             assert objects == ()
             if name == "a0.png":
@@ -258,7 +265,7 @@ def test_by_share_deals_out_exactly():
 
 @pytest.mark.skipif(not COCO_EDITS.is_dir(), reason=f"real photos are not at {COCO_EDITS}")
 def test_real_photos():
-    parts = contest.load(COCO_EDITS, SHARES, 512, seed=17, workers=os.cpu_count() or 1)
+    parts = load(COCO_EDITS, max_side=512, seed=17, workers=0)
     kept = {name: len(part.triplets) for name, part in parts.items()}
     assert sum(kept.values()) > 0.85 * 1001
     assert kept["test"] >= 80

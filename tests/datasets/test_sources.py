@@ -9,8 +9,7 @@ import pytest
 
 from cir.core.errors import UserError
 from cir.datasets.exif_dates import taken
-from cir.datasets.folder import printable
-from cir.datasets.source import LARGEST
+from cir.datasets.folder import LARGEST, printable
 from cir.datasets.sources import FolderSource, Listed, ShardSource, find_source, open_source
 from cir.images import decoding as images
 from cir.images import shards

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from cir.core.errors import UserError
 from cir.datasets import drawn
+from cir.datasets.params import ScenesData
 from cir.edits.reading import templates
 from cir.images import shards
 from stages import prepare_data
@@ -57,7 +58,7 @@ def write_params(base, **changes):
 
 
 SMALL = {"train_queries": 40, "val_queries": 14, "test_queries": 28, "novel_queries": 7}
-PLAN = drawn.Plan(**SMALL, novel_share=0.1, train_near_misses=0, image_size=32)
+SCENES = ScenesData(**conf("scenes") | {"workers": 1, "image_size": 32} | SMALL)
 
 
 def digests(folder):
@@ -85,7 +86,8 @@ def test_scenes_to_shards(workplace, capsys):
 
 def test_number_of_workers_changes_no_byte(tmp_path):
     for workers in (1, 2):
-        split = drawn.load(PLAN, SENTENCES, seed=5, workers=workers)["val"]
+        data = SCENES.model_copy(update={"workers": workers})
+        split = drawn.load(data, SENTENCES, seed=5)["val"]
         shards.write(tmp_path / str(workers), split.rows, split.triplets, split.info)
     assert digests(tmp_path / "1") == digests(tmp_path / "2")
 
@@ -95,7 +97,7 @@ def collect(split):
 
 
 def test_galleries_of_scenes_are_hard_and_fair():
-    splits = drawn.load(PLAN, SENTENCES, seed=5)
+    splits = drawn.load(SCENES, SENTENCES, seed=5)
     shown = {part: collect(split) for part, split in splits.items()}
     for part, split in splits.items():
         assert len(shown[part]) == split.images
@@ -127,7 +129,7 @@ def test_galleries_of_scenes_are_hard_and_fair():
 
 
 def test_sentences_keep_to_the_templates_of_their_part():
-    splits = drawn.load(PLAN, SENTENCES, seed=5)
+    splits = drawn.load(SCENES, SENTENCES, seed=5)
     assert all(t.text.endswith(".") for t in splits["train"].triplets)
     assert all(t.text.startswith("Please") for t in splits["val"].triplets)
     assert all(t.text.startswith("Could you") for t in splits["test"].triplets)
