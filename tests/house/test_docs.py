@@ -4,6 +4,8 @@ import importlib.util
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ DOCS = ROOT / "docs"
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 SUFFIXES = r"py|md|yaml|json|jsonl|txt|csv|toml|sh|png|jpg|lock"
 A_PATH = re.compile(rf"[\w.-]+(/[\w.-]+)*/|[\w.-]+(/[\w.-]+)+|[\w-]+\.(?:{SUFFIXES})|Makefile")
 # Names that belong to the reader's own data, or that stand for a name to be chosen.
@@ -189,6 +191,21 @@ def test_the_tree_names_the_folders_of_the_repository():
     named = [line.split()[0] for line in block.splitlines() if not line.startswith(" ")]
     assert {"cir/", "stages/", "conf/", "tests/", "docs/", "tools/", "speed/"} <= set(named)
     assert all((ROOT / name).exists() for name in named)
+
+
+def test_the_figures_of_the_quick_start_are_those_of_the_metrics():
+    """README promises that a run ends with figures within half a point of the ones it shows."""
+    command = [sys.executable, "-m", "tools.summary"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (shown,) = [b for _, kind, b in FENCE.findall(text(README)) if b.startswith("tagger")]
+    assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", told).split()
+    for one, other in zip(NUMBER.findall(shown), NUMBER.findall(told), strict=True):
+        tolerance = 0.5 if one.endswith("%") else 0.005 if one.startswith("0.") else 0
+        assert abs(number(one) - number(other)) <= tolerance, f"{one} in README, {other} now"
+
+
+def number(word):
+    return float(word.rstrip("%").replace(",", ""))
 
 
 def test_decisions_are_sorted_by_package():
