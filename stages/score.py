@@ -10,14 +10,15 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from cir.core import files
 from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section
-from cir.drawing import query_sheet as pictures
+from cir.drawing.plots import save_bar_plot, save_line_plot
+from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ablation import compare_arithmetic
 from cir.retrieval.breakdown import answers, edits_to_group_by, failures, kind_of, spread
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Scores, Task, recall_curves, score
-from cir.retrieval.sheet import query_rows
+from cir.retrieval.sheet import query_sheet
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -153,9 +154,9 @@ def write_tables(scores: Scores, task: Task) -> None:
     if scores.contest_like is not None:
         lines["targets and references only"] = (curve["k"], curve["recall_contest_like"])
     folder = METRICS / "pictures"
-    pictures.save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
+    save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
     bars = {row["kind"]: row["accuracy"] for row in scores.metrics["by_kind"]}
-    pictures.save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
+    save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
 
 
 def write_csv(name: str, rows: list[dict], columns: list[str] | None = None) -> None:
@@ -179,8 +180,10 @@ def draw_pictures(
         ("example.png", richest, False),
     ):
         labels = retriever.tagger.word_labels([task.triplets[query].text for query in queries])
-        shown = query_rows(scores.hard, task.triplets, images, queries, labels)
-        pictures.save_sheet(pictures.sheet(shown, with_target), METRICS / "pictures" / name)
+        sheet = query_sheet(
+            scores.hard, task.triplets, images, queries, labels, with_target=with_target
+        )
+        save_sheet(sheet, METRICS / "pictures" / name)
 
 
 if __name__ == "__main__":

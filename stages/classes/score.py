@@ -22,11 +22,12 @@ from cir.classes.scoring.scoring import (
     protocol_of,
     result,
 )
-from cir.classes.scoring.sheet import rows_of, sheet
+from cir.classes.scoring.sheet import class_sheet
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.params import Section
-from cir.drawing import query_sheet as pictures
+from cir.drawing.plots import save_interval_plot
+from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_info
 from cir.retrieval.ranking.class_metrics import by_class, recall_curve
 from cir.retrieval.ranking.embedding import Embeddings
@@ -206,12 +207,12 @@ def draw(
     """The plot of all ways to rank, and a sheet of queries, half of them with a wrong first."""
     folder = METRICS / "pictures"
     bars = {one.what: (one.map, *one.map_interval) for one in results}
-    pictures.save_interval_plot(bars, "mAP, 95% interval", folder / "class_retrieval.png")
+    save_interval_plot(bars, "mAP, 95% interval", folder / "class_retrieval.png")
     first = np.array([own[0] for own in plain.ranking.hit_ranks])
     lost = spaced(np.flatnonzero(first > 1), rows // 2)
     found = spaced(np.flatnonzero(first == 1), rows - len(lost))
-    shown = rows_of(plain.ranking, queries, gallery, *images, [*found, *lost])
-    pictures.save_sheet(sheet(shown), folder / "class_retrieval.jpg")
+    sheet = class_sheet(plain.ranking, queries, gallery, *images, [*found, *lost])
+    save_sheet(sheet, folder / "class_retrieval.jpg")
 
 
 def spaced(queries: np.ndarray, count: int) -> list[int]:

@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 
 from cir.composers.params import AnyComposer
 from cir.core.params import Section
-from cir.drawing import query_sheet as pictures
+from cir.drawing.plots import save_interval_plot
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.training.composer_comparison import (
@@ -55,7 +55,7 @@ def main() -> None:
         best_composer=rows[0].composer, best_composer_accuracy=rows[0].accuracy, composers=rows
     ).write(METRICS)
     bars = {row.composer: (row.accuracy, *row.interval95) for row in rows}
-    pictures.save_interval_plot(bars, "accuracy, 95% interval", PLOT)
+    save_interval_plot(bars, "accuracy, 95% interval", PLOT)
     for row in rows:
         low, high = row.interval95
         print(f"{row.composer:22}{row.accuracy:7.1%} ({low:.1%} to {high:.1%})")

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.params import Section
+from cir.drawing.plots import save_speed_plot
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.blip import BlipCandidate
@@ -23,7 +24,6 @@ from cir.text_search.scoring.encoder_comparison import (
 from cir.text_search.scoring.results import Encoder, Failure
 from cir.text_search.scoring.results import EncodersMetrics as Metrics
 from cir.text_search.scoring.scoring import require_answers
-from cir.text_search.scoring.sheet import save_speed_plot
 from stages.params import StageParams, load
 from stages.run import run
 

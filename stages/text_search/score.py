@@ -15,7 +15,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from cir.core import files
 from cir.core.params import Section
-from cir.drawing import query_sheet as pictures
+from cir.drawing.saving import save_sheet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import Embeddings, embed
@@ -30,7 +30,7 @@ from cir.text_search.scoring.scoring import (
     result,
     text_vectors,
 )
-from cir.text_search.scoring.sheet import choose, rows_of, sheet
+from cir.text_search.scoring.sheet import choose, text_sheet
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -82,7 +82,7 @@ def main() -> None:
             print(said(results[-1]))
     write_metrics(results, fingerprints)
     chosen = choose([query.kind for query in queries], section.rows)
-    pictures.save_sheet(sheet(rows_of(measured, queries, images, chosen)), SHEET)
+    save_sheet(text_sheet(measured, queries, images, chosen), SHEET)
 
 
 def encode_images(

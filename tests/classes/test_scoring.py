@@ -1,10 +1,9 @@
-"""Class-level retrieval measured in several ways, each in a row of its own, and drawn."""
+"""Class-level retrieval measured in several ways, each in a row of its own."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageColor
 
 from cir.classes.scoring.results import ClassProtocol
 from cir.classes.scoring.scoring import (
@@ -16,7 +15,6 @@ from cir.classes.scoring.scoring import (
     protocol_of,
     result,
 )
-from cir.classes.scoring.sheet import Found, rows_of, sheet
 from cir.core.errors import UserError
 from cir.retrieval.ranking.hits import ClassRanking, cosine, rank_by_class
 from cir.retrieval.refine import Settings
@@ -210,62 +208,3 @@ def test_the_protocol_is_what_the_data_stage_says(trained, said):
     assert found.left_out == "2 classes of one image, 1 copies"
     other = protocol_of({**info, "left_out": {}}, {"gallery_is_training": True})
     assert (other.left_out, other.gallery) == (None, "training images")
-
-
-def plain_image(colour, size=(40, 20)):
-    return Image.new("RGB", size, colour)
-
-
-GREEN, RED = ImageColor.getrgb("#1a7f37"), ImageColor.getrgb("#b3261e")
-
-
-def frames(picture, rows, columns):
-    """The colour just left of each image, by row and column; the first column is the query's."""
-    step, top = 72 + 16 + 10, 22
-    lefts = [10 + column * 82 + (10 if column else 0) for column in range(columns)]
-    return [
-        [picture.getpixel((left - 2, top + row * step + 36)) for left in lefts]
-        for row in range(rows)
-    ]
-
-
-def test_right_answers_are_framed_in_green_and_wrong_ones_in_red():
-    right, wrong = plain_image("blue"), plain_image("yellow")
-    rows = [
-        Found(plain_image("black"), "cat", [right, wrong, right], ["cat", "at", "cat"]),
-        Found(plain_image("black"), "dog", [wrong, right, wrong], ["cat", "dog", "catdog"]),
-    ]
-    picture = sheet(rows)
-    white = (255, 255, 255)
-    assert frames(picture, 2, 4) == [[white, GREEN, RED, GREEN], [white, RED, GREEN, RED]]
-    middle = picture.getpixel((102 + 36, 22 + 36))
-    assert middle == ImageColor.getrgb("blue")
-    assert picture.getpixel((102 + 36, 22 + 4)) == ImageColor.getrgb("#eaeef2")  # the padding
-    assert picture.size == (10 + 4 * 82 + 10, 22 + 10 + 2 * 98)
-
-
-def test_long_names_of_classes_stay_under_their_images():
-    name = "a class of a name that is much too long"
-    long = Found(plain_image("blue"), name, [plain_image("blue")], [name])
-    captions = np.asarray(sheet([long]).convert("L"))[22 + 72 + 3 : 22 + 72 + 16]
-    dark = np.flatnonzero((captions < 200).any(axis=0))
-    gap = np.flatnonzero(np.diff(dark) > 5)
-    assert dark[0] >= 10
-    assert any(dark[g] < 10 + 82 <= dark[g + 1] + 2 for g in gap)  # the two captions do not meet
-    assert dark[-1] <= 102 + 82
-    assert sheet([]).size[0] > 0
-
-
-def test_rows_hold_the_answers_of_the_chosen_queries():
-    class Named:
-        def image(self, name):
-            return name
-
-    queries = Part(("q0", "q1"), ("cat", "dog"))
-    gallery = Part(("g0", "g1", "g2", "g3"), ("cat", "dog", "cat", "dog"))
-    ranking = replace(RANKING, top_indices=np.array([[0, 1], [3, 2]]))
-    found = rows_of(ranking, queries, gallery, Named(), Named(), [1, 0])
-    assert found == [
-        Found("q1", "dog", ["g3", "g2"], ["dog", "cat"]),
-        Found("q0", "cat", ["g0", "g1"], ["cat", "dog"]),
-    ]

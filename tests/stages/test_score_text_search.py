@@ -1,4 +1,4 @@
-"""The stage that measures search by words before and after fine-tuning, and its sheet."""
+"""The stage that measures search by words before and after fine-tuning."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.commands import gate
@@ -19,12 +18,10 @@ from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.scoring import text_vectors
-from cir.text_search.scoring.sheet import Found, choose, sheet
 from stages.text_search import score as score_text_search
 from tests.helpers.copied_project import work_in_copy
 from tests.helpers.text_images import write_text_split
 
-GREEN, AMBER, RED = (26, 127, 55), (191, 135, 0), (179, 38, 30)
 SECTION = {"batch_size": 8, "workers": 1, "least_grade": 3, "resamples": 200, "rows": 2}
 
 
@@ -199,26 +196,3 @@ def test_wrong_params_are_told_before_any_work(project, changes, sentence, monke
 def test_names_of_metrics():
     assert score_text_search.key("Colours of a pair (2×)") == "colours_of_a_pair_2"
     assert score_text_search.key("place") == "place"
-
-
-def test_queries_are_chosen_from_each_kind_and_from_all_over():
-    kinds = [*"aab", *"b" * 6, "c"]
-    assert choose(kinds, 3) == [0, 1, 2, 5, 8, 9]
-    assert choose(kinds, 1) == [0, 2, 9]
-    assert choose([], 3) == []
-
-
-def test_frames_tell_the_grade():
-    plain = Image.new("RGB", (64, 64), "white")
-    row = Found("a red mug", "one object", [plain] * 3, [3, 1, 0], 3)
-    picture = np.array(sheet([row, Found("très long " * 40, "k", [plain] * 3, [1, 0, 0], 1)]))
-    for top, expected in ((19, (GREEN, AMBER, RED)), (19 + 98, (GREEN, RED, RED))):
-        frames = [tuple(picture[top + 1, 210 + 82 * place + 36]) for place in range(3)]
-        assert frames == list(expected)
-    text = picture[:, 10:200]
-    assert (text < 128).any(axis=2).sum() > 50
-    assert (picture[:, 200:206] == 255).all(), "the text runs into the images"
-
-
-def test_a_sheet_of_nothing():
-    assert sheet([]).size == (210, 130)

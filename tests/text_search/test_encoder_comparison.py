@@ -28,7 +28,6 @@ from cir.text_search.scoring.encoder_comparison import Settings, check_all, comp
 from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.scoring import load_shared_space, text_vectors
-from cir.text_search.scoring.sheet import save_speed_plot
 from stages.text_search import compare_encoders as benchmark_encoders
 from tests.helpers.text_images import save_blip, write_text_split
 
@@ -339,8 +338,3 @@ def test_wrong_params_are_told_before_any_work(here, models, changes, sentence, 
     write_params(models, **changes)
     with pytest.raises(UserError, match=sentence):
         benchmark_encoders.main()
-
-
-def test_encoders_equally_fast_make_a_plot_too(tmp_path):
-    save_speed_plot({"a": (100.0, 0.5), "b": (100.0, 0.5)}, tmp_path / "plot.png")
-    assert Image.open(tmp_path / "plot.png").size == (700, 400)
