@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cir.composers import ArithmeticComposer
+from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
 from cir.datasets.scenes import all_names, draw_scene
@@ -47,7 +47,7 @@ def load_retriever(batch_size: int) -> tuple[Retriever, str]:
         return Retriever.load(ENCODER, TAGGER, batch_size), f"{ENCODER} and {TAGGER}"
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-Micro-64", None, "a photo of a {}")
-    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    model = EncodedComposer(encoder, ArithmeticComposer(PLAIN_ARITHMETIC))
     return Retriever(model, _fresh_tagger(), batch_size), "freshly initialised micro models"
 
 
@@ -55,7 +55,7 @@ def larger_retriever(retriever: Retriever, batch_size: int) -> Retriever:
     """The same with ViTamin-S at 224 pixels and random weights: as slow as a published encoder."""
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-S", None, "a photo of a {}")
-    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    model = EncodedComposer(encoder, ArithmeticComposer(PLAIN_ARITHMETIC))
     return Retriever(model, retriever.tagger, batch_size)
 
 

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from cir import composers
 from cir.composers import ArithmeticComposer, EditFeatures
 from cir.core import files
 from cir.core.errors import UserError
@@ -108,7 +107,7 @@ class RetrieverModel:
             composer = self._retriever.model.composer
             self._fingerprint = files.fingerprint(
                 self._retriever.encoder.fingerprint(),
-                composers.settings_of(composer),
+                composer.settings(),
                 weights_digest(composer),
             )
         return self._fingerprint

@@ -1,4 +1,4 @@
-"""What ComposeAE and its real-space variant share: two decoders, and the mapping to a query."""
+"""The parts that ComposeAE and its variant in real space share: mappings and decoders."""
 
 import torch
 from torch import nn
@@ -6,14 +6,11 @@ from torch.nn import functional
 
 
 class Decoders(nn.Module):
-    """Read the image and the text back out of a query.
-
-    Each is a `mapping` of its own, to length D for the image and E for the text. They matter in
-    training only.
+    """Reconstruct the image and the text from a query; only the training losses use them.
 
     Args:
-        dim, text_dim: D and E.
-        image_weight, text_weight: of the two losses.
+        dim, text_dim: D and E, lengths of image and text features.
+        image_weight, text_weight: weights of the two losses.
     """
 
     def __init__(self, dim: int, text_dim: int, image_weight: float, text_weight: float):
@@ -26,7 +23,10 @@ class Decoders(nn.Module):
     def losses(
         self, query: torch.Tensor, image: torch.Tensor, text: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Mean squared errors of what is read out of queries [B, D]; gradients reach both sides."""
+        """Return the mean squared errors of both reconstructions from queries [B, D].
+
+        Gradients reach the queries and also `image` and `text`.
+        """
         image_error = functional.mse_loss(self.image(query), image)
         text_error = functional.mse_loss(self.text(query), text)
         return {
@@ -36,7 +36,7 @@ class Decoders(nn.Module):
 
 
 def mapping(inputs: int, outputs: int) -> nn.Sequential:
-    """BN → ReLU → Linear(inputs, O) → ReLU → Linear(O, O): ρ in the paper."""
+    """Build ρ of the paper: BN → ReLU → Linear(inputs, O) → ReLU → Linear(O, O)."""
     return nn.Sequential(
         nn.BatchNorm1d(inputs),
         nn.ReLU(),

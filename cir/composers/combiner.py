@@ -1,46 +1,33 @@
-"""CLIP4Cir's Combiner: a learned mixture of image and text, and a correction."""
+"""The Combiner of CLIP4Cir: a learned mixture of image and text, plus a correction."""
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from cir.composers.base import EditFeatures, LearnedComposer, one_space
+from cir.composers.base import EditFeatures, LearnedComposer, require_equal_lengths
+from cir.composers.params import CombinerParams
 
 
 class Combiner(LearnedComposer):
-    """Baldrati, Bertini, Uricchio and Del Bimbo, "Conditioned and composed image retrieval
+    """Mix image and text by a learned share, and add a learned correction.
+
+    Source: Baldrati, Bertini, Uricchio and Del Bimbo, "Conditioned and composed image retrieval
     combining and partially fine-tuning CLIP-based features" (CVPR 2022 workshops), section 3.3
-    and figure 5; layers and sizes as in their code.
+    and figure 5; layers and sizes follow the authors' code. D and E must be equal.
 
         p = [Dropout(ReLU(Linear(t))); Dropout(ReLU(Linear(x)))]    each `projection`·D long
-        λ = σ(Linear(Dropout(ReLU(Linear(p)))))                     one number a query
-        o = Linear(Dropout(ReLU(Linear(p))))                        hidden `hidden`·D
+        λ = σ(Linear(Dropout(ReLU(Linear(p)))))                     one number per query
+        o = Linear(Dropout(ReLU(Linear(p))))                        hidden layer `hidden`·D long
         query = N(o + λ·t + (1 − λ)·x)                              of length 1
 
-    They feed it features of CLIP as they are, not normalised, and train it by InfoNCE with the
-    cosines times 100.
-
-    Args:
-        dim, text_dim: D and E, which must be equal.
-        text: what it reads, a key of cir.composers.base.TEXTS.
-        projection, hidden: widths, in multiples of D.
-        dropout: the share of units that training leaves out, in all four places.
+    The authors pass in CLIP's features without normalising them, and train with InfoNCE on cosines
+    times 100.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        text_dim: int,
-        text: str,
-        projection: int = 4,
-        hidden: int = 8,
-        dropout: float = 0.5,
-    ):
-        super().__init__(
-            dim, text_dim, text=text, projection=projection, hidden=hidden, dropout=dropout
-        )
-        one_space(dim, text_dim, "combiner")
-        projected, wide = projection * dim, hidden * dim
+    def __init__(self, params: CombinerParams, dim: int, text_dim: int):
+        super().__init__(params, dim, text_dim)
+        require_equal_lengths(dim, text_dim, params.name)
+        projected, wide, dropout = params.projection * dim, params.hidden * dim, params.dropout
         self.text_projection = _hidden(text_dim, projected, dropout)
         self.image_projection = _hidden(dim, projected, dropout)
         self.output = nn.Sequential(
@@ -52,7 +39,7 @@ class Combiner(LearnedComposer):
         )
 
     def forward(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
-        """Image features [B, D] and edit → query features [B, D] of length 1."""
+        """Map image features [B, D] and an edit to query features [B, D] of length 1."""
         text = self.read(image, edit)
         projected = torch.cat([self.text_projection(text), self.image_projection(image)], dim=1)
         share = self.mixture(projected)

@@ -1,59 +1,39 @@
-"""ComposeAE: the text rotates the image in a complex space, and both can be read back."""
+"""ComposeAE: the text rotates the image in a complex space."""
 
 import torch
 from torch import nn
 
 from cir.composers.autoencoding import Decoders, mapping
 from cir.composers.base import EditFeatures, LearnedComposer, Loss
+from cir.composers.params import ComposeAEParams
 
 _CHANNELS, _POOLED = 64, 16
 
 
 class ComposeAE(LearnedComposer):
-    """Anwaar, Labintcev and Kleinsteuber, "Compositional learning of image-text query for image
-    retrieval" (WACV 2021, arXiv:2006.11149), sections 3.2 to 3.4; sizes as in their code.
+    """Rotate the image by the text in a complex space, and map the result to a query.
 
-    Image x and text t are projected to z and δ; the text turns the image by δ:
-    Re = z ⊙ cos δ, Im = c·z ⊙ sin δ. The conjugate, c = −1, turns it back. Two mappings, each
-    with a projection of its own, lead to the query θ = a₁·ρ([Re; Im]) + a₀·ρ_conv(z, δ, x, Re, Im)
-    with a₀ = 1 and a₁ = 10 at the start. Training adds, each with its weight, the errors of
-    reading x and t back out of θ, and ℓ(θ*, x): the target turned back must find the reference.
+    Source: Anwaar, Labintcev and Kleinsteuber, "Compositional learning of image-text query for
+    image retrieval" (WACV 2021, arXiv:2006.11149), sections 3.2 to 3.4; sizes follow the authors'
+    code.
 
-    The published code fixes E at 768, so that its LSTM texts of 512 crash, and holds a constant
-    for at most 32 queries; neither limit is left here. It learns four weights a, uses two, and so
-    does this. The convolution's bias, which the normalisation behind it takes away again, is left
-    out.
+    Image x and text t are projected to z and δ, and the text rotates the image by δ:
+    Re = z ⊙ cos δ, Im = c·z ⊙ sin δ. The conjugate, c = −1, rotates it back. Two mappings, each
+    with a projection of its own, give the query θ = a₁·ρ([Re; Im]) + a₀·ρ_conv(z, δ, x, Re, Im)
+    with a₀ = 1 and a₁ = 10 at the start. Training adds three weighted losses: the errors of
+    decoding x and of decoding t from θ, and ℓ(θ*, x): the target, rotated back, must find the
+    reference.
 
-    Args:
-        dim, text_dim: D and E.
-        text: what it reads, a key of cir.composers.base.TEXTS.
-        image_weight, text_weight, rotation_weight: of the three auxiliary losses, as published.
-        dropout: in the projection of the image.
+    Three differences from the published code: E is not fixed at 768 and a batch is not limited to
+    32 queries; of the four learned weights a only the two that the code uses are kept; the
+    convolution has no bias, because the normalisation behind it subtracts any bias.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        text_dim: int,
-        text: str,
-        image_weight: float = 0.1,
-        text_weight: float = 0.1,
-        rotation_weight: float = 0.01,
-        dropout: float = 0.5,
-    ):
-        super().__init__(
-            dim,
-            text_dim,
-            text=text,
-            image_weight=image_weight,
-            text_weight=text_weight,
-            rotation_weight=rotation_weight,
-            dropout=dropout,
-        )
-        self.rotation_weight = rotation_weight
-        self.linear_projection = _Rotation(dim, text_dim, dropout)
+    def __init__(self, params: ComposeAEParams, dim: int, text_dim: int):
+        super().__init__(params, dim, text_dim)
+        self.linear_projection = _Rotation(dim, text_dim, params.dropout)
         self.linear = mapping(2 * dim, dim)
-        self.conv_projection = _Rotation(dim, text_dim, dropout)
+        self.conv_projection = _Rotation(dim, text_dim, params.dropout)
         self.conv = nn.Sequential(
             nn.Conv1d(5, _CHANNELS, kernel_size=3, padding=1, bias=False),
             nn.AdaptiveMaxPool1d(_POOLED),
@@ -62,10 +42,10 @@ class ComposeAE(LearnedComposer):
         )
         self.conv_weight = nn.Parameter(torch.tensor(1.0))  # a₀
         self.linear_weight = nn.Parameter(torch.tensor(10.0))  # a₁
-        self.decoders = Decoders(dim, text_dim, image_weight, text_weight)
+        self.decoders = Decoders(dim, text_dim, params.image_weight, params.text_weight)
 
     def forward(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
-        """Image features [B, D] and edit → query features [B, D]."""
+        """Map image features [B, D] and an edit to query features [B, D]."""
         return self._rotated(image, self.read(image, edit), 1.0)
 
     def auxiliary_losses(
@@ -76,12 +56,12 @@ class ComposeAE(LearnedComposer):
         target: torch.Tensor,
         loss: Loss,
     ) -> dict[str, torch.Tensor]:
-        """The errors of both decoders, and the loss of the targets turned back."""
+        """Return both decoding losses, and the loss of the targets rotated back."""
         text = self.read(image, edit)
-        turned_back = self._rotated(target, text, -1.0)
+        rotated_back = self._rotated(target, text, -1.0)
         return {
             **self.decoders.losses(query, image, text),
-            "rotation": self.rotation_weight * loss(turned_back, image),
+            "rotation": self.params.rotation_weight * loss(rotated_back, image),
         }
 
     def _rotated(self, image: torch.Tensor, text: torch.Tensor, sign: float) -> torch.Tensor:
@@ -93,7 +73,7 @@ class ComposeAE(LearnedComposer):
 
 
 class _Rotation(nn.Module):
-    """Project image [B, D] and text [B, E] to [B, D] each, and turn one by the other."""
+    """Project image [B, D] and text [B, E] to [B, D] each, and rotate the image by the text."""
 
     def __init__(self, dim: int, text_dim: int, dropout: float):
         super().__init__()
@@ -109,8 +89,8 @@ class _Rotation(nn.Module):
         )
 
     def forward(self, image, text, sign: float) -> tuple[torch.Tensor, ...]:
-        """z, δ, Re and Im, each [B, D]."""
+        """Return z, δ, Re and Im, each [B, D]."""
         projected, angle = self.image(image), self.text(text)
         real, imaginary = projected * angle.cos(), sign * projected * angle.sin()
-        dtype = projected.dtype  # under autocast cos and sin come back in full precision
+        dtype = projected.dtype  # under autocast, cos and sin return float32
         return projected, angle, real.to(dtype), imaginary.to(dtype)

@@ -1,4 +1,4 @@
-"""The arithmetic composer, and a small network that learns what it gets wrong."""
+"""The arithmetic composer with a small network that corrects its errors."""
 
 import torch
 from torch import nn
@@ -6,55 +6,33 @@ from torch.nn import functional
 
 from cir.composers.arithmetic import ArithmeticComposer
 from cir.composers.base import EditFeatures, LearnedComposer
+from cir.composers.params import CorrectedArithmeticParams
 
 
 class CorrectedArithmetic(LearnedComposer):
-    """query = arithmetic(image, edit) + ‖image‖/√D · σ(g(h)) ⊙ v(h), this project's own.
+    """query = arithmetic(image, edit) + ‖image‖/√D · σ(g(h)) ⊙ v(h), a method of this project.
 
-    h = GELU(Linear([image; Σ added; Σ removed; text])) sees what the arithmetic sees, and the text
-    beside it. The three in the image's space are divided by the image's length and the text by
-    its own, so that the encoder's scale does not matter, but how much is added to how full a
-    picture does. v starts at zero: before training the query is exactly the arithmetic's.
-
-    Args:
-        dim, text_dim: D and E.
-        text: what it reads beside the objects, a key of cir.composers.base.TEXTS.
-        hidden: length of h.
-        normalise_image, …: see ArithmeticComposer.
+    h = GELU(Linear([image; Σ added; Σ removed; text])) reads the inputs of the arithmetic and, if
+    there is one, the text. The three inputs in image space are divided by the length of the image,
+    and the text by its own length. The encoder's scale therefore does not matter, but the size of
+    the edit relative to the image does. v starts at zero: before training the query equals the
+    arithmetic's.
     """
 
     reads_objects = True
 
-    def __init__(
-        self,
-        dim: int,
-        text_dim: int,
-        text: str,
-        hidden: int,
-        normalise_image: bool = False,
-        normalise_objects: bool = False,
-        image_weight: float = 1.0,
-        added_weight: float = 1.0,
-        removed_weight: float = 1.0,
-    ):
-        arithmetic = {
-            "normalise_image": normalise_image,
-            "normalise_objects": normalise_objects,
-            "image_weight": image_weight,
-            "added_weight": added_weight,
-            "removed_weight": removed_weight,
-        }
-        super().__init__(dim, text_dim, text=text, hidden=hidden, **arithmetic)
-        self.arithmetic = ArithmeticComposer(**arithmetic)
-        inputs = 3 * dim + (0 if text == "none" else text_dim)
-        self.features = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU())
-        self.gate = nn.Linear(hidden, dim)
-        self.value = nn.Linear(hidden, dim)
+    def __init__(self, params: CorrectedArithmeticParams, dim: int, text_dim: int):
+        super().__init__(params, dim, text_dim)
+        self.arithmetic = ArithmeticComposer(params)
+        inputs = 3 * dim + (0 if params.text == "none" else text_dim)
+        self.features = nn.Sequential(nn.Linear(inputs, params.hidden), nn.GELU())
+        self.gate = nn.Linear(params.hidden, dim)
+        self.value = nn.Linear(params.hidden, dim)
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)
 
     def forward(self, image: torch.Tensor, edit: EditFeatures) -> torch.Tensor:
-        """Image features [B, D] and edit → query features [B, D]."""
+        """Map image features [B, D] and an edit to query features [B, D]."""
         size = image.norm(dim=1, keepdim=True).clamp(min=1e-6) / image.shape[1] ** 0.5
         parts = [part / size for part in (image, edit.total(1, image), edit.total(-1, image))]
         if self.text != "none":

@@ -1,4 +1,4 @@
-"""The base of every params section, and the types that sections share."""
+"""The base of every section of params, and types that sections share."""
 
 from typing import Annotated
 
@@ -17,3 +17,11 @@ class Section(pydantic.BaseModel):
         protected_namespaces=(),
         populate_by_name=True,
     )
+
+
+def first_problem(error: pydantic.ValidationError) -> str:
+    """Describe the first problem of a failed validation: "a.b: field required"."""
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"]))
+    said = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: {said}" if where else said

@@ -8,9 +8,10 @@ import torch
 def encode_each_once(
     texts: Sequence[str], encode: Callable[[Sequence[str]], torch.Tensor], batch_size: int = 256
 ) -> torch.Tensor:
-    """Features [T, D] of T texts, by `encode`, which sees each different text once.
+    """Return the features [T, D] of T texts; `encode` gets each different text once.
 
-    They go through it sorted by length, as a batch is as long as its longest text.
+    Batches are sorted by the length of the texts, because the longest text of a batch sets its
+    cost.
     """
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     starts = range(0, max(len(distinct), 1), batch_size)

@@ -6,19 +6,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from cir.composers import ArithmeticComposer
+from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
 from cir.core.records import Edit
 from cir.images.shards import ImageShards
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Task
 
-PLAIN = {
-    "normalise_image": False,
-    "normalise_objects": False,
-    "image_weight": 1.0,
-    "added_weight": 1.0,
-    "removed_weight": 1.0,
-}
 VARIANTS: Mapping[str, Mapping[str, object]] = {
     "nothing normalised, weights 1": {},
     "image normalised": {"normalise_image": True},
@@ -44,7 +37,10 @@ def compare_arithmetic(
     """
     composers = {
         "as trained": retriever.model.composer,
-        **{name: ArithmeticComposer(**{**PLAIN, **to}) for name, to in VARIANTS.items()},
+        **{
+            name: ArithmeticComposer(PLAIN_ARITHMETIC.model_copy(update=changes))
+            for name, changes in VARIANTS.items()
+        },
     }
     size = retriever.batch_size
     queries: dict[str, list[np.ndarray]] = {name: [] for name in composers}

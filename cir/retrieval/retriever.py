@@ -7,13 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cir.composers import EditFeatures
-from cir.composers.base import names_in, texts_of
 from cir.composers.model import EncodedComposer
 from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
-from cir.encoders.texts import encode_each_once
 
 
 class Retriever:
@@ -48,18 +45,15 @@ class Retriever:
         """RGB reference images and sentences → float32 [N, D], rows of length 1."""
         return self.encode_edits(images, self.tagger.tag(texts))
 
+    @torch.inference_mode()
     def encode_edits(self, images: Sequence[Image.Image], edits: Sequence[Edit]) -> np.ndarray:
         """As `encode_queries`, with the edits instead of sentences."""
         assert len(images) == len(edits), f"{len(images)} images, {len(edits)} edits"
-        names = names_in(edits)
-        features, text = self._encode_words(names, edits)
+        encoded = self.model.encode_all_edits(edits, 2 * self.batch_size)
         return self._batched(
             len(images),
             lambda rows: self.model.compose(
-                self.encoder.encode_images(self._pixels(images[rows])),
-                EditFeatures.gather(
-                    edits[rows], names, features, None if text is None else text[rows]
-                ),
+                self.encoder.encode_images(self._pixels(images[rows])), encoded[rows]
             ),
         )
 
@@ -68,17 +62,6 @@ class Retriever:
         return self._batched(
             len(images), lambda rows: self.model.gallery(self._pixels(images[rows]))
         )
-
-    @torch.inference_mode()
-    def _encode_words(
-        self, names: Sequence[str], edits: Sequence[Edit]
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Features of the names, and of the edits' texts if the composer reads them."""
-        texts, step = texts_of(edits, self.model.composer.text), 2 * self.batch_size
-        features = encode_each_once(names, self.encoder.encode_names, step)
-        if texts is None:
-            return features, None
-        return features, encode_each_once(texts, self.encoder.encode_texts, step)
 
     def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         return torch.from_numpy(np.stack([self.encoder.preprocess(image) for image in images]))

@@ -187,12 +187,12 @@ def compose_queries(
 ) -> np.ndarray:
     """Query vectors float32 [T, D] of length 1, of a composer in evaluation mode."""
     row = {name: number for number, name in enumerate(features.ids)}
+    encoded = features.encoded(edits)
     parts = [np.zeros((0, features.images.shape[1]), np.float32)]
     for start in range(0, len(triplets), 256):
         part = slice(start, start + 256)
-        text = None if features.text is None else features.text[part]
-        edit = EditFeatures.gather(edits[part], features.names, features.name_features, text)
-        query = composer(features.images[[row[t.reference] for t in triplets[part]]], edit)
+        image = features.images[[row[t.reference] for t in triplets[part]]]
+        query = composer(image, encoded[part])
         parts.append(functional.normalize(query.float(), dim=1).cpu().numpy())
     return np.concatenate(parts)
 

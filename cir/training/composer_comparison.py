@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from cir.composers import Composer, EditFeatures, create, rebuild, settings_of
-from cir.composers.query_kinds import made_of
+from cir.composers import Composer, create, rebuild
+from cir.composers.base import made_of
 from cir.core import files
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
@@ -108,7 +108,7 @@ def train_composer(
 def save_trained(trained: Sequence[Trained], folder: Path) -> None:
     """Write one composer, trained several times, into an existing folder."""
     rows = [{"val_accuracy": one.val_accuracy, "seconds": one.seconds} for one in trained]
-    composer = {"composer": settings_of(trained[0].composer), "trainings": rows}
+    composer = {"composer": trained[0].composer.settings(), "trainings": rows}
     files.write_json(folder / _TRAININGS, composer)
     for number, one in enumerate(trained):
         save_file(contiguous_weights(one.composer), folder / f"{number}.safetensors")
@@ -183,9 +183,7 @@ def microseconds_per_query(composer: Composer, test: EncodedSplit) -> float:
     features = test.features_for(composer.text)
     row = {name: number for number, name in enumerate(features.ids)}
     count = min(_TIMED_BATCH, len(test.triplets))
-    text = None if features.text is None else features.text[:count]
-    edits = test.edits[:count]
-    edit = EditFeatures.gather(edits, features.names, features.name_features, text)
+    edit = features.encoded(test.edits)[:count]
     image = features.images[[row[triplet.reference] for triplet in test.triplets[:count]]]
     seconds = []
     for _ in range(_TIMED_REPEATS):

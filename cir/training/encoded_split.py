@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from cir.composers.base import TEXTS, names_in, texts_of
+from cir.composers.base import TEXTS, EncodedEdits, names_in
+from cir.composers.model import encode_texts_once
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import progress
@@ -55,10 +56,12 @@ class Features:
 
     def with_texts(self, encoder: Encoder, edits: Sequence[Edit], which: str) -> "Features":
         """The same with the texts that composers of `text: which` read (see TEXTS)."""
-        texts = texts_of(edits, which)
         with torch.no_grad():
-            text = None if texts is None else encode_each_once(texts, encoder.encode_texts)
-        return replace(self, text=text)
+            return replace(self, text=encode_texts_once(encoder, edits, which))
+
+    def encoded(self, edits: Sequence[Edit]) -> EncodedEdits:
+        """The triplets' edits with these features."""
+        return EncodedEdits(edits, self.names, self.name_features, self.text)
 
 
 def encode_split(

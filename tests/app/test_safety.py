@@ -26,7 +26,6 @@ from cir.app.stores import IndexedImage, StoreInfo, content_id, open_store
 from cir.app.web import uploads
 from cir.app.web.readiness import LoadedFiles, Readiness
 from cir.app.web.security import COOKIE, cookie_value
-from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
@@ -34,6 +33,7 @@ from cir.datasets.sources import open_source
 from cir.images import decoding as images
 from cir.retrieval.retriever import Retriever
 from tests.helpers import ROOT
+from tests.helpers.composers import arithmetic
 from tests.helpers.fake_search_model import FakeSearchModel, plain
 from tests.helpers.search_app import (
     Client,
@@ -184,7 +184,7 @@ def test_an_image_just_under_the_limit_takes_what_its_pixels_take(client):
 @pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000)])
 def test_a_line_of_pixels_takes_no_memory(tmp_path, encoder, size):
     """The encoder scales the shorter side up to what it sees, and the longer one with it."""
-    retriever = Retriever(EncodedComposer(encoder, ArithmeticComposer(False, False)), None)
+    retriever = Retriever(EncodedComposer(encoder, arithmetic()), None)
     line = png(plain("red", size))
     write_colours(tmp_path / "images", ("red", "blue"))
     (tmp_path / "images" / "line.png").write_bytes(line)

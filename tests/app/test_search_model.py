@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from cir.app import search_model
 from cir.app.search_model import RetrieverModel, TaggedText
-from cir.composers import ArithmeticComposer, create
+from cir.composers import create
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
@@ -23,6 +23,7 @@ from cir.encoders.paired import GivenFeatures, PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.retriever import Retriever
+from tests.helpers.composers import arithmetic
 from tests.helpers.drawn_split import MICRO, PROMPT, write_drawn_split
 
 SENTENCES = ["replace the red mug with a blue car", "without the leash, add a ball", "", "ölig"]
@@ -44,7 +45,7 @@ def drawn(tmp_path_factory):
 
 
 def retriever_of(encoder, tagger, composer=None):
-    composer = composer or ArithmeticComposer(False, False)
+    composer = composer or arithmetic()
     return Retriever(EncodedComposer(encoder, composer), tagger, batch_size=2)
 
 
@@ -120,7 +121,9 @@ def test_an_empty_sentence_has_no_words(model):
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 2.0])
 @pytest.mark.parametrize("normalise", [False, True])
 def test_the_image_s_weight_is_that_of_the_arithmetic(weight, normalise, encoder, tagger, drawn):
-    composer = ArithmeticComposer(normalise, False, 0.9, 1.5, 0.7)
+    composer = arithmetic(
+        normalise_image=normalise, image_weight=0.9, added_weight=1.5, removed_weight=0.7
+    )
     model = RetrieverModel(retriever_of(encoder, tagger, composer))
     pixels = pixels_of(model, drawn[0][:2])
     image = encoder.encode_images(torch.from_numpy(pixels))
@@ -195,7 +198,7 @@ def test_several_threads_get_what_one_gets(model, drawn):
 def test_the_fingerprint_is_of_encoder_and_composer_not_of_the_tagger(encoder, tagger, model):
     other_tagger = RetrieverModel(retriever_of(encoder, None))
     assert other_tagger.fingerprint() == model.fingerprint()
-    other_composer = ArithmeticComposer(True, False)
+    other_composer = arithmetic(normalise_image=True)
     other = RetrieverModel(retriever_of(encoder, tagger, other_composer))
     assert other.fingerprint() != model.fingerprint()
     other_encoder = RetrieverModel(retriever_of(Encoder.create(MICRO, None, PROMPT), tagger))

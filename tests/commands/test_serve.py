@@ -20,13 +20,13 @@ from cir.app.stores import open_store
 from cir.app.web import server
 from cir.commands import index as index_command
 from cir.commands import serve as serve_command
-from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from tests.helpers import ROOT
+from tests.helpers.composers import arithmetic
 from tests.helpers.fake_search_model import FakeSearchModel
 from tests.helpers.search_app import Client, write_colours
 
@@ -282,7 +282,7 @@ def place(tmp_path_factory, encoder):
     place = tmp_path_factory.mktemp("place")
     for name in ("encoder", "tagger"):
         (place / "models" / name).mkdir(parents=True)
-    EncodedComposer(encoder, ArithmeticComposer(False, False)).save(place / "models" / "encoder")
+    EncodedComposer(encoder, arithmetic()).save(place / "models" / "encoder")
     size = FromScratch(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
     for part in fresh_model(size, ["add", "red"], seed=3):
         part.save_pretrained(place / "models" / "tagger")

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from cir.composers import COMPOSERS, ArithmeticComposer, EditFeatures, create, rebuild, settings_of
+from cir.composers import COMPOSERS, EditFeatures, create, rebuild
 from cir.composers.base import TEXTS, edit_in_words, names_in, texts_of
-from cir.composers.corrected_arithmetic import CorrectedArithmetic
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.training.criteria import BatchClassification
+from tests.helpers.composers import arithmetic, params
 
 D = 8
 EDITS = [
@@ -21,7 +21,7 @@ PARAMS = {
     "text_only": {"text": "sentence"},
     "sum": {"text": "edit"},
     "concatenation": {"text": "sentence"},
-    "arithmetic": {"normalise_image": True, "normalise_objects": False, "added_weight": 2.0},
+    "arithmetic": {"normalise_image": True, "added_weight": 2.0},
     "corrected_arithmetic": {"text": "sentence", "hidden": 6, "removed_weight": 0.5},
     "tirg": {"text": "sentence"},
     "composeae": {"text": "edit", "rotation_weight": 0.5},
@@ -33,7 +33,7 @@ PARAMS = {
 def fresh(name, dim=D, text_dim=D):
     """A composer whose every weight differs from its neighbours, so that none hides a mistake."""
     torch.manual_seed(0)
-    composer = create({"name": name, **PARAMS[name]}, dim, text_dim)
+    composer = create(params(name, **PARAMS[name]), dim, text_dim)
     with torch.no_grad():
         for weight in composer.parameters():
             weight.copy_(torch.randn_like(weight) * 0.3 + 0.1)
@@ -73,7 +73,11 @@ def test_arithmetic_is_its_formula(normalise_image, normalise_objects, weights):
     torch.manual_seed(0)
     names = names_in(EDITS)
     features, image = torch.randn(len(names), 8).double(), torch.randn(3, 8).double()
-    composer = ArithmeticComposer(normalise_image, normalise_objects, *weights)
+    composer = arithmetic(
+        normalise_image=normalise_image,
+        normalise_objects=normalise_objects,
+        **dict(zip(("image_weight", "added_weight", "removed_weight"), weights, strict=True)),
+    )
     got = composer(image, EditFeatures.gather(EDITS, names, features))
     feature_of = dict(zip(names, features, strict=True))
     slow = [
@@ -87,7 +91,7 @@ def test_gradient_reaches_the_image_and_every_object_named():
     names = names_in(EDITS)
     features = torch.randn(len(names), 4, requires_grad=True)
     image = torch.randn(3, 4, requires_grad=True)
-    composer = ArithmeticComposer(True, True)
+    composer = arithmetic(normalise_image=True, normalise_objects=True)
     composer(image, EditFeatures.gather(EDITS, names, features)).square().sum().backward()
     assert (image.grad.abs().sum(dim=1) > 0).all()
     assert (features.grad.abs().sum(dim=1) > 0).all()
@@ -111,7 +115,7 @@ def test_what_is_read_as_text(text):
     if text == "none":
         assert fresh("arithmetic").text == text
         return
-    composer = create({"name": "tirg", "text": text}, D, 5)
+    composer = create(params("tirg", text=text), D, 5)
     read = composer.read(image, edit)
     added, removed = edit.total(1, image), edit.total(-1, image)
     expected = {"objects": torch.cat([added, removed], dim=1), "difference": added - removed}
@@ -122,8 +126,8 @@ def test_what_is_read_as_text(text):
 
 def test_the_sum_with_the_difference_is_the_arithmetic():
     image, edit = features(EDITS)
-    both = create({"name": "sum", "text": "difference"}, D, D)(image, edit)
-    torch.testing.assert_close(both, ArithmeticComposer(False, False)(image, edit))
+    both = create(params("sum", text="difference"), D, D)(image, edit)
+    torch.testing.assert_close(both, arithmetic()(image, edit))
 
 
 def test_an_edit_in_words_and_as_a_sentence():
@@ -186,9 +190,9 @@ def test_half_precision_gives_finite_queries_losses_and_gradients(name):
 @pytest.mark.parametrize("name", COMPOSERS)
 def test_a_composer_is_built_again_from_its_settings(name):
     composer = fresh(name, 6, 6).eval()
-    again = rebuild(settings_of(composer)).eval()
+    again = rebuild(composer.settings()).eval()
     assert type(again) is type(composer)
-    assert again.settings() == composer.settings()
+    assert list(again.settings().items()) == list(composer.settings().items())
     again.load_state_dict(composer.state_dict())
     image, edit = features(EDITS, 6, 6)
     assert torch.equal(again(image, edit), composer(image, edit))
@@ -213,9 +217,9 @@ def test_texts_that_are_added_to_images_must_be_as_long(name):
 @pytest.mark.parametrize("text", ["sentence", "edit", "none"])
 def test_before_training_the_correction_is_nothing(text):
     weights = {"normalise_objects": True, "added_weight": 0.7, "removed_weight": 1.3}
-    composer = CorrectedArithmetic(D, D, text, hidden=6, **weights)
+    composer = create(params("corrected_arithmetic", text=text, hidden=6, **weights), D, D)
     image, edit = features(EDITS)
-    assert torch.equal(composer(image, edit), ArithmeticComposer(False, **weights)(image, edit))
+    assert torch.equal(composer(image, edit), arithmetic(**weights)(image, edit))
 
 
 def test_the_correction_grows_with_the_encoders_scale():
@@ -242,7 +246,8 @@ def test_composers_without_auxiliary_losses_have_none():
         ({"name": "tirgg"}, r'must be one of image_only, .*; got "tirgg"'),
         ({}, r'must be one of .*; got "None"'),
         ({"name": "tirg", "text": "sentence"}, r"TIRG cannot be built from .*dim"),
-        ({"name": "tirg", "dim": 4, "text_dim": 4, "text": "song"}, r'one of .*, got "song"'),
+        ({"name": "tirg", "dim": 4, "text_dim": 4, "text": "song"}, r"tirg\.text: .* 'sentence', "),
+        ({"name": "sum", "dim": 4, "text_dim": 4, "text": "edit"}, r"sum\.normalise: field req"),
     ],
 )
 def test_settings_that_build_no_composer(settings, sentence):

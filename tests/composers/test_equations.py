@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cir.composers import EditFeatures, create
+from tests.helpers.composers import params
 
 B, D, E = 5, 4, 3
 
@@ -155,10 +156,10 @@ def combiner(w, x, t):
     return rows
 
 
-def prepared(name, dim=D, text_dim=E, **params):
+def prepared(name, dim=D, text_dim=E, **changes):
     """A composer in training mode with random weights, its image and text, and the edit."""
     torch.manual_seed(3)
-    composer = create({"name": name, "text": "sentence", **params}, dim, text_dim).double()
+    composer = create(params(name, text="sentence", **changes), dim, text_dim).double()
     with torch.no_grad():
         for weight in composer.parameters():
             weight.copy_(torch.randn_like(weight) * 0.5 + 0.2)
@@ -169,7 +170,7 @@ def prepared(name, dim=D, text_dim=E, **params):
 
 
 @pytest.mark.parametrize(
-    ("name", "literal", "params"),
+    ("name", "literal", "changes"),
     [
         ("tirg", tirg, {}),
         ("concatenation", concatenation, {"dropout": 0.0}),
@@ -179,19 +180,19 @@ def prepared(name, dim=D, text_dim=E, **params):
         ("combiner", combiner, {"text_dim": D, "dropout": 0.0, "projection": 2, "hidden": 3}),
     ],
 )
-def test_a_composer_is_its_equations(name, literal, params):
-    composer, image, text, edit = prepared(name, **params)
+def test_a_composer_is_its_equations(name, literal, changes):
+    composer, image, text, edit = prepared(name, **changes)
     slow = literal(Weights(composer), image.tolist(), text.tolist())
     torch.testing.assert_close(composer(image, edit), torch.tensor(slow, dtype=torch.float64))
 
 
 def test_sum_and_text_only_are_what_they_say():
-    for params, expected in [
+    for changes, expected in [
         ({"name": "text_only"}, lambda x, t: t),
         ({"name": "sum"}, lambda x, t: x + t),
         ({"name": "sum", "normalise": True}, lambda x, t: x / x.norm() + t / t.norm()),
     ]:
-        composer, image, text, edit = prepared(text_dim=D, **params)
+        composer, image, text, edit = prepared(text_dim=D, **changes)
         slow = torch.stack([expected(x, t) for x, t in zip(image, text, strict=True)])
         torch.testing.assert_close(composer(image, edit), slow)
 
@@ -246,7 +247,7 @@ def sizes(module):
 
 def test_the_published_sizes():
     """With 512-d images and BERT's 768-d texts, and with the LSTM's 512-d ones."""
-    bert = create({"name": "composeae", "text": "sentence"}, 512, 768)
+    bert = create(params("composeae", text="sentence"), 512, 768)
     assert sizes(bert.linear) == [(512, 1024), (512, 512)]
     assert sizes(bert.conv) == [(64, 5, 3), (512, 1024), (512, 512)]
     assert sizes(bert.linear_projection) == [(512, 512), (512, 512), (512, 768), (512, 512)]
@@ -254,13 +255,13 @@ def test_the_published_sizes():
     assert bert.linear_projection.image[2].p == 0.5
     assert (bert.conv_weight.item(), bert.linear_weight.item()) == (1.0, 10.0)
     for text_dim, stretches in ((768, 20), (512, 16)):
-        real = create({"name": "real_space_concat_ae", "text": "sentence"}, 512, text_dim)
+        real = create(params("real_space_concat_ae", text="sentence"), 512, text_dim)
         assert real.conv[1].output_size == stretches
         assert sizes(real.conv)[1] == (512, 512 + text_dim)
-    gated = create({"name": "tirg", "text": "sentence"}, 512, 512)
+    gated = create(params("tirg", text="sentence"), 512, 512)
     assert sizes(gated) == [(512, 1024), (1024, 1024), (512, 1024)]
     assert (gated.gate_weight.item(), gated.residual_weight.item()) == (1.0, 10.0)
-    clip = create({"name": "combiner", "text": "sentence"}, 640, 640)
+    clip = create(params("combiner", text="sentence"), 640, 640)
     assert sizes(clip.output) == [(5120, 5120), (640, 5120)]
     assert sizes(clip.mixture) == [(5120, 5120), (1, 5120)]
     assert clip.output[0][2].p == clip.mixture[0][2].p == clip.text_projection[2].p == 0.5

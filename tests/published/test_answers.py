@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cir.__main__ import main
-from cir.composers import ArithmeticComposer, create
+from cir.composers import create
+from cir.composers.base import made_of
 from cir.composers.model import EncodedComposer
-from cir.composers.query_kinds import made_of
 from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
 from cir.encoders.paired import PairedEncoder
@@ -19,6 +19,7 @@ from cir.published.datasets import DATASETS
 from cir.published.experiment.scoring import answer, averaged, results
 from cir.retrieval.retriever import Retriever
 from tests.helpers import miniature_datasets as mini
+from tests.helpers.composers import arithmetic
 
 WORDS = ["is longer", "has no sleeves", "has dogs", "shows people", "ripe red castle"]
 
@@ -32,7 +33,7 @@ def models(tmp_path_factory, encoder):
     composer = create({"name": "tirg", "text": "sentence"}, 8, 6)
     for name, model in (
         ("benchmark", EncodedComposer(paired, composer)),
-        ("encoder", EncodedComposer(encoder, ArithmeticComposer(False, False, 1.0, 0.5, 2.0))),
+        ("encoder", EncodedComposer(encoder, arithmetic(added_weight=0.5, removed_weight=2.0))),
     ):
         (folder / name).mkdir()
         model.save(folder / name)
@@ -135,7 +136,7 @@ def test_what_queries_are_made_of():
     assert of("text_only", "sentence") == ("sentence", "none")
     assert of("text_only", "edit") == ("edit", "tagged")
     assert of("image_only") == ("image", "none")
-    assert made_of(ArithmeticComposer(False, False, 1.0, 1.0, 1.0)) == ("image and edit", "tagged")
+    assert made_of(arithmetic()) == ("image and edit", "tagged")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from cir.training.composition import CompositionObjective
 from cir.training.criteria import BatchClassification, SoftTriplet
 from cir.training.shared.batches import Pixels
 from tests.helpers import miniature_datasets as mini
+from tests.helpers.composers import params
 
 COMPOSERS = ["tirg", "composeae", "real_space_concat_ae"]
 DRAWN = {"seed": 3, "train_pairs": 12, "train_images": 20, "queries": 4, "gallery": 10}
@@ -54,7 +55,7 @@ def model_of(name, texts, images=None, dim=8):
     torch.manual_seed(0)
     images = images or ResNet18(dim, 4, 4)
     encoder = PairedEncoder(images, WordLSTM.for_texts(texts, 6, 0.1))
-    composer = create({"name": name, "text": "sentence"}, encoder.dim, encoder.text_dim)
+    composer = create(params(name, text="sentence"), encoder.dim, encoder.text_dim)
     return EncodedComposer(encoder, composer)
 
 

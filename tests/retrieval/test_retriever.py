@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cir.composers import COMPOSERS, ArithmeticComposer, create
+from cir.composers import COMPOSERS, create
 from cir.composers.base import edit_in_words
 from cir.composers.model import EncodedComposer
 from cir.core import files
@@ -17,6 +17,7 @@ from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.submission.assembly import assemble, take_apart
+from tests.helpers.composers import arithmetic, params
 from tests.helpers.drawn_split import write_drawn_split
 
 
@@ -33,7 +34,7 @@ class TaggerOfOnePattern:
 
 @pytest.fixture(scope="module")
 def retriever(encoder):
-    composer = ArithmeticComposer(False, False, 1.0, 0.5, 2.0)
+    composer = arithmetic(added_weight=0.5, removed_weight=2.0)
     return Retriever(EncodedComposer(encoder, composer), TaggerOfOnePattern(), batch_size=4)
 
 
@@ -87,13 +88,12 @@ def test_images_and_edits_come_in_pairs(retriever, drawn):
 
 def trained(name, encoder, text="sentence"):
     """A composer whose weights and running means are no longer those of a fresh one."""
-    params = {"arithmetic": {"normalise_image": True, "normalise_objects": False}}.get(name, {})
-    if name == "corrected_arithmetic":
-        params = {"hidden": 8}
-    if COMPOSERS[name].sizes(1, 1, "sentence"):
-        params = {**params, "text": text}
+    changes = {"arithmetic": {"normalise_image": True}, "corrected_arithmetic": {"hidden": 8}}
+    section = params(name, **changes.get(name, {}))
+    if "text" in section:
+        section["text"] = text
     torch.manual_seed(4)
-    composer = create({"name": name, **params}, encoder.dim, encoder.dim)
+    composer = create(section, encoder.dim, encoder.dim)
     with torch.no_grad():
         for value in composer.state_dict().values():
             if value.is_floating_point():
@@ -191,13 +191,19 @@ def test_a_composer_with_weights_of_another(saved, encoder):
     sentence = r"of another composer: \d+ differ.*gate\.0\.bias, expected \(356,\), got \(512,\)"
     with pytest.raises(UserError, match=sentence):
         EncodedComposer.load(saved)
-    files.write_json(saved / "composer.json", {**settings, "name": "combiner"})
+    other = {"name": "concatenation", "dropout": 0.1}
+    files.write_json(saved / "composer.json", {**settings, **other})
     with pytest.raises(UserError, match=r"expected not at all, got \(512,\)"):
+        EncodedComposer.load(saved)
+    files.write_json(saved / "composer.json", {**settings, "name": "combiner"})
+    with pytest.raises(UserError, match=r"combiner\.projection: field required"):
         EncodedComposer.load(saved)
 
 
 def test_a_composer_for_another_encoder(encoder, tmp_path):
-    composer = create({"name": "sum", "text": "sentence"}, 512, 512)
+    composer = create(params("sum", text="sentence"), 512, 512)
     EncodedComposer(encoder, composer).save(tmp_path)
-    with pytest.raises(UserError, match="features of dim 512, and the encoder beside it gives 256"):
+    with pytest.raises(
+        UserError, match="dim 512, but the encoder beside it gives 256"
+    ):
         EncodedComposer.load(tmp_path)

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit, Triplet
@@ -22,6 +21,7 @@ from cir.retrieval.breakdown import accuracy_by, answers, failures, kind_of, spr
 from cir.retrieval.ranking.embedding import Embeddings, embed
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Task, recall_curves, score
+from tests.helpers.composers import arithmetic
 
 OBJECTS = "abcde"
 IMAGES = {"i0": "ab", "i1": "abc", "i2": "abd", "i3": "bc", "i4": "ce", "i5": "e", "i6": "ce"}
@@ -75,7 +75,7 @@ def world(tmp_path):
     images = shards.ImageShards(tmp_path / "test")
     encoder = SetEncoder()
     embed(encoder, images.shards(), tmp_path / "vectors", tmp_path / "work")
-    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    model = EncodedComposer(encoder, arithmetic())
     return SimpleNamespace(
         images=images,
         embeddings=Embeddings.load(tmp_path / "vectors", "sets"),

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import cir
-from cir.composers.corrected_arithmetic import CorrectedArithmetic
+from cir.composers import create
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Triplet
@@ -27,6 +27,7 @@ from cir.retrieval.scoring import Task, query_vectors, score
 from cir.retrieval.submission import export as exporting
 from cir.retrieval.submission import sources
 from cir.retrieval.submission.export import export
+from tests.helpers.composers import params
 
 ROOT = Path(cir.__file__).resolve().parents[1]
 BATCH = 16
@@ -60,7 +61,18 @@ assert not ours, ours
 def save_models(folder):
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-Micro-64", None, "a photo of a {}")
-    composer = CorrectedArithmetic(encoder.dim, encoder.dim, "sentence", 8, True, True, 0.3)
+    composer = create(
+        params(
+            "corrected_arithmetic",
+            text="sentence",
+            hidden=8,
+            normalise_image=True,
+            normalise_objects=True,
+            image_weight=0.3,
+        ),
+        encoder.dim,
+        encoder.dim,
+    )
     torch.nn.init.normal_(composer.value.weight, std=0.01)
     (folder / "encoder").mkdir(parents=True)
     EncodedComposer(encoder, composer).save(folder / "encoder")

@@ -10,7 +10,6 @@ import torch
 from ruamel.yaml import YAML
 
 from cir.commands import gate
-from cir.composers.arithmetic import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.encoders import Encoder
@@ -19,6 +18,7 @@ from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.scoring import text_vectors
 from stages.text_search import score as score_text_search
+from tests.helpers.composers import arithmetic
 from tests.helpers.copied_project import work_in_copy
 from tests.helpers.text_images import write_text_split
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory, encoder):
         write_text_split(Path("data/text_search/test"))
         for name, model in (("encoder", encoder), ("text_search", other)):
             Path("models", name).mkdir(parents=True)
-            EncodedComposer(model, ArithmeticComposer(False, False)).save(Path("models", name))
+            EncodedComposer(model, arithmetic()).save(Path("models", name))
         write_params()
         score_text_search.main()
     return folder

@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cir.composers import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from cir.edits.reading.templates import split_words
 from stages import embed_gallery, export_submission, score
 from tests.helpers import ROOT
+from tests.helpers.composers import arithmetic
 from tests.helpers.drawn_split import write_drawn_split
 from tools.pipeline import read_stages
 
@@ -28,7 +28,7 @@ def project(encoder, tmp_path, monkeypatch):
     test.mkdir(parents=True)
     write_drawn_split(test, queries=8, seed=3)
     (tmp_path / "models/encoder").mkdir(parents=True)
-    composer = ArithmeticComposer(False, False)
+    composer = arithmetic()
     EncodedComposer(encoder, composer).save(tmp_path / "models/encoder")
     size = FromScratch(layers=1, width=32, heads=2, hidden=64, dropout=0.0, longest=32)
     for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
@@ -64,7 +64,7 @@ def test_gallery_score_and_export(project):
 
 def test_another_models_vectors_are_not_scored(project, encoder):
     embed_gallery.main()
-    other = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    other = EncodedComposer(encoder, arithmetic())
     other.encoder.prompt, before = "{}", other.encoder.prompt
     try:
         other.save(Path("models/encoder"))

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cir.composers.arithmetic import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit
@@ -34,6 +33,7 @@ from stages.text_search import caption as caption_images
 from stages.text_search import finetune as finetune_text_search
 from stages.text_search import prepare as prepare_text_search
 from stages.text_search import train_captioner
+from tests.helpers.composers import arithmetic
 from tests.helpers.copied_project import work_in_copy
 from tests.helpers.drawn_split import write_drawn_split
 from tests.helpers.tiny_coca import TINY, registered
@@ -90,7 +90,7 @@ def made(tmp_path_factory, tagger):
         torch.manual_seed(8)
         model = EncodedComposer(
             Encoder.create("ViTamin-Micro-64", None, "a photo of a {}"),
-            ArithmeticComposer(False, False),
+            arithmetic(),
         )
         Path("models/encoder").mkdir(parents=True)
         model.save(Path("models/encoder"))
@@ -493,7 +493,7 @@ def test_a_name_that_a_csv_cannot_hold_is_told_of(photos, capsys):
 
 def test_an_encoder_without_a_space_for_both_cannot_be_finetuned(project, monkeypatch):
     paired = PairedEncoder(GivenFeatures(4), WordLSTM.for_texts(["a red mug"], 6, 0.1))
-    model = EncodedComposer(paired, ArithmeticComposer(False, False))
+    model = EncodedComposer(paired, arithmetic())
     monkeypatch.setattr(EncodedComposer, "load", lambda folder: model)
     refused(finetune_text_search, r"models/encoder holds two towers with a space each; captions")
 

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cir.composers.arithmetic import ArithmeticComposer
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.processes import in_own_process, peak_memory
@@ -29,6 +28,7 @@ from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.scoring import load_shared_space, text_vectors
 from stages.text_search import compare_encoders as benchmark_encoders
+from tests.helpers.composers import arithmetic
 from tests.helpers.text_images import save_blip, write_text_split
 
 pytestmark = pytest.mark.recipes
@@ -44,7 +44,7 @@ def project(tmp_path_factory, encoder):
     write_text_split(folder / "data/text_search/test")
     for name in ("models/encoder", "models/blip"):
         (folder / name).mkdir(parents=True)
-    EncodedComposer(encoder, ArithmeticComposer(False, False)).save(folder / "models/encoder")
+    EncodedComposer(encoder, arithmetic()).save(folder / "models/encoder")
     save_blip(folder / "models/blip")
     return folder
 

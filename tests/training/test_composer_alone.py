@@ -24,9 +24,10 @@ from cir.training.criteria import BatchClassification, InfoNCE, SoftTriplet
 from cir.training.encoded_split import encode_split
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import Schedule, fit
+from tests.helpers.composers import params
 
 NAMES = {
-    "arithmetic": {"normalise_image": False, "normalise_objects": False},
+    "arithmetic": {},
     "corrected_arithmetic": {"text": "sentence", "hidden": 16},
     "tirg": {"text": "edit"},
     "composeae": {"text": "sentence"},
@@ -51,7 +52,7 @@ def features(loaded, encoder):
 
 def built(name, encoder):
     torch.manual_seed(0)
-    composer = create({"name": name, **NAMES[name]}, encoder.dim, encoder.dim)
+    composer = create(params(name, **NAMES[name]), encoder.dim, encoder.dim)
     with torch.no_grad():
         for weight in composer.parameters():
             weight.add_(0.01 * torch.randn_like(weight))
@@ -150,7 +151,7 @@ def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
     """TIRG, from chance to the top of the gallery that it was trained in."""
     _, triplets, edits, objects = loaded
     torch.manual_seed(0)
-    composer = create({"name": "tirg", "text": "sentence"}, encoder.dim, encoder.dim)
+    composer = create(params("tirg", text="sentence"), encoder.dim, encoder.dim)
     features = features.with_texts(encoder, edits, composer.text)
     keys = [shows(t.target, objects) for t in triplets]
     plan = plan_batches(keys, 12, 60, seed=0)

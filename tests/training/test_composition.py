@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cir.composers import ArithmeticComposer, create
+from cir.composers import create
 from cir.composers.model import EncodedComposer
 from cir.core.records import Edit, Triplet
 from cir.encoders import Encoder
@@ -17,11 +17,12 @@ from cir.training.composition import (
 from cir.training.criteria import BatchClassification
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.losses import batch_classification, symmetric_info_nce
+from tests.helpers.composers import arithmetic, params
 
 
 @pytest.fixture(scope="module")
 def model(encoder):
-    return EncodedComposer(encoder, ArithmeticComposer(False, False)).eval()
+    return EncodedComposer(encoder, arithmetic()).eval()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_another_criterion_and_the_composers_own_losses(loaded, encoder):
     pixels, triplets, edits, objects = loaded
     plan = plan_batches([t.id for t in triplets], 4, 1, seed=0)
     batch = CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=1)[0]
-    composer = create({"name": "composeae", "text": "sentence"}, encoder.dim, encoder.dim)
+    composer = create(params("composeae", text="sentence"), encoder.dim, encoder.dim)
     model = EncodedComposer(encoder, composer.eval()).eval()
     with torch.inference_mode():
         losses = CompositionObjective(model, 0.0, 0.0, BatchClassification())(batch)
@@ -104,7 +105,7 @@ def test_the_naming_loss_joins_with_its_weight(loaded, model):
 def test_training_learns_the_composition(split):
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
-    model = EncodedComposer(encoder, ArithmeticComposer(False, False))
+    model = EncodedComposer(encoder, arithmetic())
     images, triplets = ImageShards(split), read_triplets(split)
     objects = {name: images.objects(name) for name in images.ids}
     edits, pixels = [t.edit for t in triplets], Pixels(images, encoder)

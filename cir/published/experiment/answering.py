@@ -10,12 +10,9 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from cir.composers import EditFeatures
-from cir.composers.base import names_in, texts_of
 from cir.composers.model import EncodedComposer
 from cir.core.progress import progress
 from cir.core.records import Edit
-from cir.encoders.texts import encode_each_once
 from cir.published.datasets import Benchmark, BenchmarkDataset
 from cir.published.experiment.scoring import Answers, answer, averaged
 
@@ -93,15 +90,11 @@ def _queries(
     """Vectors of length one, [Q, D], from the images' features [N, D] and the place of each id."""
     rows = [row[query.reference] for query in benchmark.queries for _ in query.texts]
     edits = read([text for query in benchmark.queries for text in query.texts])
-    names, texts = names_in(edits), texts_of(edits, model.composer.text)
-    objects = encode_each_once(names, model.encoder.encode_names)
-    texts = None if texts is None else encode_each_once(texts, model.encoder.encode_texts)
+    encoded = model.encode_all_edits(edits)
     vectors = []
     for start in range(0, len(edits), batch_size):
         part = slice(start, start + batch_size)
-        of_part = None if texts is None else texts[part]
-        edit = EditFeatures.gather(edits[part], names, objects, of_part)
-        vectors.append(model.compose(images[rows[part]], edit).cpu().numpy())
+        vectors.append(model.compose(images[rows[part]], encoded[part]).cpu().numpy())
     return averaged(benchmark, np.concatenate(vectors))
 
 

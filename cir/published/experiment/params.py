@@ -9,12 +9,12 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import nn
 
 from cir.composers.params import (
-    TIRG,
-    Combiner,
-    ComposeAE,
-    Concatenation,
+    CombinerParams,
+    ComposeAEParams,
+    ConcatenationParams,
     Dropout,
-    RealSpaceConcatAE,
+    RealSpaceConcatAEParams,
+    TIRGParams,
 )
 from cir.core.params import Section
 from cir.encoders import Encoder
@@ -155,7 +155,11 @@ class Experiment(Section):
     images: Annotated[ResNetImages | OwnImages, Field(discriminator="tower")]
     texts: Annotated[Words | Bert, Field(discriminator="reader")]
     composer: Annotated[
-        Concatenation | TIRG | ComposeAE | RealSpaceConcatAE | Combiner,
+        ConcatenationParams
+        | TIRGParams
+        | ComposeAEParams
+        | RealSpaceConcatAEParams
+        | CombinerParams,
         Field(discriminator="name"),
     ]
     criterion: Annotated[

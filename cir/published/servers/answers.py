@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from cir.composers.base import made_of, reads_tags
 from cir.composers.model import EncodedComposer
-from cir.composers.query_kinds import made_of, reads_tags
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import say

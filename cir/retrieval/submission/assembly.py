@@ -34,7 +34,7 @@ def take_apart(encoder: Path, tagger: Path, batch_size: int, folder: Path) -> No
     torch.save(weights, folder / _WEIGHTS)
     settings = {
         "prompt": model.encoder.prompt,
-        "composer": composers.settings_of(model.composer),
+        "composer": model.composer.settings(),
         "batch_size": batch_size,
     }
     files.write_json(folder / _SETTINGS, settings)
