@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from cir.composers import create
+from cir.composers import PLAIN_ARITHMETIC, create
 from cir.composers.model import EncodedComposer
+from cir.composers.params import CorrectedArithmeticParams, TIRGParams
 from cir.core.records import Triplet
 from cir.encoders import Encoder
 from cir.training.composer_alone import CachedBatches, CachedObjective
@@ -19,8 +20,13 @@ from cir.training.encoded_split import encode_split
 from cir.training.shared.batches import plan_batches
 from speed.workload import Workload
 
-_COMPOSER = {"name": "tirg", "text": "sentence"}
-_OURS = {"name": "corrected_arithmetic", "text": "none", "hidden": 512}
+_COMPOSER = TIRGParams(name="tirg", text="sentence")
+_OURS = CorrectedArithmeticParams(
+    **PLAIN_ARITHMETIC.model_dump(exclude={"name"}),
+    name="corrected_arithmetic",
+    text="none",
+    hidden=512,
+)
 _BATCH = 64
 
 

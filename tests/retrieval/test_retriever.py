@@ -203,7 +203,5 @@ def test_a_composer_with_weights_of_another(saved, encoder):
 def test_a_composer_for_another_encoder(encoder, tmp_path):
     composer = create(params("sum", text="sentence"), 512, 512)
     EncodedComposer(encoder, composer).save(tmp_path)
-    with pytest.raises(
-        UserError, match="dim 512, but the encoder beside it gives 256"
-    ):
+    with pytest.raises(UserError, match="dim 512, but the encoder beside it gives 256"):
         EncodedComposer.load(tmp_path)

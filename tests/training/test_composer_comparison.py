@@ -26,9 +26,10 @@ from cir.training.composer_comparison import (
 )
 from cir.training.encoded_split import EncodedSplit, encode_folder
 from cir.training.shared.loop import Schedule
+from tests.helpers.composers import params
 
-ARITHMETIC = {"name": "arithmetic", "normalise_image": False, "normalise_objects": False}
-CORRECTED = {**ARITHMETIC, "name": "corrected_arithmetic", "text": "sentence", "hidden": 32}
+ARITHMETIC = params("arithmetic")
+CORRECTED = params("corrected_arithmetic", text="sentence", hidden=32)
 DIM = 256  # of the micro encoder
 RECIPE = Recipe(Schedule(120, 0.1, 1.0, "no", 60, 0, 3), 12, 3e-3, 0.01, 0.07, 0.5)
 
