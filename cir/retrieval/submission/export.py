@@ -19,7 +19,7 @@ from cir.retrieval.submission.assembly import take_apart
 
 MOST_BYTES = 4 * 10**9
 _TEMPLATES = Path(__file__).resolve().parent / "folder"
-_ROOT = _TEMPLATES.parents[2]
+_ROOT = _TEMPLATES.parents[3]
 _TRIAL = """
 import sys
 import numpy as np, pandas as pd
