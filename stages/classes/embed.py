@@ -1,16 +1,14 @@
-"""Queries and gallery of the class-level retriever → data/class_embeddings."""
+"""Embed the queries and the gallery of class-level retrieval → data/class_embeddings."""
 
 import shutil
 from pathlib import Path
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
-from cir.classes.embedder.params import Embedder
+from cir.classes.embedder.params import EmbedClasses, Embedder
 from cir.core import files
-from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import ImageEncoder, embed
 from cir.training.shared.params import DEVICE
@@ -21,17 +19,6 @@ MODEL = Path("models/class_embedder")
 DATA = Path("data/classes")
 EMBEDDINGS = Path("data/class_embeddings")
 PARTS = ("query", "gallery")
-
-
-class EmbedClasses(Section):
-    """`flip`: vectors averaged with those of mirror images as well. `baselines`: also those of
-    the tower as it was before training, and colour histograms.
-    """
-
-    batch_size: PositiveInt
-    workers: NonNegativeInt
-    flip: bool
-    baselines: bool
 
 
 class Params(StageParams):
@@ -57,20 +44,20 @@ def main() -> None:
                         encoder, shards, finished, work, section.batch_size, section.workers, what
                     )
         with files.whole_folder(EMBEDDINGS) as unfinished:
-            hidden = shutil.ignore_patterns(".*")  # what a kill may have left
+            hidden = shutil.ignore_patterns(".*")  # a killed run may have left these
             shutil.copytree(work / "finished", unfinished, dirs_exist_ok=True, ignore=hidden)
         shutil.rmtree(work)
 
 
 def chosen(params: Params) -> dict[str, ImageEncoder]:
-    """The encoders by the folder of their vectors."""
+    """Return the encoders by the name of the folder for their vectors."""
     embedder = ClassEmbedder.load(MODEL).to(DEVICE).eval()
     encoders: dict[str, ImageEncoder] = {"plain": embedder}
     if params.embed_classes.flip:
         encoders["flip"] = FlipAveraged(embedder)
     if params.embed_classes.baselines:
-        torch.manual_seed(params.seed)  # the weights with which training began
-        encoders["untrained"] = params.class_embedder.start().to(DEVICE).eval()
+        torch.manual_seed(params.seed)  # gives the weights with which training began
+        encoders["untrained"] = params.class_embedder.untrained_tower().to(DEVICE).eval()
         encoders["colours"] = ColourHistogram()
     return encoders
 

@@ -1,22 +1,19 @@
-"""Class-level queries against their gallery → metrics/class_retrieval.json, plot and sheet."""
+"""Score class-level retrieval → metrics/class_retrieval.json, a curve, a plot and a sheet."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import NonNegativeFloat, PositiveInt, model_validator
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
-from cir.classes.embedder.params import Share, read_classes
 from cir.classes.scoring import ranking_file as class_submission
-from cir.classes.scoring.results import Graph, Metrics, Result
+from cir.classes.scoring.params import ScoreClasses
+from cir.classes.scoring.results import Metrics, Result
 from cir.classes.scoring.scoring import (
-    Expansion,
     Measured,
     Part,
-    Refinements,
     Vectors,
     measure,
     protocol_of,
@@ -25,13 +22,11 @@ from cir.classes.scoring.scoring import (
 from cir.classes.scoring.sheet import class_sheet
 from cir.core import files
 from cir.core.errors import UserError
-from cir.core.params import Section
 from cir.drawing.plots import save_interval_plot
 from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_info
 from cir.retrieval.ranking.class_metrics import by_class, recall_curve
 from cir.retrieval.ranking.embedding import Embeddings
-from cir.retrieval.refine import Settings
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -44,76 +39,6 @@ SUBMISSION = Path("export/class_ranking.json")
 CURVE_KS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
 
 
-class Averaging(Section):
-    """See cir.retrieval.refine.expand; α is 0."""
-
-    neighbours: PositiveInt
-
-    def create(self) -> Expansion:
-        return Expansion(self.neighbours, 0.0)
-
-
-class AlphaWeighting(Section):
-    """See cir.retrieval.refine.expand."""
-
-    neighbours: PositiveInt
-    alpha: NonNegativeFloat
-
-    def create(self) -> Expansion:
-        return Expansion(self.neighbours, self.alpha)
-
-
-class Reranking(Section):
-    """See cir.retrieval.refine.Settings."""
-
-    k1: PositiveInt
-    k2: PositiveInt
-    weight: Share
-    graphs: list[Graph]
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> "Reranking":
-        if self.k2 > self.k1:
-            raise ValueError(f"k2 must be at most k1, got {self.k2} and {self.k1}")
-        if len(set(self.graphs)) < len(self.graphs):
-            raise ValueError(f"graphs must differ, got {', '.join(self.graphs)}")
-        return self
-
-    def create(self) -> Settings:
-        return Settings(self.k1, self.k2, self.weight)
-
-
-class ScoreClasses(Section):
-    """`resamples` of the bootstrap; `answers` of each query in the submission; `rows` of the sheet.
-
-    What is null is not measured.
-    """
-
-    average_expansion: Averaging | None
-    alpha_expansion: AlphaWeighting | None
-    reranking: Reranking | None
-    resamples: PositiveInt
-    answers: PositiveInt
-    rows: PositiveInt
-
-    def refinements(self) -> Refinements:
-        """What is measured beside the plain ranking."""
-        return Refinements(
-            average=self.average_expansion and self.average_expansion.create(),
-            alpha=self.alpha_expansion and self.alpha_expansion.create(),
-            reranking=self.reranking and self.reranking.create(),
-            graphs=self.reranking.graphs if self.reranking else (),
-        )
-
-    def require(self, images: int) -> None:
-        """Raise UserError where the gallery has too few images for re-ranking."""
-        if self.reranking and self.reranking.k1 >= images:
-            raise UserError(
-                f"score_classes.reranking.k1 must be less than the {images} images of the gallery, "
-                f"got {self.reranking.k1}; or set score_classes.reranking to null"
-            )
-
-
 class Params(StageParams):
     seed: int
     score_classes: ScoreClasses
@@ -123,13 +48,11 @@ def main() -> None:
     params = load(Params)
     section = params.score_classes
     images = [ImageShards(folder) for folder in (QUERY, GALLERY)]
-    queries, gallery = (Part(part.ids, tuple(read_classes(part))) for part in images)
+    queries, gallery = map(Part.read, images)
     vectors, fingerprint = read_vectors(queries, gallery)
     section.require(len(gallery.ids))
     protocol = protocol_of(read_info(QUERY), read_info(GALLERY))
-    ways = measure(
-        vectors, queries, gallery, protocol, section.refinements(), max(10, section.answers)
-    )
+    ways = measure(vectors, queries, gallery, protocol, section, max(10, section.answers))
     results: list[Result] = []
     plain: Measured | None = None
     for measured in ways:

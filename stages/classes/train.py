@@ -1,30 +1,28 @@
-"""Train the class-level embedder: images of one class near each other, others far."""
+"""Train the class embedder: images of one class get similar vectors, other images do not."""
 
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.classes.embedder.embedder import ClassEmbedder
-from cir.classes.embedder.params import Augmented, Embedder, Share, read_classes
+from cir.classes.embedder.params import Embedder, TrainClassEmbedder
 from cir.classes.embedder.results import Metrics
 from cir.classes.embedder.training import (
     ClassBatches,
     ClassObjective,
     optimiser_groups,
     plan_class_batches,
+    read_classes,
     validation,
 )
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
-from cir.core.params import Section
 from cir.core.progress import say
 from cir.images.shards import ImageShards
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import Schedule, fit
+from cir.training.shared.loop import fit
 from cir.training.shared.parameter_groups import trained_weights
-from cir.training.shared.params import Precision, sole_writer, usable
+from cir.training.shared.params import sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -34,45 +32,6 @@ MODEL = Path("models/class_embedder")
 METRICS = Path("metrics/class_embedder.json")
 CURVE = Path("metrics/curves/class_embedder.csv")
 COLUMNS = ("step", "learning_rate", "loss", "circle", "map", "recall_at_1")
-
-
-class TrainClassEmbedder(Section):
-    """Batches of `classes` x `images`; see cir.classes.embedder.training and
-    cir.training.shared.loop.Schedule.
-
-    From epoch `mining_from` on, counted from 0, only hard pairs count; an epoch has as many steps
-    as it takes to see as many images as there are.
-    """
-
-    steps: PositiveInt
-    classes: Annotated[int, Field(ge=2)]
-    images: Annotated[int, Field(ge=2)]
-    learning_rate: PositiveFloat
-    layer_decay: Annotated[float, Field(gt=0, le=1)]
-    weight_decay: NonNegativeFloat
-    warmup: Share
-    gradient_clip: PositiveFloat
-    margin: Annotated[float, Field(ge=0, lt=1)]
-    scale: PositiveFloat
-    mining_from: NonNegativeInt
-    mining_margin: NonNegativeFloat
-    augmentation: Augmented
-    evaluate_every: PositiveInt
-    precision: Precision
-    workers: NonNegativeInt
-    gradient_checkpointing: bool
-
-    def schedule(self, seed: int) -> Schedule:
-        """The schedule that cir.training.shared.loop.fit takes."""
-        return Schedule(
-            steps=self.steps,
-            warmup=self.warmup,
-            gradient_clip=self.gradient_clip,
-            precision=usable(self.precision),
-            evaluate_every=self.evaluate_every,
-            workers=self.workers,
-            seed=seed,
-        )
 
 
 class Params(StageParams):
@@ -99,7 +58,7 @@ def main() -> None:
 def train(
     embedder: ClassEmbedder, params: Params, checkpoints: Path, curve: Curve
 ) -> tuple[list[dict], int]:
-    """Train on the training split's images; returns history and number of weights."""
+    """Train on the training images; return the history and the number of trained weights."""
     section = params.train_class_embedder
     images, val = ImageShards(TRAIN), ImageShards(VAL)
     shown = read_classes(images)
@@ -118,7 +77,7 @@ def train(
         images.ids,
         shown,
         plan,
-        section.augmentation.create(),
+        section.augmentation,
         section.mining_from * epoch,
         params.seed,
     )

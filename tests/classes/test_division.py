@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cir.classes.datasets import PARTS, DrawnObjects, division, rules
+from cir.classes.datasets import PARTS, division, make_splits, rules
 from cir.classes.datasets.base import Findings, LabelledImage
+from cir.classes.datasets.params import DrawnObjects
 from cir.core.errors import UserError
 from cir.datasets import scenes
 
@@ -50,7 +51,7 @@ def test_classes_too_small_for_a_part_are_told():
     images = labelled({"a": range(30), "b": range(4), "c": range(2)})
     images += labelled({"d": range(6)})
     shares, findings = {"test": 0.2, "val": 0.1}, Findings(leave_out=False)
-    division.note_absences(division.by_images(images, shares, seed=0), shares, findings)
+    division.divide("images", images, shares, findings, seed=0)
     assert findings.notes == [
         "1 of 4 classes have too few images to be in test: c",
         "2 of 4 classes have too few images to be in val: b, c",
@@ -62,14 +63,14 @@ def test_how_large_classes_must_be_is_told():
     shares, findings = {"test": 0.2, "val": 0.1}, Findings(leave_out=True)
     findings.left_out["unreadable images"] = 1200
     with pytest.raises(UserError) as caught:
-        division.note_absences(division.by_images(images, shares, seed=0), shares, findings)
+        division.divide("images", images, shares, findings, seed=0)
     assert str(caught.value) == (
         "val has 2 images of 1 class: expected at least 2 classes; with these shares a class "
         "needs 6 images, copies aside, to be in train, val and test, and 2 of 3 classes have "
         "fewer; left out before: 1,200 unreadable images"
     )
     with pytest.raises(UserError, match=r"train has 0 images of 0 classes: .* and 0 of 0 classes "):
-        division.note_absences(division.by_images((), shares, 0), shares, findings)
+        division.divide("images", (), shares, findings, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +255,11 @@ def test_copies_that_are_allowed_are_told():
 
 DRAWN = {"test_kinds": 3, "val_kinds": 2, "per_class": 2, "val_per_class": 2}
 DRAWN |= {"queries_per_class": 1, "gallery_per_class": 2, "image_size": 32, "workers": 1}
+DRAWN |= {"source": "drawn_objects", "rows_per_shard": 5000}
 
 
 def test_drawn_kinds_are_held_out_in_all_colours():
-    splits = DrawnObjects(**DRAWN).splits(seed=3)
+    splits = make_splits(DrawnObjects(**DRAWN), seed=3)
     labels = {part: set(splits[part].info["classes"]) for part in PARTS}
     kinds = {part: {label.split(" ", 1)[1] for label in own} for part, own in labels.items()}
     assert labels["query"] == labels["gallery"]
@@ -276,7 +278,7 @@ def test_drawn_kinds_are_held_out_in_all_colours():
 
 def test_drawn_images_differ_between_parts_and_repeat_with_the_seed():
     def drawn(seed, part):
-        return list(DrawnObjects(**DRAWN).splits(seed)[part].rows)
+        return list(make_splits(DrawnObjects(**DRAWN), seed=seed)[part].rows)
 
     query, gallery = drawn(3, "query"), drawn(3, "gallery")
     assert len(query) == 30
@@ -288,4 +290,4 @@ def test_drawn_images_differ_between_parts_and_repeat_with_the_seed():
 
 def test_drawn_kinds_must_leave_some_for_training():
     with pytest.raises(UserError, match=r"leave no kind of object for train: 40 \+ 2 of 42"):
-        DrawnObjects(**(DRAWN | {"test_kinds": 40})).splits(seed=0)
+        make_splits(DrawnObjects(**(DRAWN | {"test_kinds": 40})), seed=0)

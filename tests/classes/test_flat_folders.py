@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from cir.classes.datasets import label_table
+from cir.classes.datasets import label_table, make_splits
 from cir.core.errors import UserError
 from tests.helpers.class_images import fill, flat, flat_folders, ids, save
 
@@ -12,7 +12,7 @@ from tests.helpers.class_images import fill, flat, flat_folders, ids, save
 
 
 def test_prefixes_are_classes(tmp_path):
-    found = ids(flat(flat_folders(tmp_path)).splits(seed=0))
+    found = ids(make_splits(flat(flat_folders(tmp_path)), seed=0))
     assert found["query"] == {
         "test/query/apple_pie_1.png": "apple_pie",
         "test/query/pear_1.png": "pear",
@@ -26,7 +26,7 @@ def test_prefixes_are_classes(tmp_path):
 
 
 def test_whole_training_classes_validate(tmp_path):
-    found = ids(flat(flat_folders(tmp_path), divide="classes").splits(seed=0))
+    found = ids(make_splits(flat(flat_folders(tmp_path), divide="classes"), seed=0))
     assert len(set(found["val"].values())) == len(set(found["train"].values())) == 2
     assert not set(found["val"].values()) & set(found["train"].values())
 
@@ -49,7 +49,7 @@ ROWS = (
 @pytest.mark.parametrize("place", ["test", "."])
 def test_a_table_gives_classes(tmp_path, place):
     table(flat_folders(tmp_path), *ROWS, place=place)
-    splits = flat(tmp_path, labels="csv").splits(seed=0)
+    splits = make_splits(flat(tmp_path, labels="csv"), seed=0)
     found = ids(splits)
     assert found["query"]["test/query/apple_pie_1.png"] == "pie"
     assert found["gallery"]["test/gallery/kiwi_1.png"] == "fruit"
@@ -66,7 +66,7 @@ def test_a_table_may_spell_paths_in_other_ways(tmp_path):
     rows += ["./apple_pie_7.png,pie", "././query/pear_1.png,fruit", *ROWS[4:]]
     rows += [f"query/{composed},bar", "cafe_1.png,bar"]
     table(tmp_path, *rows)
-    found = ids(flat(tmp_path, labels="csv").splits(seed=0))
+    found = ids(make_splits(flat(tmp_path, labels="csv"), seed=0))
     assert found["query"] == {
         "test/query/apple_pie_1.png": "pie",
         f"test/query/{decomposed}": "bar",
@@ -110,19 +110,19 @@ def test_names_that_differ_in_spelling_only_are_kept_apart(tmp_path):
 def test_a_bad_table_is_one_sentence(tmp_path, rows, sentence):
     table(flat_folders(tmp_path), *rows)
     with pytest.raises(UserError, match=sentence):
-        flat(tmp_path, labels="csv").splits(seed=0)
+        make_splits(flat(tmp_path, labels="csv"), seed=0)
 
 
 def test_a_table_without_its_columns_or_absent(tmp_path):
     flat_folders(tmp_path)
     with pytest.raises(UserError, match=r"expected .*test/labels\.csv or .*/labels\.csv"):
-        flat(tmp_path, labels="csv").splits(seed=0)
+        make_splits(flat(tmp_path, labels="csv"), seed=0)
     table(tmp_path, "a,b", head="image,class")
     with pytest.raises(UserError, match="has no column file: expected file, class, got image, cl"):
-        flat(tmp_path, labels="csv").splits(seed=0)
+        make_splits(flat(tmp_path, labels="csv"), seed=0)
     (tmp_path / "test" / "labels.csv").write_bytes(b"file,class\n\xff,\xfe\n")
     with pytest.raises(UserError, match="is not a CSV file in UTF-8"):
-        flat(tmp_path, labels="csv").splits(seed=0)
+        make_splits(flat(tmp_path, labels="csv"), seed=0)
 
 
 def test_flat_files_without_a_class(tmp_path):
@@ -130,14 +130,14 @@ def test_flat_files_without_a_class(tmp_path):
     save(tmp_path / "test" / "query" / "plain.png", 700)
     save(tmp_path / "test" / "gallery" / "_1.png", 701)
     with pytest.raises(UserError, match=r"2 of 9 files have no class before a '_' .*plain\.png"):
-        flat(tmp_path).splits(seed=0)
+        make_splits(flat(tmp_path), seed=0)
 
 
 def test_flat_folders_that_hold_folders(tmp_path):
     flat_folders(tmp_path)
     (tmp_path / "test" / "gallery").rename(tmp_path / "pictures")
     with pytest.raises(UserError, match="gallery is no folder"):
-        flat(tmp_path).splits(seed=0)
+        make_splits(flat(tmp_path), seed=0)
     fill(tmp_path / "test" / "gallery", {"a": 2, "b": 2}, 800)
     with pytest.raises(UserError, match=r"not in folders of their own \(2 folders are there\)"):
-        flat(tmp_path).splits(seed=0)
+        make_splits(flat(tmp_path), seed=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cir.classes.datasets import PARTS
+from cir.classes.datasets import PARTS, make_splits
 from cir.core.errors import UserError
 from tests.helpers import ROOT
 from tests.helpers.class_images import (
@@ -33,7 +33,7 @@ CLOTHING = ROOT.parent / "shared" / "data" / "clothing"
 def test_class_folders_divide_by_images(tmp_path):
     root = fill(tmp_path / "mine", {"apple": 20, "pear tree": 10})
     save(root / "apple" / "inner" / "deep.jpeg", 5000, (200, 50))
-    splits = class_folders(root, max_side=100).splits(seed=0)
+    splits = make_splits(class_folders(root, max_side=100), seed=0)
     found = ids(splits)
     assert collections.Counter(found["train"].values()) == {"apple": 15, "pear tree": 6}
     assert collections.Counter(found["val"].values()) == {"apple": 2, "pear tree": 2}
@@ -53,7 +53,7 @@ def test_class_folders_divide_by_images(tmp_path):
         "left_out": {},
         "notes": [],
     }
-    again = class_folders(root, max_side=100).splits(seed=0)
+    again = make_splits(class_folders(root, max_side=100), seed=0)
     for part in PARTS:
         for name, data, _ in again[part].rows:
             if name == "apple/inner/deep.jpeg":
@@ -64,7 +64,7 @@ def test_class_folders_divide_by_images(tmp_path):
 
 def test_class_folders_divide_by_classes(tmp_path):
     root = fill(tmp_path, {f"class {n}": 4 for n in range(10)})
-    splits = class_folders(root, divide="classes", query_share=0.5).splits(seed=0)
+    splits = make_splits(class_folders(root, divide="classes", query_share=0.5), seed=0)
     found = ids(splits)
     classes = {part: set(own.values()) for part, own in found.items()}
     assert {part: len(own) for part, own in classes.items()} == {
@@ -79,7 +79,7 @@ def test_copies_stay_together_when_we_divide(tmp_path):
     root = fill(tmp_path, {"a": 20, "b": 20})
     for number in range(20):
         save(root / "a" / f"copy-{number}.png", number)
-    splits = class_folders(root, test=0.4, query_share=0.5).splits(seed=0)
+    splits = make_splits(class_folders(root, test=0.4, query_share=0.5), seed=0)
     digests = {
         part: {hashlib.sha256(data).hexdigest() for _, data, _ in splits[part].rows}
         for part in PARTS
@@ -98,7 +98,7 @@ def test_what_is_odd_but_harmless_is_told(tmp_path):
         (root / stray).parent.mkdir(parents=True, exist_ok=True)
         (root / stray).write_bytes(b"?")
     Path(os.fsdecode(os.fsencode(root) + b"/A\xe9.txt")).touch()
-    splits = class_folders(root).splits(seed=0)
+    splits = make_splits(class_folders(root), seed=0)
     assert sum(split.images for split in splits.values()) == 12
     assert splits["query"].info["notes"] == [
         "7 entries of mine are left out, being no images by their names and places: "
@@ -111,7 +111,7 @@ def test_what_is_odd_but_harmless_is_told(tmp_path):
 def test_parts_taken_for_classes_are_told(tmp_path):
     for number, part in enumerate(("train", "test")):
         fill(tmp_path / part, {"a": 6, "b": 6}, 100 * number)
-    notes = class_folders(tmp_path).splits(seed=0)["train"].info["notes"]
+    notes = make_splits(class_folders(tmp_path), seed=0)["train"].info["notes"]
     assert "hold the same folders (a, b): are those the classes?" in notes[-1]
 
 
@@ -175,20 +175,20 @@ def latin1(root):
 def test_bad_class_folders_are_one_sentence(tmp_path, spoil, sentence):
     spoil(fill(tmp_path, {"a": 10, "b": 10}))
     with pytest.raises(UserError, match=sentence):
-        class_folders(tmp_path).splits(seed=0)
+        make_splits(class_folders(tmp_path), seed=0)
 
 
 def test_a_missing_root_is_named(tmp_path):
     for source in (class_folders, divided, flat, food, cifar):
         with pytest.raises(UserError, match=r"class_data\.root is no folder: .*nowhere"):
-            source(tmp_path / "nowhere").splits(seed=0)
+            make_splits(source(tmp_path / "nowhere"), seed=0)
 
 
 def test_leaving_out_is_counted(tmp_path):
     root = fill(tmp_path, {"a": 10, "b": 10})
     one_image(root)
     two_classes_for_one(root)
-    splits = class_folders(root, leave_out=True).splits(seed=0)
+    splits = make_splits(class_folders(root, unusable="leave_out"), seed=0)
     found = ids(splits)
     assert sum(map(len, found.values())) == 19
     assert splits["gallery"].info["left_out"] == {
@@ -206,8 +206,8 @@ def test_unreadable_images_and_empty_folders_are_left_out(tmp_path):
         path.write_bytes(b"lost")
     emptied(root)
     with pytest.raises(UserError, match=r"class folders in mine hold no image: bare, void; with u"):
-        class_folders(root).splits(seed=0)
-    splits = class_folders(root, leave_out=True, workers=2).splits(seed=0)
+        make_splits(class_folders(root), seed=0)
+    splits = make_splits(class_folders(root, unusable="leave_out", workers=2), seed=0)
     found = {name for own in ids(splits).values() for name in own}
     kept = {f"{c}/{c}-{n}.png" for c in "ab" for n in range(12)} - {"a/a-1.png", "b/b-2.png"}
     assert found == kept
@@ -224,28 +224,28 @@ def test_what_is_left_of_nothing_but_unusable_images_is_told(tmp_path):
     for number in range(3):
         (tmp_path / f"class {number}").mkdir()
     with pytest.raises(UserError, match=r"3 of 3 class folders in .* hold no image"):
-        class_folders(tmp_path, leave_out=True).splits(seed=0)
+        make_splits(class_folders(tmp_path, unusable="leave_out"), seed=0)
     for folder in tmp_path.iterdir():
         (folder / "x.png").write_bytes(b"?")
     sentence = r"train has 0 images of 0 classes: .*; left out before: 3 unreadable images$"
     with pytest.raises(UserError, match=sentence):
-        class_folders(tmp_path, leave_out=True).splits(seed=0)
+        make_splits(class_folders(tmp_path, unusable="leave_out"), seed=0)
 
 
 def test_unreadable_images_of_every_kind_of_folder_are_left_out(tmp_path):
     three_folders(tmp_path / "divided")
     (tmp_path / "divided" / "test" / "b" / "b-5.png").write_bytes(b"?")
-    found = ids(divided(tmp_path / "divided", leave_out=True).splits(seed=0))
+    found = ids(make_splits(divided(tmp_path / "divided", unusable="leave_out"), seed=0))
     assert len(found["query"]) == 9
     flat_folders(tmp_path / "flat")
     (tmp_path / "flat" / "test" / "query" / "pear_2.png").write_bytes(b"?")
-    found = ids(flat(tmp_path / "flat", leave_out=True).splits(seed=0))
+    found = ids(make_splits(flat(tmp_path / "flat", unusable="leave_out"), seed=0))
     assert set(found["query"].values()) == {"apple_pie", "pear"}
     assert len(found["query"]) == 2
     (tmp_path / "food").mkdir()
     food_folder(tmp_path / "food")
     (tmp_path / "food" / "images" / "pie" / "pie-6.jpg").write_bytes(b"?")
-    splits = food(tmp_path / "food", leave_out=True).splits(seed=0)
+    splits = make_splits(food(tmp_path / "food", unusable="leave_out"), seed=0)
     assert len(ids(splits)["query"]) == 5
     assert splits["query"].info["left_out"] == {"unreadable images": 1}
 
@@ -261,7 +261,7 @@ def three_folders(root):
 
 
 def test_test_photos_ask_for_training_photos(tmp_path):
-    splits = divided(three_folders(tmp_path)).splits(seed=0)
+    splits = make_splits(divided(three_folders(tmp_path)), seed=0)
     found = ids(splits)
     assert {part: len(own) for part, own in found.items()} == {
         "train": 30, "val": 5, "query": 10, "gallery": 30,
@@ -273,7 +273,7 @@ def test_test_photos_ask_for_training_photos(tmp_path):
 
 
 def test_test_photos_are_divided(tmp_path):
-    splits = divided(three_folders(tmp_path), gallery="test", query_share=0.25).splits(seed=0)
+    splits = make_splits(divided(three_folders(tmp_path), gallery="test", query_share=0.25), seed=0)
     found = ids(splits)
     assert len(found["train"]) == 30
     assert collections.Counter(found["query"].values()) == {"a": 1, "b": 2}
@@ -283,7 +283,7 @@ def test_test_photos_are_divided(tmp_path):
 
 
 def test_validation_is_a_share_of_training_but_stays_in_the_gallery(tmp_path):
-    found = ids(divided(three_folders(tmp_path), val=None).splits(seed=0))
+    found = ids(make_splits(divided(three_folders(tmp_path), val=None), seed=0))
     assert collections.Counter(found["val"].values()) == {"a": 2, "b": 2, "c": 2}
     assert not found["train"].keys() & found["val"].keys()
     assert found["train"] | found["val"] == found["gallery"]
@@ -332,16 +332,16 @@ def no_test(root):
 def test_bad_divided_folders_are_one_sentence(tmp_path, spoil, gallery, sentence, left_out):
     spoil(three_folders(tmp_path))
     with pytest.raises(UserError, match=sentence):
-        divided(tmp_path, gallery=gallery).splits(seed=0)
+        make_splits(divided(tmp_path, gallery=gallery), seed=0)
     if left_out:
-        splits = divided(tmp_path, gallery=gallery, leave_out=True).splits(seed=0)
+        splits = make_splits(divided(tmp_path, gallery=gallery, unusable="leave_out"), seed=0)
         ids(splits)
         assert sum(splits["train"].info["left_out"].values()) == left_out
 
 
 def test_a_lone_training_image_may_stay_in_the_gallery(tmp_path):
     lone_in_training(three_folders(tmp_path))
-    found = ids(divided(tmp_path, leave_out=True).splits(seed=0))
+    found = ids(make_splits(divided(tmp_path, unusable="leave_out"), seed=0))
     assert "train/z/z-0.png" in found["gallery"]
     assert "train/z/z-0.png" not in found["train"]
 
@@ -351,7 +351,7 @@ def test_a_lone_training_image_may_stay_in_the_gallery(tmp_path):
 
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"real photos are not at {CLOTHING}")
 def test_real_photos():
-    splits = divided(CLOTHING, val="validation", max_side=512).splits(seed=17)
+    splits = make_splits(divided(CLOTHING, val="validation", max_side=512), seed=17)
     assert {part: split.images for part, split in splits.items()} == {
         "train": 3068, "val": 341, "query": 372, "gallery": 3068,
     }  # fmt: skip

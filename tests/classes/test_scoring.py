@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cir.classes.scoring.params import AlphaWeighting, Averaging, Reranking, ScoreClasses
 from cir.classes.scoring.results import ClassProtocol
 from cir.classes.scoring.scoring import (
-    Expansion,
     Part,
-    Refinements,
     Vectors,
     measure,
     protocol_of,
@@ -17,13 +16,25 @@ from cir.classes.scoring.scoring import (
 )
 from cir.core.errors import UserError
 from cir.retrieval.ranking.hits import ClassRanking, cosine, rank_by_class
-from cir.retrieval.refine import Settings
 
 CLASSES = ("cat", "dog", "fish", "bird")
 PROTOCOL = ClassProtocol(gallery="held-out images", classes="never trained on", vectors="embedder")
 JOINT, ALONE = "joint query-gallery graph", "gallery-only graph"
-NOTHING = Refinements(None, None, None, ())
-EVERYTHING = Refinements(Expansion(3, 0.0), Expansion(4, 3.0), Settings(5, 2, 0.3), (JOINT, ALONE))
+EVERYTHING = ScoreClasses(
+    average_expansion=Averaging(neighbours=3),
+    alpha_expansion=AlphaWeighting(neighbours=4, alpha=3.0),
+    reranking=Reranking(k1=5, k2=2, weight=0.3, graphs=[JOINT, ALONE]),
+    resamples=100,
+    answers=10,
+    rows=2,
+)
+
+
+def changed(params, **values):
+    return params.model_copy(update=values)
+
+
+NOTHING = changed(EVERYTHING, average_expansion=None, alpha_expansion=None, reranking=None)
 
 
 def unit(vectors):
@@ -54,8 +65,8 @@ VECTORS = {
 }
 
 
-def measured(refinements=EVERYTHING, vectors=VECTORS, queries=QUERIES, k=10):
-    return list(measure(vectors, queries, GALLERY, PROTOCOL, refinements, k))
+def measured(params=EVERYTHING, vectors=VECTORS, queries=QUERIES, k=10):
+    return list(measure(vectors, queries, GALLERY, PROTOCOL, params, k))
 
 
 def same_ranking(one, other):
@@ -80,7 +91,7 @@ def test_the_rows_stand_in_order_with_their_protocols():
     ]
     assert found[0].protocol == PROTOCOL
     reranked = "k-reciprocal re-ranking with k1 5, k2 2, weight 0.3"
-    changed = [
+    changes = [
         {},
         {"vectors": "flip-averaged"},
         {"vectors": "colour histograms"},
@@ -89,15 +100,24 @@ def test_the_rows_stand_in_order_with_their_protocols():
         {"refinement": reranked, "graph": JOINT},
         {"refinement": reranked, "graph": ALONE},
     ]
-    assert [way.protocol for way in found] == [PROTOCOL.model_copy(update=own) for own in changed]
+    assert [way.protocol for way in found] == [PROTOCOL.model_copy(update=own) for own in changes]
 
 
-@pytest.mark.parametrize("lacking", ["average", "alpha", "reranking", "graphs"])
-def test_what_is_null_has_no_row(lacking):
-    gone = {"graphs": ((), f"re-ranked, {JOINT}", f"re-ranked, {ALONE}")}
-    gone |= {"average": (None, "average query expansion"), "alpha": (None, "α query expansion")}
-    value, *names = gone.get(lacking) or (None, *gone["graphs"][1:])
-    found = measured(replace(EVERYTHING, **{lacking: value}))
+NO_GRAPH = changed(EVERYTHING.reranking, graphs=[])
+RERANKED = (f"re-ranked, {JOINT}", f"re-ranked, {ALONE}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"average_expansion": None}, ["average query expansion"]),
+        ({"alpha_expansion": None}, ["α query expansion"]),
+        ({"reranking": None}, RERANKED),
+        ({"reranking": NO_GRAPH}, RERANKED),
+    ],
+)
+def test_what_is_null_has_no_row(changes, names):
+    found = measured(changed(EVERYTHING, **changes))
     everything = [way.what for way in measured()]
     assert [way.what for way in found] == [name for name in everything if name not in names]
 
@@ -138,19 +158,20 @@ def test_expansion_query_by_query():
 
 
 def test_expansion_by_more_neighbours_than_there_are_tells_how_many_it_took():
-    found = measured(replace(NOTHING, average=Expansion(50, 0.0)))[-1]
+    found = measured(changed(NOTHING, average_expansion=Averaging(neighbours=50)))[-1]
     assert found.protocol.refinement == "query expansion with neighbours 24, alpha 0"
-    whole = measured(replace(NOTHING, average=Expansion(24, 0.0)))[-1]
+    whole = measured(changed(NOTHING, average_expansion=Averaging(neighbours=24)))[-1]
     assert same_ranking(found.ranking, whole.ranking)
 
 
 def test_only_the_joint_graph_lets_an_answer_depend_on_other_queries():
     own = VECTORS["embedder"]
+    by_graphs = changed(EVERYTHING, average_expansion=None, alpha_expansion=None)
     depends = {JOINT: False, ALONE: False}
     for query in range(len(QUERIES.ids)):
         one = Part((QUERIES.ids[query],), (QUERIES.classes[query],))
         vectors = {"embedder": Vectors(own.queries[query : query + 1], own.gallery)}
-        for way in measured(replace(EVERYTHING, average=None, alpha=None), vectors, one)[1:]:
+        for way in measured(by_graphs, vectors, one)[1:]:
             (together,) = [w for w in measured() if w.what == way.what]
             near = np.allclose(way.ranking.top_scores[0], together.ranking.top_scores[query])
             depends[way.protocol.graph] |= not near
@@ -159,15 +180,15 @@ def test_only_the_joint_graph_lets_an_answer_depend_on_other_queries():
 
 @pytest.mark.parametrize("graph", [JOINT, ALONE])
 def test_re_ranking_by_the_plain_distance_alone_is_the_plain_ranking(graph):
-    refinements = replace(NOTHING, reranking=Settings(5, 2, 1.0), graphs=(graph,))
-    plain, *_, reranked = measured(refinements)
+    reranking = Reranking(k1=5, k2=2, weight=1.0, graphs=[graph])
+    plain, *_, reranked = measured(changed(NOTHING, reranking=reranking))
     np.testing.assert_array_equal(reranked.ranking.top_indices, plain.ranking.top_indices)
 
 
 def test_k1_beyond_the_gallery_is_a_sentence():
-    refinements = replace(NOTHING, reranking=Settings(24, 2, 0.3), graphs=(ALONE,))
+    reranking = Reranking(k1=24, k2=2, weight=0.3, graphs=[ALONE])
     with pytest.raises(UserError, match="k1 of re-ranking is 24: expected less than the 24 images"):
-        measured(refinements)
+        measured(changed(NOTHING, reranking=reranking))
 
 
 RANKING = ClassRanking(

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from cir.classes.embedder.augmentation import Augmentation
+from cir.classes.embedder.augmentation import views as augmented
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Augmentation
 from cir.classes.embedder.training import (
     ClassBatch,
     ClassBatches,
@@ -33,8 +34,14 @@ from cir.training.shared.batches import Pixels
 from cir.training.shared.loop import Schedule, fit
 from tests.helpers import ROOT
 
-NOTHING = Augmentation(1.0, False, 0.0, 0.0, 0.0, 0.0, 0.0)
-EVERYTHING = Augmentation(0.4, True, 0.3, 0.3, 0.3, 0.1, 0.5)
+
+def changes(*values):
+    """The params of an augmentation, in the order of the fields."""
+    return Augmentation(**dict(zip(Augmentation.model_fields, values, strict=True)))
+
+
+NOTHING = changes(1.0, False, 0.0, 0.0, 0.0, 0.0, 0.0)
+EVERYTHING = changes(0.4, True, 0.3, 0.3, 0.3, 0.1, 0.5)
 NAMES = ("red mug", "blue car", "green fish", "yellow hat", "purple key", "pink tree")
 
 
@@ -142,36 +149,36 @@ def seeds(pixels, start):
 
 def test_views_are_the_same_for_a_seed_and_differ_between_seeds_and_images():
     pixels = noise(1).expand(6, -1, -1, -1)
-    views = EVERYTHING.views(pixels, seeds(pixels, 5))
+    views = augmented(EVERYTHING, pixels, seeds(pixels, 5))
     assert views.shape == pixels.shape
     assert views.dtype == torch.uint8
-    assert torch.equal(views, EVERYTHING.views(pixels, seeds(pixels, 5)))
-    others = EVERYTHING.views(pixels, seeds(pixels, 6))
+    assert torch.equal(views, augmented(EVERYTHING, pixels, seeds(pixels, 5)))
+    others = augmented(EVERYTHING, pixels, seeds(pixels, 6))
     for image in range(6):
         assert not torch.equal(views[image], others[image])
         assert not any(torch.equal(views[image], views[other]) for other in range(image))
-    assert torch.equal(EVERYTHING.views(pixels[:2], seeds(pixels[:2], 5)), views[:2])
+    assert torch.equal(augmented(EVERYTHING, pixels[:2], seeds(pixels[:2], 5)), views[:2])
 
 
 def test_views_leave_the_global_random_numbers_alone():
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    EVERYTHING.views(noise(), seeds(noise(), 5))
+    augmented(EVERYTHING, noise(), seeds(noise(), 5))
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_nothing_changes_where_nothing_may():
     pixels = noise()
     before = pixels.clone()
-    assert torch.equal(NOTHING.views(pixels, seeds(pixels, 1)), pixels)
-    EVERYTHING.views(pixels, seeds(pixels, 1))
+    assert torch.equal(augmented(NOTHING, pixels, seeds(pixels, 1)), pixels)
+    augmented(EVERYTHING, pixels, seeds(pixels, 1))
     assert torch.equal(pixels, before)
 
 
 def test_half_of_the_pictures_are_mirrored():
     pixels = noise(200, 4)
-    views = Augmentation(1.0, True, 0.0, 0.0, 0.0, 0.0, 0.0).views(pixels, seeds(pixels, 3))
+    views = augmented(changes(1.0, True, 0.0, 0.0, 0.0, 0.0, 0.0), pixels, seeds(pixels, 3))
     same = [torch.equal(*pair) for pair in zip(views, pixels, strict=True)]
     mirrored = [torch.equal(*pair) for pair in zip(views, pixels.flip(3), strict=True)]
     assert np.logical_xor(same, mirrored).all()
@@ -185,7 +192,7 @@ def test_crops_keep_the_share_and_the_shape():
         [ramp.expand(64, 64), ramp.view(64, 1).expand(64, 64), ramp.expand(64, 64)]
     )
     many = pixels.expand(60, -1, -1, -1)
-    views = Augmentation(0.5, False, 0.0, 0.0, 0.0, 0.0, 0.0).views(many, seeds(many, 2))
+    views = augmented(changes(0.5, False, 0.0, 0.0, 0.0, 0.0, 0.0), many, seeds(many, 2))
     spans = [(v[:2].flatten(1).amax(1) - v[:2].flatten(1).amin(1)).float() / 4 + 1 for v in views]
     shares = np.array([(wide * high / 64**2).item() for wide, high in spans])
     aspects = np.array([(wide / high).item() for wide, high in spans])
@@ -203,17 +210,17 @@ def hue_of(view):
 def test_without_hue_colours_stay_what_they_are():
     colour = torch.tensor([150, 90, 60], dtype=torch.uint8).view(1, 3, 1, 1)
     pixels = colour.expand(30, 3, 8, 8)
-    changed = Augmentation(1.0, False, 0.2, 0.2, 0.2, 0.0, 0.0).views(pixels, seeds(pixels, 1))
+    changed = augmented(changes(1.0, False, 0.2, 0.2, 0.2, 0.0, 0.0), pixels, seeds(pixels, 1))
     assert len({tuple(view[:, 0, 0].tolist()) for view in changed}) > 20
     own = hue_of(pixels[0])
     assert max(abs(hue_of(view) - own) for view in changed) < 0.01
-    turned = Augmentation(1.0, False, 0.0, 0.0, 0.0, 0.3, 0.0).views(pixels, seeds(pixels, 1))
+    turned = augmented(changes(1.0, False, 0.0, 0.0, 0.0, 0.3, 0.0), pixels, seeds(pixels, 1))
     assert max(abs(hue_of(view) - own) for view in turned) > 0.1
 
 
 def test_boxes_are_painted_over_in_their_share_of_pictures():
     pixels = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
-    views = Augmentation(1.0, False, 0.0, 0.0, 0.0, 0.0, 0.25).views(pixels, seeds(pixels, 1))
+    views = augmented(changes(1.0, False, 0.0, 0.0, 0.0, 0.0, 0.25), pixels, seeds(pixels, 1))
     painted = (views == 128).all(1)
     assert ((views == 0) | (views == 128)).all()
     shares = painted.float().mean((1, 2))
@@ -443,7 +450,7 @@ def train(drawn, val, folder, steps=8, augmentation=EVERYTHING, kind=ClassBatche
 def test_it_learns(tmp_path):
     """Classes of its training, in pictures that it has not seen."""
     val = Drawn(4, seed=1)
-    mild = Augmentation(0.8, True, 0.1, 0.1, 0.1, 0.0, 0.0)
+    mild = changes(0.8, True, 0.1, 0.1, 0.1, 0.0, 0.0)
     embedder, before, history = train(Drawn(20), val, tmp_path, 60, mild, rate=0.004)
     assert history[-1]["circle"] < history[0]["circle"]
     best = max(row["map"] for row in history)
@@ -478,7 +485,7 @@ import sys
 import torch
 import cir
 from torch import distributed
-from cir.classes.embedder.augmentation import Augmentation
+from cir.classes.embedder.params import Augmentation
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.training import ClassBatches, ClassObjective
 
@@ -495,10 +502,13 @@ class Stored:
     def get(self, names):
         return torch.stack([stored["pixels"][int(name)] for name in names])
 
+unchanged = Augmentation(
+    smallest_crop=1.0, flip=False, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase=0.0
+)
 names = [str(number) for number in range(len(stored["classes"]))]
 batches = ClassBatches(
     Stored(), names, stored["classes"], [stored["items"].numpy()] * 2,
-    Augmentation(1.0, False, 0.0, 0.0, 0.0, 0.0, 0.0), 1, 0,
+    unchanged, 1, 0,
 )
 found = []
 for step in range(2):

@@ -1,17 +1,20 @@
-"""Folders of pictures with classes, and the sources that read them, for several test files."""
+"""Make folders of pictures with classes, and the params of the sources that read them."""
 
 import collections
 
 from PIL import Image
 
-from cir.classes.datasets import (
+from cir.classes.datasets import PARTS
+from cir.classes.datasets.params import (
     CIFAR100,
-    PARTS,
     ClassFolders,
     DividedFolders,
     Food101,
     TrainingAndTest,
 )
+
+STORED = {"rows_per_shard": 5000, "unusable": "refuse"}
+FILES = {**STORED, "max_side": 64, "workers": 1}
 
 
 def save(path, shade, size=(6, 4)):
@@ -46,32 +49,29 @@ def ids(splits):
 
 def class_folders(root, **changes):
     options = {"divide": "images", "val": 0.1, "test": 0.2, "query_share": 0.25}
-    options |= {"max_side": 64, "leave_out": False, "workers": 1}
-    return ClassFolders(root=root, **(options | changes))
+    return ClassFolders(source="class_folders", root=root, **(FILES | options | changes))
 
 
 def divided(root, **changes):
     options = {"train": "train", "val": "val", "test": "test", "val_share": 0.2}
     options |= {"gallery": "train", "query_share": 0.5}
-    options |= {"max_side": 64, "leave_out": False, "workers": 1}
-    return DividedFolders(root=root, **(options | changes))
+    return DividedFolders(source="divided_folders", root=root, **(FILES | options | changes))
 
 
 def flat(root, **changes):
     options = {"labels": "prefix", "separator": "_", "csv": "labels.csv", "divide": "images"}
-    options |= {"val": 0.25, "max_side": 64, "leave_out": False, "workers": 1}
-    return TrainingAndTest(root=root, **(options | changes))
+    options |= {"val": 0.25}
+    return TrainingAndTest(source="training_and_test", root=root, **(FILES | options | changes))
 
 
 def food(root, **changes):
     options = {"val": 0.25, "gallery": "train", "query_share": 0.5}
-    options |= {"max_side": 64, "leave_out": False, "workers": 1}
-    return Food101(root=root, **(options | changes))
+    return Food101(source="food101", root=root, **(FILES | options | changes))
 
 
 def cifar(root, **changes):
-    options = {"val": 0.25, "gallery": "train", "query_share": 0.5, "leave_out": False}
-    return CIFAR100(root=root, **(options | changes))
+    options = {"val": 0.25, "gallery": "train", "query_share": 0.5}
+    return CIFAR100(source="cifar100", root=root, **(STORED | options | changes))
 
 
 def flat_folders(root):

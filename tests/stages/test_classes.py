@@ -12,6 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Augmentation
 from cir.classes.scoring import ranking_file as class_submission
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
@@ -351,10 +352,6 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
     images = ImageShards(Path("data/classes/train"))
     epoch = -(-len(images.ids) // (4 * 2))
     assert given["batches"]._mined_from == 2 * epoch
-    assert (
-        given["batches"]._augmentation
-        == train_class_embedder.Augmented(
-            **{**AUGMENTED, "smallest_crop": 0.45, "erase": 0.5}
-        ).create()
-    )
+    expected = Augmentation(**{**AUGMENTED, "smallest_crop": 0.45, "erase": 0.5})
+    assert given["batches"]._augmentation == expected
     assert sorted(given["batches"][0].labels.unique(return_counts=True)[1].tolist()) == [2] * 4

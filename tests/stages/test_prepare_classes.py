@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from cir.classes.datasets import PARTS, ClassSource
+from cir.classes.datasets import PARTS
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards, read_info, read_triplets
 from stages.classes import prepare as prepare_classes
@@ -200,14 +200,14 @@ def test_a_run_that_ends_half_way_leaves_nothing_of_an_earlier_one(workplace, mo
     write_params("class_folders", root="mine")
     prepare_classes.main()
     assert {path.name for path in prepare_classes.OUT.iterdir()} == set(PARTS)
-    write = prepare_classes.split_files.write
+    write = prepare_classes.shard_files.write
 
     def killed(folder, *more):
         if folder.name == "val":
             raise KeyboardInterrupt
         write(folder, *more)
 
-    monkeypatch.setattr(prepare_classes.split_files, "write", killed)
+    monkeypatch.setattr(prepare_classes.shard_files, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare_classes.main()
     assert {path.name for path in prepare_classes.OUT.iterdir()} == {"train"}
@@ -224,10 +224,7 @@ def test_every_group_composes_and_fits_its_source(workplace, group):
     compose_params.compose(workplace / "params.yaml", [f"class_data={group}"], workplace)
     params = prepare_classes.load(prepare_classes.Params)
     assert params.class_data.source == conf(group)["source"]
-    source = params.class_data.create()
-    assert isinstance(source, ClassSource)
-    assert source.name == params.class_data.source
-    assert getattr(source, "workers", 1) >= 1
+    assert getattr(params.class_data, "processes", 1) >= 1
 
 
 @pytest.mark.parametrize(

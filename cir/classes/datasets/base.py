@@ -1,10 +1,8 @@
-"""Labelled images, the four parts that a source makes of them, and what is told of both."""
+"""Define labelled images, the four parts that a source makes of them, and notes about both."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import ClassVar
 
 from cir.core.errors import UserError
 from cir.images.shard_files import Row
@@ -15,7 +13,7 @@ PARTS = ("train", "val", "query", "gallery")
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image by its id, the name of its class, and a digest of its content: copies share it."""
+    """An image: its id, the name of its class, and a digest of its content, equal for copies."""
 
     id: str
     label: str
@@ -26,33 +24,15 @@ Images = tuple[LabelledImage, ...]
 Rows = Callable[[Sequence[LabelledImage]], Iterable[Row]]
 
 
-class ClassSource(ABC):
-    """A source of images with classes; its fields are its options."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def splits(self, seed: int) -> dict[str, Split]:
-        """The parts of PARTS, their images still to be written; no part has triplets.
-
-        A row's only object is the class. Every part's info holds `classes` (images by class),
-        `classes_in_training`, `gallery_is_training` (are the gallery's images those trained on),
-        and for the whole source `left_out` (images by reason) and `notes` (sentences).
-
-        Raises UserError for what cannot be used, before any image is written.
-        """
-
-
 def counted(number: int, one: str, many: str) -> str:
-    """The number with what it counts: "1 class", "2 classes"."""
+    """Write the number with its noun, such as "1 class" or "2 classes"."""
     return f"{number:,} {one if number == 1 else many}"
 
 
 class Findings:
-    """What comes to light while parts are made: images that are left out, and sentences.
+    """Collects images that are left out (`left_out`, by reason) and sentences (`notes`).
 
-    What is unusable is refused, or, with `leave_out`, told in `notes`, its images counted in
-    `left_out`.
+    Unusable data raise UserError unless `leave_out` is true.
     """
 
     def __init__(self, leave_out: bool) -> None:
@@ -61,19 +41,19 @@ class Findings:
         self._leave_out = leave_out
 
     def permit(self, sentence: str) -> None:
-        """Raise UserError with the sentence on what is unusable, unless that is left out."""
+        """Raise UserError with the sentence about unusable data unless these are left out."""
         if not self._leave_out:
             raise UserError(f"{sentence}; with unusable: leave_out they are left out")
 
     def aside(self) -> str:
-        """What was left out as the end of a sentence; empty if nothing was."""
+        """Return the end of a sentence that counts what was left out, or "" if nothing was."""
         told = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
         return f"; left out before: {told}" if told else ""
 
     def without(self, images: Images, unusable: Set[str], kind: str, sentence: str) -> Images:
-        """The images but for the unusable ids; UserError with the sentence if that is refused.
+        """Return the images without the unusable ids, which are counted under `kind`.
 
-        `kind` is the reason in few words, under which they are counted.
+        Raises UserError with the sentence if unusable images are refused.
         """
         if not unusable:
             return images
@@ -85,7 +65,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class ClassParts:
-    """The four parts of a source, each its images, with what `ClassSource.splits` promises."""
+    """The images of each of PARTS, with the data for their infos; see make_splits."""
 
     source: str
     images: Mapping[str, Images]
@@ -94,7 +74,7 @@ class ClassParts:
     notes: Sequence[str]
 
     def splits(self, rows: Rows) -> dict[str, Split]:
-        """The parts as they are written; `rows` makes the rows of images, in their order."""
+        """Return the parts to be written; `rows` makes the rows of images, in their order."""
         return {
             part: Split(len(self.images[part]), rows(self.images[part]), (), self._info(part))
             for part in PARTS

@@ -1,26 +1,27 @@
-"""CIFAR-100's Python version (Krizhevsky, 2009), by its 100 fine labels.
+"""Read the Python version of CIFAR-100 (Krizhevsky, 2009), with its 100 fine labels.
 
     root/train, root/test    pickled: data [N, 3072] uint8, each row the red, green and blue
                              planes of 32 x 32 pixels; fine_labels, N numbers
     root/meta                pickled: fine_label_names
 
-The planes are stored row by row.
+The planes are stored row by row. Loading a pickle calls the functions that it names, so
+`read_pickle` admits only names of data (see "Restricting Globals" in the documentation of Python's
+module pickle).
 """
 
 import hashlib
 import io
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from cir.classes.datasets import folders
-from cir.classes.datasets.base import ClassSource, Findings, Images, LabelledImage
-from cir.classes.datasets.given import Given, GivenGallery
-from cir.classes.datasets.safe_pickle import read_pickle
+from cir.classes.datasets import division, folders
+from cir.classes.datasets.base import Findings, Images, LabelledImage
+from cir.classes.datasets.params import CIFAR100
 from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.images.shard_files import Row
@@ -30,39 +31,26 @@ _SIDE = 32
 _VALUES = 3 * _SIDE * _SIDE
 
 
-@dataclass(frozen=True)
-class CIFAR100(ClassSource):
-    """See Given for `val`, `gallery` and `query_share`."""
+def splits(params: CIFAR100, seed: int) -> dict[str, Split]:
+    """Read CIFAR-100; see make_splits. Images are stored as BMP, without loss."""
+    folders.require_root(params.root)
+    names = _names(params.root / "meta")
+    pools: dict[str, Images] = {}
+    pixels: dict[str, np.ndarray] = {}
+    for pool in ("train", "test"):
+        data, labels = _read(params.root / pool, names)
+        ids = [f"{pool}/{label}/{number:05d}" for number, label in enumerate(labels)]
+        pixels.update(zip(ids, data, strict=True))
+        pools[pool] = tuple(
+            LabelledImage(name, label, hashlib.sha256(row.tobytes()).hexdigest())
+            for name, label, row in zip(ids, labels, data, strict=True)
+        )
+    parts = division.of_given_parts(params, params.val, pools, Findings(params.leave_out), seed)
 
-    name: ClassVar[str] = "cifar100"
+    def rows(images: Sequence[LabelledImage]) -> Iterator[Row]:
+        return ((image.id, _encoded(pixels[image.id]), (image.label,)) for image in images)
 
-    root: Path
-    val: float
-    gallery: GivenGallery
-    query_share: float
-    leave_out: bool
-
-    def splits(self, seed: int) -> dict[str, Split]:
-        """See ClassSource; images are stored as BMP, without loss."""
-        folders.require_root(self.root)
-        names = _names(self.root / "meta")
-        pools: dict[str, Images] = {}
-        pixels: dict[str, np.ndarray] = {}
-        for pool in ("train", "test"):
-            data, labels = _read(self.root / pool, names)
-            ids = [f"{pool}/{label}/{number:05d}" for number, label in enumerate(labels)]
-            pixels.update(zip(ids, data, strict=True))
-            pools[pool] = tuple(
-                LabelledImage(name, label, hashlib.sha256(row.tobytes()).hexdigest())
-                for name, label, row in zip(ids, labels, data, strict=True)
-            )
-        given = Given(self.gallery, self.val, self.query_share)
-        parts = given.parts(self.name, pools, Findings(self.leave_out), seed)
-
-        def rows(images: Sequence[LabelledImage]) -> Iterator[Row]:
-            return ((image.id, _encoded(pixels[image.id]), (image.label,)) for image in images)
-
-        return parts.splits(rows)
+    return parts.splits(rows)
 
 
 def _encoded(row: np.ndarray) -> bytes:
@@ -80,7 +68,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _read(path: Path, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The pixels [N, 3072] uint8 and the N classes of a part."""
+    """Return the pixels [N, 3072] uint8 and the N classes of a part."""
     data, numbers = _values(path, {"data": np.ndarray, "fine_labels": list})
     if data.dtype != np.uint8 or data.shape != (len(numbers), _VALUES):
         raise UserError(
@@ -101,7 +89,7 @@ def _read(path: Path, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 
 def _values(path: Path, kinds: Mapping[str, type]) -> list[Any]:
-    """The values of these keys, each of its kind."""
+    """Return the values of the keys of `kinds`, each of the type that `kinds` says."""
     content = read_pickle(path)
     given: Mapping[str, Any] = {}
     if isinstance(content, dict):
@@ -116,3 +104,56 @@ def _values(path: Path, kinds: Mapping[str, type]) -> list[Any]:
 
 def _text(name: Any) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stand in for codecs.encode, by which protocols before the third write bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes are written as latin1, not {encoding}")
+    return text.encode("latin1")
+
+
+# numpy's private functions that rebuild pickled arrays live in other modules since numpy 2.0.
+_reconstruct = np.empty(1).__reduce__()[0]
+_frombuffer = np.empty(1).__reduce_ex__(5)[0]
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin1,
+}
+
+
+class _ForbiddenError(Exception):
+    """A pickle names something that is not data."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise _ForbiddenError(f"{module}.{name}")
+        return _ALLOWED[module, name]
+
+
+def read_pickle(path: Path) -> Any:
+    """Read dicts, lists, texts, bytes, numbers and numpy arrays; texts of Python 2 become bytes.
+
+    Raises UserError for a file that is missing or broken or that names anything else; nothing that
+    such a file names is called.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    with path.open("rb") as file:
+        try:
+            return _Unpickler(file, encoding="bytes").load()
+        except _ForbiddenError as error:
+            raise UserError(
+                f"{path} is not read because it names {error}: expected only arrays, texts, lists "
+                "and dictionaries"
+            ) from None
+        except Exception as error:  # broken bytes raise nearly any exception
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{path} is no pickled file, or not whole: {reason}") from error

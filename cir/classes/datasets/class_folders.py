@@ -1,50 +1,44 @@
-"""Any tree of class folders: root/<class>/**, divided by shares.
+"""Read trees of class folders: one tree, or one tree for each of training, validation and test.
 
-A class's folder may hold folders of its own; they do not count as classes.
+class_folders      root/<class>/**
+divided_folders    root/<train>/<class>/**, root/<val>/<class>/**, root/<test>/<class>/**
+
+A class's folder may hold further folders; these do not count as classes.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
-
-from cir.classes.datasets import folders, rules
-from cir.classes.datasets.base import ClassSource, Findings
-from cir.classes.datasets.division import DIVISIONS, Divide, note_absences, queries_and_gallery
+from cir.classes.datasets import division, folders, rules
+from cir.classes.datasets.base import Findings
+from cir.classes.datasets.params import ClassFolders, DividedFolders
 from cir.images.splitting import Split
 
 
-@dataclass(frozen=True)
-class ClassFolders(ClassSource):
-    """Of each class the shares `val` and `test`, or of all classes these shares: unseen ones.
+def splits(params: ClassFolders, seed: int) -> dict[str, Split]:
+    """Divide one tree of class folders by shares; see make_splits."""
+    findings = Findings(params.leave_out)
+    folders.require_root(params.root)
+    files = {"": folders.read_classes(params.root, "", findings)}
+    pools = rules.of_one_class_each(folders.checked(files, params.processes, findings), findings)
+    place = f"in {folders.shown(params.root)}"
+    images = rules.of_several_images(pools[""], place, rules.PAIRS, findings)
+    # The order matters: a small class goes without validation rather than without test.
+    shares = {"test": params.test, "val": params.val}
+    parts = division.divide(params.divide, images, shares, findings, seed)
+    parts |= division.queries_and_gallery(parts.pop("test"), params.query_share, seed)
+    return rules.settled(params.source, parts, findings, False).splits(
+        folders.stored(files, params.max_side)
+    )
 
-    `query_share` of each class's test images are queries. `max_side` in pixels.
-    """
 
-    name: ClassVar[str] = "class_folders"
-
-    root: Path
-    divide: Divide
-    val: float
-    test: float
-    query_share: float
-    max_side: int
-    leave_out: bool
-    workers: int
-
-    def splits(self, seed: int) -> dict[str, Split]:
-        """See ClassSource."""
-        findings = Findings(self.leave_out)
-        folders.require_root(self.root)
-        files = {"": folders.read_classes(self.root, "", findings)}
-        pools = rules.of_one_class_each(folders.checked(files, self.workers, findings), findings)
-        place = f"in {folders.shown(self.root)}"
-        images = rules.of_several_images(pools[""], place, rules.PAIRS, findings)
-        # Test first: where a class is small, it is validation that goes without.
-        shares = {"test": self.test, "val": self.val}
-        parts = DIVISIONS[self.divide](images, shares, seed)
-        if self.divide == "images":
-            note_absences(parts, shares, findings)
-        parts |= queries_and_gallery(parts.pop("test"), self.query_share, seed)
-        return rules.settled(self.name, parts, findings, False).splits(
-            folders.stored(files, self.max_side)
-        )
+def divided_splits(params: DividedFolders, seed: int) -> dict[str, Split]:
+    """Read a tree of class folders for each part; see make_splits."""
+    findings = Findings(params.leave_out)
+    folders.require_root(params.root)
+    names = {"train": params.train, "val": params.val, "test": params.test}
+    files = {
+        pool: folders.read_classes(params.root / name, f"{name}/", findings)
+        for pool, name in names.items()
+        if name is not None
+    }
+    pools = folders.checked(files, params.processes, findings)
+    parts = division.of_given_parts(params, params.val_share, pools, findings, seed)
+    return parts.splits(folders.stored(files, params.max_side))

@@ -1,33 +1,33 @@
-"""Dividing images with classes into parts: by images of every class, or by whole classes.
+"""Divide images with classes into parts, by the images of every class or by whole classes.
 
-Copies (images of equal content) stay together. What becomes of a class depends on the seed, its
-name and its own images alone, so that a further class moves no image of another.
+Copies (images of equal content) stay together. The division of a class depends only on the seed,
+the name of the class and its images, so one more class moves no image of another class.
 """
 
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
-from cir.classes.datasets.base import Findings, Images, counted
+from cir.classes.datasets import rules
+from cir.classes.datasets.base import ClassParts, Findings, Images, counted
+from cir.classes.datasets.params import CIFAR100, Divide, DividedFolders, Food101
 from cir.classes.datasets.rules import FEWEST_CLASSES, classes_told, labels_of
 from cir.core.errors import UserError
 from cir.core.sentences import listed
 
 FEWEST_IMAGES = 2  # of a class in a part: a pair to train on, or a query and its answer
 
-Divide = Literal["images", "classes"]
 Parts = dict[str, Images]
 
 
 def by_images(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
-    """Divide every class: each part of `shares` gets its share of the images, "train" the rest.
+    """Give each part of `shares` its share of every class's images, and "train" the others.
 
-    A class has two images or more in a part, or none: one image could neither be paired nor
-    found. So a share that comes to one image is two, and where "train" would be left with fewer
-    than two, the later parts of `shares` go without.
+    A class has either no image or at least two in a part, because a single image has no other to
+    pair with or to find. So a share that rounds to one image becomes two, and if "train" would
+    keep fewer than two, the later parts of `shares` get none.
     """
     part_of: dict[tuple[str, str], str] = {}
     for label, contents in _contents(images).items():
@@ -38,9 +38,9 @@ def by_images(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
 
 
 def by_classes(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
-    """Divide the classes: each part of `shares` gets its share of them, "train" the rest.
+    """Give each part of `shares` its share of the classes, at least two, and "train" the others.
 
-    Every part gets two or more; UserError if there are too few.
+    Raises UserError for too few classes.
     """
     labels = sorted(labels_of(images))
     counts = {
@@ -58,14 +58,50 @@ def by_classes(images: Images, shares: Mapping[str, float], seed: int) -> Parts:
     return _collected(images, ["train", *shares], lambda i: part_of.get(i.label, "train"))
 
 
-DIVISIONS: dict[Divide, Callable[[Images, Mapping[str, float], int], Parts]] = {
-    "images": by_images,
-    "classes": by_classes,
-}
+def divide(
+    by: Divide, images: Images, shares: Mapping[str, float], findings: Findings, seed: int
+) -> Parts:
+    """Divide the images by images or by classes, and note the classes that are not in every part.
+
+    Raises UserError for a part with fewer than two classes.
+    """
+    if by == "classes":
+        return by_classes(images, shares, seed)
+    parts = by_images(images, shares, seed)
+    _note_absences(parts, shares, findings)
+    return parts
+
+
+def of_given_parts(
+    params: CIFAR100 | DividedFolders | Food101,
+    val_share: float,
+    pools: Mapping[str, Images],
+    findings: Findings,
+    seed: int,
+) -> ClassParts:
+    """Make the four parts of a dataset with the pools "train", "test" and perhaps "val".
+
+    Without the pool "val", the share `val_share` of each class's training images validates. With
+    gallery "train", all training images are the gallery, also those set apart for validation;
+    `gallery_is_training` is then true, although those were not trained on.
+    """
+    pools = rules.of_one_class_each(pools, findings)
+    train = rules.of_several_images(pools["train"], "in train", rules.PAIRS, findings)
+    if "val" in pools:
+        val = rules.of_several_images(pools["val"], "in val", rules.EACH_BY_OTHERS, findings)
+        parts = {"train": train, "val": val}
+    else:
+        parts = divide("images", train, {"val": val_share}, findings, seed)
+    if params.gallery == "train":
+        parts |= {"query": pools["test"], "gallery": pools["train"]}
+    else:
+        test = rules.of_several_images(pools["test"], "in test", rules.BOTH, findings)
+        parts |= queries_and_gallery(test, params.query_share, seed)
+    return rules.settled(params.source, parts, findings, params.gallery == "train")
 
 
 def queries_and_gallery(images: Images, query_share: float, seed: int) -> Parts:
-    """Divide the images of every class into "query" and "gallery", at least one for each."""
+    """Divide the images of every class into "query" and "gallery", with at least one in each."""
     queries = set()
     for label, contents in _contents(images).items():
         assert len(contents) > 1, f"class {label} has one image for two parts"
@@ -79,11 +115,7 @@ def queries_and_gallery(images: Images, query_share: float, seed: int) -> Parts:
     )
 
 
-def note_absences(parts: Parts, shares: Mapping[str, float], findings: Findings) -> None:
-    """Tell of classes that are too small to be in every part of a division by images.
-
-    Raises UserError where a part is left without two classes.
-    """
+def _note_absences(parts: Parts, shares: Mapping[str, float], findings: Findings) -> None:
     everything = set().union(*(labels_of(images) for images in parts.values()))
     for part, images in parts.items():
         if len(labels_of(images)) < FEWEST_CLASSES:
@@ -97,13 +129,12 @@ def note_absences(parts: Parts, shares: Mapping[str, float], findings: Findings)
 
 
 def fewest_images(shares: Mapping[str, float]) -> int:
-    """How many images, copies aside, a class needs to be in every part of a division by images."""
-    # A class that is in every part would be so with more images, too.
+    """Return how many different images a class needs to be in every part of `by_images`."""
+    # The search may bisect: a class in every part stays there with more images.
     return bisect_left(range(2**40), True, key=lambda n: all(_counts(n, shares).values()))
 
 
 def _too_small(part: str, parts: Parts, shares: Mapping[str, float]) -> str:
-    """The sentence on a part that is left with too few classes."""
     own, needed = parts[part], fewest_images(shares)
     contents = _contents(tuple(image for images in parts.values() for image in images))
     few = sum(len(different) < needed for different in contents.values())
@@ -117,7 +148,7 @@ def _too_small(part: str, parts: Parts, shares: Mapping[str, float]) -> str:
 
 
 def _contents(images: Images) -> dict[str, list[str]]:
-    """By class, its different contents, in an order that is not that of the files."""
+    """Return the different contents of each class, in an order independent of the files."""
     contents: dict[str, set[str]] = {}
     for image in images:
         contents.setdefault(image.label, set()).add(image.content)
@@ -125,7 +156,7 @@ def _contents(images: Images) -> dict[str, list[str]]:
 
 
 def _counts(images: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """How many of a class's images each part gets, "train" last."""
+    """Return how many images of a class each part gets, "train" last."""
     counts, left = {}, images
     for part, share in shares.items():
         count = _rounded(share * images)
@@ -136,7 +167,7 @@ def _counts(images: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 def _rounded(number: float) -> int:
-    return int(number + 0.5)  # round() would take halves to the even neighbour
+    return int(number + 0.5)  # round() would round halves to the even neighbour
 
 
 def _shuffled(items: Sequence[str], seed: int, *purpose: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Image files on the disk: those of class folders, checked all at once, and stored as rows."""
+"""Find the image files of class folders, check all of them, and store them as rows."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from cir.images.shard_files import Row
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that holds an image of a class."""
+    """An image file and its class."""
 
     id: str
     label: str
@@ -30,10 +30,10 @@ def require_root(root: Path) -> None:
 
 
 def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFile]:
-    """The images of `folder`/<class>/, at any depth; their ids are `prefix` and the path below.
+    """Find the images in `folder`/<class>/, at any depth; an id is `prefix` and the path below.
 
-    Hidden files, other files and links to folders within a class are counted in a note, and so
-    are class folders without images where what is unusable is left out.
+    Notes count hidden files, files that are no images, links to folders, and class folders
+    without images if unusable data are left out.
 
     Raises UserError for a folder that is missing, has no class folders, or has empty ones.
     """
@@ -65,7 +65,7 @@ def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFil
 
 
 def read_flat(folder: Path, findings: Findings) -> list[Path]:
-    """The images that lie in the folder itself; everything else there is counted in a note.
+    """Find the images in the folder itself; a note counts everything else there.
 
     Raises UserError for a folder that is missing or has no images.
     """
@@ -82,10 +82,10 @@ def read_flat(folder: Path, findings: Findings) -> list[Path]:
 
 
 def walked(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The images in a folder at any depth, and what else there is but folders, both sorted.
+    """Find the images in a folder at any depth, and everything else except folders, both sorted.
 
-    Hidden files (those that macOS packs into __MACOSX, too) are no images, nor are links to
-    folders, which are not followed.
+    Hidden files, including those that macOS packs into __MACOSX, do not count as images. Links to
+    folders are not followed.
     """
     inside = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     found = [path for path in inside if _is_image(path, folder)]
@@ -108,7 +108,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def require_utf8(names: Collection[str], what: str) -> None:
-    """Raise UserError for names that are not in UTF-8; `what` they are, such as "file names"."""
+    """Raise UserError for names that are not in UTF-8; `what` says what they name."""
     strange = [printable(name) for name in names if not _is_utf8(name)]
     if strange:
         raise UserError(
@@ -117,7 +117,7 @@ def require_utf8(names: Collection[str], what: str) -> None:
 
 
 def printable(name: str) -> str:
-    """The name as it can be written in UTF-8, other bytes escaped."""
+    """Return the name for output in UTF-8, with other bytes escaped."""
     return name if _is_utf8(name) else ascii(name)[1:-1]
 
 
@@ -129,7 +129,6 @@ def _is_utf8(name: str) -> bool:
 
 
 def _note_others(folder: Path, others: Sequence[Path], findings: Findings) -> None:
-    """Tell of what is left out as it is no image by its name."""
     if others:
         place = shown(folder)
         names = listed([printable(path.relative_to(folder).as_posix()) for path in others])
@@ -155,7 +154,7 @@ def _note_equal_names(folder: Path, found: Sequence[ImageFile], findings: Findin
 
 
 def _note_inner_folders(folder: Path, found: Sequence[ImageFile], findings: Findings) -> None:
-    """Tell of a tree such as train/<class>/, test/<class>/ that was taken for classes."""
+    """Note a tree such as train/<class>/, test/<class>/ whose parts were taken for classes."""
     inner: dict[str, set[str]] = {}
     for file in found:
         below = file.path.relative_to(folder / file.label).parts[:-1]
@@ -169,17 +168,17 @@ def _note_inner_folders(folder: Path, found: Sequence[ImageFile], findings: Find
 
 
 def shown(folder: Path) -> str:
-    """The folder's name: notes are written with the images, and do not tell where these lay."""
+    """Return the folder's name, because notes are stored and must not tell the path of the data."""
     return folder.name or "the root"
 
 
 def checked(
     pools: Mapping[str, Sequence[ImageFile]], workers: int, findings: Findings
 ) -> dict[str, Images]:
-    """The images of every pool, each decoded once, with their contents' SHA-256.
+    """Decode every image once and return the images of each pool with the SHA-256 of their files.
 
-    Raises UserError for images that cannot be decoded, unless what is unusable is left out, and
-    for names that are not UTF-8.
+    Raises UserError for names that are not in UTF-8, and for images that cannot be decoded unless
+    unusable data are left out.
     """
     paths = {file.id: file.path for own in pools.values() for file in own}
     assert len(paths) == sum(map(len, pools.values())), "ids of files come twice"
@@ -196,14 +195,13 @@ def checked(
 
 
 def _contents(paths: Mapping[str, Path], workers: int, findings: Findings) -> dict[str, str]:
-    """The SHA-256 of the images that can be decoded; see `checked` for the others."""
     try:
         return image_files.check(paths, workers)
     except UserError as problem:
         findings.permit(str(problem))
     unreadable = _unreadable(paths, workers)
     findings.left_out["unreadable images"] += len(unreadable)
-    # The reasons may tell where the images lie.
+    # Reasons are left out because they may tell the path of the data.
     findings.notes.append(
         f"left out: {len(unreadable)} of {counted(len(paths), 'image', 'images')} cannot be used: "
         + listed(unreadable)
@@ -213,7 +211,6 @@ def _contents(paths: Mapping[str, Path], workers: int, findings: Findings) -> di
 
 
 def _unreadable(paths: Mapping[str, Path], workers: int) -> list[str]:
-    """The names of all images that cannot be decoded."""
 
     def is_readable(name: str) -> bool:
         try:
@@ -229,7 +226,7 @@ def _unreadable(paths: Mapping[str, Path], workers: int) -> list[str]:
 
 
 def stored(pools: Mapping[str, Sequence[ImageFile]], max_side: int) -> Rows:
-    """What makes rows of images: the files' bytes, larger ones made smaller to `max_side`."""
+    """Return a function that makes rows of files, with larger images shrunk to `max_side`."""
     paths = {file.id: file.path for own in pools.values() for file in own}
 
     def rows(chosen: Sequence[LabelledImage]) -> Iterator[Row]:

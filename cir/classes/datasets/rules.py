@@ -1,6 +1,6 @@
-"""What images of classes must fulfil before they are trained on and measured with.
+"""Check images with classes before training and scoring.
 
-Two images of equal content are copies, whatever they are called.
+Two images of equal content are copies, whatever their names are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,12 +18,12 @@ BOTH = "one cannot be query and gallery"
 
 
 def labels_of(images: Images) -> set[str]:
-    """The classes of the images."""
+    """Return the classes of the images."""
     return {image.label for image in images}
 
 
 def classes_told(number: int) -> str:
-    """The number of classes in words: "1 class", "2 classes"."""
+    """Write a number of classes, such as "1 class" or "2 classes"."""
     return counted(number, "class", "classes")
 
 
@@ -32,7 +32,7 @@ def _queries_told(images: Images) -> str:
 
 
 def of_one_class_each(pools: Mapping[str, Images], findings: Findings) -> dict[str, Images]:
-    """The pools without images whose content lies under several classes, in whatever pools."""
+    """Return the pools without images that have a copy under another class in any pool."""
     everything = [image for images in pools.values() for image in images]
     by_content: dict[str, dict[str, str]] = {}
     for image in everything:
@@ -56,7 +56,7 @@ def of_one_class_each(pools: Mapping[str, Images], findings: Findings) -> dict[s
 
 
 def of_several_images(images: Images, where: str, why: str, findings: Findings) -> Images:
-    """The images without classes that have one image only, however many copies of it there are."""
+    """Return the images without the classes whose images are all copies of one."""
     contents: dict[str, set[str]] = {}
     for image in images:
         contents.setdefault(image.label, set()).add(image.content)
@@ -73,9 +73,9 @@ def of_several_images(images: Images, where: str, why: str, findings: Findings) 
 def settled(
     source: str, parts: Mapping[str, Images], findings: Findings, gallery_is_training: bool
 ) -> ClassParts:
-    """The parts, once every query has an answer in the gallery that is no copy of it.
+    """Return the parts without queries that have a copy elsewhere or no answer in the gallery.
 
-    Raises UserError where a part is left without two classes or the queries are all gone.
+    Raises UserError for a part with fewer than two classes, and if no query is left.
     """
     query = _uncopied(parts, findings)
     query = _answered(query, parts["gallery"], findings)
@@ -95,7 +95,7 @@ def settled(
 
 
 def _uncopied(parts: Mapping[str, Images], findings: Findings) -> Images:
-    """The queries that no part but their own shows."""
+    """Return the queries without a copy in another part."""
     known = _ids_by_content(parts[part] for part in PARTS if part != "query")
     copies = {image.id: known[image.content] for image in parts["query"] if image.content in known}
     return findings.without(
@@ -109,7 +109,7 @@ def _uncopied(parts: Mapping[str, Images], findings: Findings) -> Images:
 
 
 def _answered(query: Images, gallery: Images, findings: Findings) -> Images:
-    """The queries whose class the gallery has."""
+    """Return the queries with a class of the gallery."""
     known = labels_of(gallery)
     unanswered = [image for image in query if image.label not in known]
     absent = sorted({image.label for image in unanswered})
@@ -123,7 +123,7 @@ def _answered(query: Images, gallery: Images, findings: Findings) -> Images:
 
 
 def _copies(images: Mapping[str, Images], gallery_is_training: bool) -> list[str]:
-    """Sentences on copies that are allowed but flatter: between parts, and within one."""
+    """Return notes on copies between and within parts: they are allowed, but raise the figures."""
     pairs = [("val", "train"), ("gallery", "train"), ("gallery", "val")]
     notes = []
     for part, other in pairs[: 1 if gallery_is_training else 3]:

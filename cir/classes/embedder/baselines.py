@@ -1,4 +1,4 @@
-"""What the class-level embedder is held against, and what can be done to it without training."""
+"""Provide a baseline for the class embedder (colour histograms), and test-time flip averaging."""
 
 import numpy as np
 import torch
@@ -10,10 +10,10 @@ from cir.core import files
 
 
 class FlipAveraged:
-    """Test-time augmentation: the sum of an image's unit vector and its mirror image's.
+    """Sums the unit vectors of an image and of its mirror image, as test-time augmentation.
 
     Args:
-        embedder: whose vectors they are.
+        embedder: the encoder of both.
     """
 
     def __init__(self, embedder: ClassEmbedder):
@@ -21,7 +21,7 @@ class FlipAveraged:
         self.device = embedder.device
 
     def fingerprint(self) -> str:
-        """A digest of the embedder and of what is done with it."""
+        """Return a digest of the embedder and of the flip."""
         return files.fingerprint(self._embedder.fingerprint(), "flip")
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
@@ -29,21 +29,21 @@ class FlipAveraged:
         return self._embedder.preprocess(image)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → vectors [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] → vectors [B, D], not normalised."""
         both = self._embedder.encode_images(torch.cat([pixels, pixels.flip(-1)]))
         return sum(functional.normalize(both, dim=1).chunk(2))
 
 
 class ColourHistogram:
-    """How often each colour occurs: the retriever that knows nothing of shape.
+    """Encodes how often each colour occurs in an image, without regard to shape.
 
-    The square root of the shares, so that the cosine of two histograms is their Bhattacharyya
-    coefficient. Histograms of coarse cells of colour: Swain and Ballard, "Color Indexing",
-    IJCV 1991.
+    Histograms of coarse cells of colour: Swain and Ballard, "Color Indexing", IJCV 1991. The
+    vector holds the square roots of the shares, so the cosine of two vectors is the Bhattacharyya
+    coefficient of their histograms.
 
     Args:
-        bins: cells along each of red, green and blue.
-        size: pixels of the square to which an image is brought.
+        bins: the number of cells along each of red, green and blue.
+        size: the side in pixels of the square to which images are resized.
     """
 
     device = torch.device("cpu")
@@ -52,16 +52,16 @@ class ColourHistogram:
         self._bins, self._size = bins, size
 
     def fingerprint(self) -> str:
-        """A digest of the settings."""
+        """Return a digest of the settings."""
         return files.fingerprint("colour histogram", self._bins, self._size)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """The whole RGB image, brought to a square: uint8 [3, S, S]."""
+        """Resize a whole RGB image to a square: uint8 [3, S, S]."""
         image = image.resize((self._size, self._size), Image.Resampling.BOX)
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, S, S] → vectors [B, bins³], of length one."""
+        """Encode pixels uint8 [B, 3, S, S] → vectors [B, bins³] of length one."""
         cells = pixels.long().flatten(2) * self._bins // 256
         codes = (cells[:, 0] * self._bins + cells[:, 1]) * self._bins + cells[:, 2]
         counts = torch.zeros(len(pixels), self._bins**3)

@@ -1,4 +1,4 @@
-"""The class-level embedder: a timm tower, a pooling of its tokens, and a linear head."""
+"""Define the class embedder: a timm tower, a pooling of its tokens, and a linear head."""
 
 import logging
 from pathlib import Path
@@ -26,12 +26,12 @@ _AFTER_TOKENS = ("attn_pool.", "detectors.", "head.", "head_dist.")
 
 
 class TokenTower(nn.Module):
-    """A transformer of timm's and a pooling of its tokens, with the tower's own preprocessing.
+    """A transformer of timm with a pooling of its tokens and the preprocessing of its weights.
 
     Args:
-        tower: a VisionTransformer; published ViTamins are ones with a convolutional stem.
-        pooling: of cir.classes.embedder.pooling. ClassToken gives a class token to a tower that
-        has none.
+        tower: a VisionTransformer. A published ViTamin is one, with a convolutional stem.
+        pooling: a pooling of cir.classes.embedder.pooling. For ClassToken, a tower without a class
+            token gets one.
     """
 
     def __init__(self, tower: VisionTransformer, pooling: Pooling):
@@ -45,21 +45,21 @@ class TokenTower(nn.Module):
         shorter = transforms.Resize(min(self.image_size), transforms.InterpolationMode.BICUBIC)
         self.frame = transforms.Compose([shorter, transforms.CenterCrop(self.image_size)])
         for name in ("mean", "std"):
-            # Saved with the weights: timm's tags of one tower differ in them.
+            # Saved with the weights, because timm's tags of one tower differ in them.
             self.register_buffer(f"pixel_{name}", torch.tensor(config[name]).view(1, 3, 1, 1))
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.pixel_mean.device
 
     @property
     def dim(self) -> int:
-        """Length of the pooled vectors."""
+        """Return the length of the pooled vectors."""
         return self.tower.embed_dim
 
     def fingerprint(self) -> str:
-        """A short digest of weights and pooling: equal iff the vectors would be."""
+        """Return a short digest of weights and pooling, equal if and only if the vectors are."""
         return files.fingerprint(weights_digest(self), type(self.pooling).__name__)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
@@ -70,12 +70,12 @@ class TokenTower(nn.Module):
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → pooled features [B, C], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] → pooled features [B, C], not normalised."""
         pixels = pixels.to(self.device, non_blocking=True)
         tokens = self.tower.forward_features(
             (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
         )
-        # Towers that average their tokens have their last norm after that.
+        # Towers that average their tokens apply their last norm after the pooling.
         return self.tower.fc_norm(self.pooling(tokens, self.tower.num_prefix_tokens)).float()
 
 
@@ -85,7 +85,7 @@ class ClassEmbedder(nn.Module):
     Args:
         backbone: the tower with its pooling.
         dim: D, 512 in the full size.
-        dropout: in front of the linear layer.
+        dropout: the rate of the dropout before the linear layer.
     """
 
     SETTINGS = "class_embedder.json"
@@ -93,7 +93,7 @@ class ClassEmbedder(nn.Module):
     def __init__(self, backbone: TokenTower, dim: int, dropout: float):
         super().__init__()
         self.backbone, self.dim = backbone, dim
-        # Batch normalisation has the bias.
+        # The linear layer needs no bias: batch normalisation has one.
         linear = nn.Linear(backbone.dim, dim, bias=False)
         self.head = nn.Sequential(nn.Dropout(dropout), linear, nn.BatchNorm1d(dim))
         self.settings: dict = {}
@@ -102,19 +102,20 @@ class ClassEmbedder(nn.Module):
     def create(
         cls, tower: str, pretrained: str | None, pooling: str, dim: int, dropout: float
     ) -> "ClassEmbedder":
-        """One with a fresh head.
+        """Build an embedder with a new head.
 
         Args:
-            tower: a timm model with a transformer's tokens, such as "vit_large_patch14_clip_224".
+            tower: a timm transformer, such as "vit_large_patch14_clip_224".
             pretrained: None (random weights), one of timm's tags for the tower, such as
                 "datacompxl", or a file of weights with timm's or CLIP's names. With a file, the
-                name of the tower may end in the tag (".datacompxl") whose colours it expects.
-            pooling: one of token_pooling.POOLINGS.
+                name of the tower may end in the tag (".datacompxl") whose normalisation of pixels
+                the weights expect.
+            pooling: a key of cir.classes.embedder.pooling.POOLINGS.
             dim, dropout: see the class.
 
         Raises:
-            UserError: unknown tower or tag, weights out of reach or of another tower, a tower
-                without tokens.
+            UserError: the tower or the tag is unknown, the weights cannot be read or belong to
+                another tower, or the tower has no tokens.
         """
         backbone = TokenTower(_tower(tower, pretrained), POOLINGS[pooling]())
         embedder = cls(backbone, dim, dropout)
@@ -123,7 +124,7 @@ class ClassEmbedder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path | str) -> "ClassEmbedder":
-        """Read what `save` wrote; UserError where it is incomplete or does not fit together."""
+        """Read a folder that `save` wrote; raises UserError if it is incomplete or inconsistent."""
         folder = Path(folder)
         embedder = cls.create(pretrained=None, **_read_settings(folder / cls.SETTINGS))
         path = folder / _WEIGHTS
@@ -131,22 +132,22 @@ class ClassEmbedder(nn.Module):
         return embedder
 
     def save(self, folder: Path | str) -> None:
-        """Write settings and weights into an existing folder."""
+        """Write the settings and the weights into an existing folder."""
         files.write_json(Path(folder) / self.SETTINGS, self.settings)
         save_file(contiguous_weights(self), Path(folder) / _WEIGHTS)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.backbone.device
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels of what `preprocess` returns."""
+        """Return the height and width in pixels that `preprocess` produces."""
         return self.backbone.image_size
 
     def fingerprint(self) -> str:
-        """A short digest of weights and settings: equal iff the vectors would be."""
+        """Return a short digest of weights and settings, equal if and only if the vectors are."""
         return files.fingerprint(weights_digest(self), self.settings)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
@@ -154,11 +155,11 @@ class ClassEmbedder(nn.Module):
         return self.backbone.preprocess(image)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → vectors [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] → vectors [B, D], not normalised."""
         return self.head(self.backbone.encode_images(pixels)).float()
 
     def use_gradient_checkpointing(self) -> None:
-        """Trade time for memory: recompute activations in the backward pass."""
+        """Save memory by recomputing activations in the backward pass, which takes longer."""
         self.backbone.tower.set_grad_checkpointing(True)
 
 
@@ -183,7 +184,7 @@ def _tower(name: str, pretrained: str | None) -> VisionTransformer:
     try:
         tower = timm.create_model(full_name, pretrained=tagged, num_classes=0)
         lost = _read_file(tower, pretrained) if from_file else ""
-    except Exception as error:  # timm, the hub and the unpickler raise whatever they like
+    except Exception as error:  # timm, the hub and the unpickler raise many kinds
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         weights = f' with weights "{pretrained}"' if pretrained else ""
         raise UserError(f'Cannot load class_embedder.tower "{name}"{weights}: {reason}') from error
@@ -198,10 +199,13 @@ def _tower(name: str, pretrained: str | None) -> VisionTransformer:
 
 
 def _refuse_other_activation(name: str) -> None:
-    """timm gives weights that were trained with QuickGELU to towers with GELU, with a note only."""
+    """Raise UserError where timm would load weights trained with QuickGELU into a GELU tower.
+
+    timm only mentions the difference in a note.
+    """
     try:
         published = timm.models.get_pretrained_cfg(name)
-    except RuntimeError:  # no such tag: timm says it again where the tower is made
+    except RuntimeError:  # an unknown tag, which timm reports again when it builds the tower
         return
     notes = " ".join(published.notes or ()) if published else ""
     if "quickgelu" in notes.lower() and "quickgelu" not in name:
@@ -212,9 +216,9 @@ def _refuse_other_activation(name: str) -> None:
 
 
 def _read_file(tower: nn.Module, path: str) -> str:
-    """Give the tower the weights of a file; what does not fit, in words.
+    """Load a file of weights into the tower; return a description of those that do not fit, or "".
 
-    timm's own reading of files leaves out in silence whatever has another name.
+    timm's own loading silently skips weights with other names.
     """
     if not isinstance(tower, VisionTransformer):
         return ""
@@ -228,24 +232,24 @@ def _read_file(tower: nn.Module, path: str) -> str:
 
 
 def _of_tokens(names: list[str]) -> list[str]:
-    """The weights but those of what follows the tokens, which is left out."""
+    """Return the names without those of layers after the tokens, which are not used."""
     return [name for name in names if not name.startswith(_AFTER_TOKENS)]
 
 
 def _leave_out_own_pooling(tower: VisionTransformer) -> None:
-    """Drop the weights of the tower's own pooling, which would be saved and never trained."""
+    """Remove the tower's own pooling, whose weights would be saved and never trained."""
     tower.attn_pool = None
     if hasattr(tower, "detectors"):
         tower.detectors = nn.Identity()
 
 
 def _add_class_token(tower: VisionTransformer) -> None:
-    """Put a token in front of the patches that has no place in the picture."""
+    """Add a class token before the patches, without a position embedding."""
     tower.cls_token = nn.Parameter(torch.zeros(1, 1, tower.embed_dim))
     nn.init.normal_(tower.cls_token, std=1e-6)
     tower.has_class_token = tower.no_embed_class = True
     tower.num_prefix_tokens += 1
 
 
-# timm says on its logger which weights of a checkpoint a tower without classifier leaves out.
+# timm logs which weights of a checkpoint a tower without a classifier does not use.
 logging.getLogger("timm.models").setLevel(logging.ERROR)

@@ -1,20 +1,18 @@
-"""The params of the class-level embedder and of how its training images are changed."""
+"""Declare the params of the class embedder, of its training and of embedding with it."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir.classes.embedder.augmentation import Augmentation
 from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
 from cir.classes.embedder.pooling import ClassToken
-from cir.core.params import Section
-from cir.images.shards import ImageShards
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from cir.core.params import Section, Share
+from cir.training.shared.loop import Schedule
+from cir.training.shared.params import Precision, usable
 
 
 class Embedder(Section):
-    """See cir.classes.embedder.embedder.ClassEmbedder.create and cir.classes.embedder.pooling."""
+    """Params of a class embedder; see ClassEmbedder.create."""
 
     tower: str
     pretrained: str | None
@@ -23,20 +21,31 @@ class Embedder(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     def create(self) -> ClassEmbedder:
-        """One as training starts with it."""
+        """Build the embedder with which training starts."""
         return ClassEmbedder.create(**self.model_dump())
 
-    def start(self) -> TokenTower:
-        """Its tower as training starts with it; published weights are at their best by their class
-        token, where the tower has one, and not by a pooling that they have never met.
+    def untrained_tower(self) -> TokenTower:
+        """Build the tower with which training starts.
+
+        A published tower with a class token is pooled by that token: its weights were trained for
+        it, and not for the params' pooling.
         """
         backbone = self.create().backbone
         published = self.pretrained is not None and backbone.tower.cls_token is not None
         return TokenTower(backbone.tower, ClassToken()) if published else backbone
 
 
-class Augmented(Section):
-    """See cir.classes.embedder.augmentation.Augmentation."""
+class Augmentation(Section):
+    """Params of the random changes that make a view of a training image.
+
+    Args:
+        smallest_crop: the smallest share of the picture that a crop keeps; 1 crops nothing.
+        flip: whether to mirror half of the pictures.
+        brightness, contrast, saturation: the largest relative change.
+        hue: the largest turn of the colour circle, at most 0.5. 0 keeps colours that tell classes
+            apart.
+        erase: the share of pictures in which a random box is painted over.
+    """
 
     smallest_crop: Annotated[float, Field(gt=0, le=1)]
     flip: bool
@@ -46,11 +55,53 @@ class Augmented(Section):
     hue: Annotated[float, Field(ge=0, le=0.5)]
     erase: Share
 
-    def create(self) -> Augmentation:
-        """What the batches take."""
-        return Augmentation(**self.model_dump())
+
+class TrainClassEmbedder(Section):
+    """Params of training; see cir.classes.embedder.training and cir.training.shared.loop.Schedule.
+
+    A batch holds `images` images of each of `classes` classes. From epoch `mining_from` on, counted
+    from 0, only hard pairs count. An epoch has enough steps to see as many images as there are.
+    """
+
+    steps: PositiveInt
+    classes: Annotated[int, Field(ge=2)]
+    images: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: NonNegativeFloat
+    warmup: Share
+    gradient_clip: PositiveFloat
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    scale: PositiveFloat
+    mining_from: NonNegativeInt
+    mining_margin: NonNegativeFloat
+    augmentation: Augmentation
+    evaluate_every: PositiveInt
+    precision: Precision
+    workers: NonNegativeInt
+    gradient_checkpointing: bool
+
+    def schedule(self, seed: int) -> Schedule:
+        """Build the schedule that cir.training.shared.loop.fit takes."""
+        return Schedule(
+            steps=self.steps,
+            warmup=self.warmup,
+            gradient_clip=self.gradient_clip,
+            precision=usable(self.precision),
+            evaluate_every=self.evaluate_every,
+            workers=self.workers,
+            seed=seed,
+        )
 
 
-def read_classes(images: ImageShards) -> list[str]:
-    """The class of each image of a part of data/classes, in order."""
-    return [images.objects(name)[0] for name in images.ids]
+class EmbedClasses(Section):
+    """Params of embedding queries and gallery.
+
+    `flip` adds vectors averaged over each image and its mirror image. `baselines` adds vectors of
+    the tower before training, and colour histograms.
+    """
+
+    batch_size: PositiveInt
+    workers: NonNegativeInt
+    flip: bool
+    baselines: bool

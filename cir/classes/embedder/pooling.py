@@ -1,20 +1,20 @@
-"""How the tokens of a transformer become one vector."""
+"""Pool the tokens of a transformer into one vector."""
 
 import torch
 from torch import nn
 
-_SMALLEST = 1e-6  # a root's gradient at 0 is infinite
+_SMALLEST = 1e-6  # the gradient of a root is infinite at 0
 
 
 class GeM(nn.Module):
-    """Generalised mean of every channel over the patches: (mean of x^p)^(1/p), p learned.
+    """Take the generalised mean of every channel over the patches: (mean of x^p)^(1/p).
 
     Radenović et al., "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2019,
-    equation 2. p = 1 is the average and p → ∞ the maximum. What is negative counts as 0: there the
-    papers have a ReLU before, and the tokens of a transformer have none.
+    equation 2. p is learned; p = 1 gives the average and p → ∞ the maximum. Negative values count
+    as 0: the paper pools after a ReLU, which the tokens of a transformer lack.
 
     Args:
-        exponent: where p starts.
+        exponent: the first value of p.
     """
 
     needs_class_token = False
@@ -24,14 +24,14 @@ class GeM(nn.Module):
         self.exponent = nn.Parameter(torch.tensor(float(exponent)))
 
     def forward(self, tokens: torch.Tensor, prefix: int) -> torch.Tensor:
-        """Tokens [B, prefix + N, C], the patches after the prefix → [B, C], in float32."""
-        # Autocast's half precision has no room for the powers.
+        """Pool tokens [B, prefix + N, C], patches after the prefix → float32 [B, C]."""
+        # The powers overflow in the half precision of autocast.
         patches = tokens[:, prefix:].float().clamp(min=_SMALLEST)
         return patches.pow(self.exponent).mean(dim=1).pow(1 / self.exponent)
 
 
 class AveragePool(nn.Module):
-    """The mean of the patches."""
+    """Take the mean of the patches."""
 
     needs_class_token = False
 
@@ -41,7 +41,7 @@ class AveragePool(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The largest value of every channel over the patches."""
+    """Take the largest value of every channel over the patches."""
 
     needs_class_token = False
 
@@ -51,7 +51,7 @@ class MaxPool(nn.Module):
 
 
 class ClassToken(nn.Module):
-    """The token that stands for the whole image, in front of the patches."""
+    """Take the class token, the first token, which stands for the whole image."""
 
     needs_class_token = True
 
@@ -67,4 +67,4 @@ POOLINGS: dict[str, type[Pooling]] = {
     "average": AveragePool,
     "max": MaxPool,
     "class_token": ClassToken,
-}  # the names under which saved embedders know them
+}  # saved embedders hold these names

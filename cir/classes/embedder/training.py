@@ -1,4 +1,7 @@
-"""Train the class-level embedder: P classes of K images a step, pulled together and apart."""
+"""Train the class embedder with batches of P classes with K images each.
+
+The loss pulls images of one class together and pushes classes apart.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +15,13 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from cir.classes.embedder.augmentation import Augmentation
+from cir.classes.embedder.augmentation import views
 from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.params import Augmentation
 from cir.core.distributed import gather, own_slice
 from cir.core.errors import UserError
 from cir.core.sentences import listed
+from cir.images.shards import ImageShards
 from cir.retrieval.ranking.class_metrics import figures
 from cir.retrieval.ranking.hits import leave_one_out
 from cir.training.shared.batches import Pixels
@@ -24,17 +29,22 @@ from cir.training.shared.batches import Pixels
 
 @dataclass(frozen=True)
 class ClassBatch:
-    """This process's b of the B images of a step.
+    """A step's batch of B images, of which this process sees b.
 
     Args:
-        pixels: uint8 [b, 3, H, W].
-        labels: int64 [B], the classes of all processes' images.
+        pixels: uint8 [b, 3, H, W], this process's images.
+        labels: int64 [B], the classes of the images of all processes.
         mined: whether only hard pairs count.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     mined: bool
+
+
+def read_classes(images: ImageShards) -> list[str]:
+    """Return the class of each image of a part of data/classes, in order."""
+    return [images.objects(name)[0] for name in images.ids]
 
 
 def plan_class_batches(
@@ -47,23 +57,23 @@ def plan_class_batches(
 ) -> list[np.ndarray]:
     """Choose the images of every step: `per_batch` classes (P), `per_class` images of each (K).
 
-    Classes take turns, and so do the images of each, in ever new orders: none comes again before
-    all others have come. A class with fewer than K images gives some of them twice. More steps
-    begin with the same batches.
+    Classes take turns in random order: none comes again before all others have come. The images of
+    a class take turns in the same way; a class with fewer than K images gives some of them twice.
+    A plan of more steps begins with the same batches.
 
     Args:
-        classes: of every image.
-        steps: how many batches.
-        processes: that share a batch.
+        classes: the class of every image.
+        steps: the number of batches.
+        processes: the number of processes that share a batch.
 
     Returns:
-        `steps` arrays of P·K image numbers, an image of every class before the second of any: each
-        of several processes, which take slices, has as many classes as there can be. Of few
-        classes batch normalisation would tell which is which.
+        `steps` arrays of P·K image numbers. An image of every class comes before the second image
+        of any, so a process, which takes a slice, sees as many classes as possible: batch
+        normalisation over few classes would reveal which is which.
 
     Raises:
         UserError: there are fewer than P classes or P·K images, a class has one image, or the
-            processes cannot share a batch evenly, two images or more for each.
+            processes cannot share a batch evenly with at least two images each.
     """
     members: dict[str, list[int]] = {name: [] for name in sorted(set(classes))}
     for image, name in enumerate(classes):
@@ -76,16 +86,16 @@ def plan_class_batches(
 
 
 def _turns(items: Sequence[int], size: int, rng: np.random.Generator) -> Iterator[list[int]]:
-    """Groups of `size` items without end, each item once before any again.
+    """Yield groups of `size` items without end; no item comes again before all others have come.
 
-    A group holds an item twice only if there are fewer than `size`.
+    A group holds an item twice only if there are fewer than `size` items.
     """
     waiting: list[int] = []
     while True:
         group, waiting = waiting[:size], waiting[size:]
         while len(group) < size:
             again = rng.permutation(items).tolist()
-            # What the group has from the order before comes late in the next.
+            # Items that the group already holds go to the end of the next order.
             again.sort(key=group.__contains__)
             room = size - len(group)
             group, waiting = group + again[:room], again[room:]
@@ -105,8 +115,8 @@ def _check(
     lone = [name for name, own in members.items() if len(own) == 1]
     if lone:
         raise UserError(
-            f"{len(lone)} of {len(members)} training classes have one image, so nothing to be "
-            f"pulled towards: {listed(lone)}"
+            f"{len(lone)} of {len(members)} training classes have one image, and training needs "
+            f"pairs: {listed(lone)}"
         )
     share, over = divmod(per_batch * per_class, processes)
     if over or share < 2:
@@ -117,16 +127,16 @@ def _check(
 
 
 class ClassBatches(Dataset):
-    """Item s is the batch of step s.
+    """A dataset whose item s is the batch of step s.
 
     Args:
         pixels: the images.
-        ids: of the training images.
-        classes: of each.
-        plan: image numbers of every step (see plan_class_batches).
-        augmentation: what each step sees of them.
+        ids: the ids of the training images.
+        classes: the class of each.
+        plan: the image numbers of every step (see plan_class_batches).
+        augmentation: the random changes of the images.
         mined_from: the first step in which only hard pairs count.
-        seed: of the views.
+        seed: the seed of the random changes.
     """
 
     def __init__(
@@ -151,25 +161,25 @@ class ClassBatches(Dataset):
         items = self._plan[step]
         own = own_slice(len(items))
         pixels = self._pixels.get([self._ids[item] for item in items[own]])
-        # Views are those of the whole batch, however many processes share it.
+        # Seeds are drawn for the whole batch, so the number of processes changes no view.
         seeds = np.random.default_rng((self._seed, step)).integers(2**62, size=len(items))
-        views = self._augmentation.views(pixels, seeds[own].tolist())
-        return ClassBatch(views, self._labels[items], step >= self._mined_from)
+        seen = views(self._augmentation, pixels, seeds[own].tolist())
+        return ClassBatch(seen, self._labels[items], step >= self._mined_from)
 
 
 class ClassObjective(nn.Module):
-    """Circle loss over all pairs of a batch or, once mined, over the hard ones.
+    """Compute the Circle loss over all pairs of a batch or, once mined, over the hard pairs.
 
     Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", CVPR 2020,
-    equation 6. Hard pairs are those that Multi-Similarity mining keeps (Wang et al., CVPR 2019,
-    equations 6 and 7). Of several processes each computes the loss of all their images; batch
-    normalisation sees a process's own.
+    equation 6. Multi-Similarity mining chooses the hard pairs (Wang et al., CVPR 2019, equations 6
+    and 7). Each of several processes computes the loss over the images of all; batch normalisation
+    sees only the images of its process.
 
     Args:
-        embedder: what is trained.
-        margin: m; similarities beyond 1 − m and below m are good enough.
+        embedder: the model to train.
+        margin: m; positive pairs aim at a similarity above 1 − m, negative pairs below m.
         scale: γ.
-        mining_margin: ε, how much easier than the hardest a pair may be and still count.
+        mining_margin: ε, how much easier than the hardest pair a pair may be and still count.
     """
 
     def __init__(self, embedder: ClassEmbedder, margin: float, scale: float, mining_margin: float):
@@ -179,10 +189,10 @@ class ClassObjective(nn.Module):
         self._miner = MultiSimilarityMiner(epsilon=mining_margin)
 
     def forward(self, batch: ClassBatch) -> dict[str, torch.Tensor]:
-        """The loss, by its name."""
+        """Return the loss by its name."""
         unit = gather(functional.normalize(self.embedder.encode_images(batch.pixels), dim=1))
         labels = batch.labels.to(unit.device)
-        # The sums of exponents need float32 whatever the towers compute in.
+        # The sums of exponents need float32, whatever precision the towers use.
         with torch.autocast(unit.device.type, enabled=False):
             pairs = self._miner(unit.detach(), labels) if batch.mined else None
             return {"circle": self._loss(unit, labels, pairs)}
@@ -191,16 +201,17 @@ class ClassObjective(nn.Module):
 def optimiser_groups(
     embedder: ClassEmbedder, learning_rate: float, weight_decay: float, layer_decay: float
 ) -> list[dict]:
-    """Parameter groups for torch.optim: the head at the full rate, the tower less by its depth.
+    """Return parameter groups for torch.optim; lower layers of the tower learn more slowly.
 
-    Layer-wise decay as in BEiT (Bao et al. 2022, section 3.1), by timm, whose own kinds of towers
-    tell it their layers. Vectors and scalars (biases, norms, GeM's exponent) do not decay.
+    The head and the pooling learn at the full rate, and the rate of the tower's layers decays with
+    depth as in BEiT (Bao et al. 2022, section 3.1), by timm. Vectors and scalars (biases, norms,
+    GeM's exponent) have no weight decay.
 
     Args:
-        layer_decay: the factor from each layer to the one below; 1 trains all alike.
+        layer_decay: the factor from each layer to the one below; 1 gives all layers one rate.
 
     Raises:
-        UserError: timm finds no layers in the tower, so all would train alike.
+        UserError: timm finds no layers in the tower, so `layer_decay` would have no effect.
     """
     tower = embedder.backbone.tower
     spared = tower.no_weight_decay()
@@ -230,7 +241,9 @@ def validation(
     classes: Sequence[str],
     batch_size: int,
 ) -> Callable[[], dict[str, float]]:
-    """What measures the embedder: each of these images searches for its class among the others."""
+    """Return a function that measures the embedder: each image looks for its class among the
+    other images.
+    """
 
     def measure() -> dict[str, float]:
         vectors = []

@@ -1,60 +1,49 @@
-"""Class-level retrieval measured: the plain ranking, what refines it, and what it is held against.
+"""Measure class-level retrieval: the plain ranking, refined rankings, and baselines.
 
-Each way to rank has a row of its own, and no refined figure stands in for the plain one.
+Each way to rank has a row of its own, and no refined figure replaces a plain one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from cir.classes.scoring.params import Reranking, ScoreClasses
 from cir.classes.scoring.results import ClassProtocol, Graph, Result
+from cir.images.shards import ImageShards
 from cir.retrieval.ranking.benchmark_metrics import average_precision
 from cir.retrieval.ranking.class_metrics import figures
 from cir.retrieval.ranking.hits import ClassRanking, Scores, cosine, rank_by_class
 from cir.retrieval.ranking.metrics import bootstrap_interval
-from cir.retrieval.refine import Settings, expand
+from cir.retrieval.refine import expand
 from cir.retrieval.refine.k_reciprocal import GalleryGraph, JointGraph
 from cir.retrieval.refine.neighbours import nearest
 
 
 @dataclass(frozen=True)
 class Part:
-    """Queries or gallery: ids and classes of the images."""
+    """The ids and the classes of the images of queries or gallery."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
 
+    @classmethod
+    def read(cls, images: ImageShards) -> "Part":
+        """Read a part of data/classes, in which the only object of an image is its class."""
+        return cls(images.ids, tuple(images.objects(name)[0] for name in images.ids))
+
 
 @dataclass(frozen=True)
 class Vectors:
-    """One kind of vectors of both parts, [Q, D] and [N, D], of length one."""
+    """The vectors of queries [Q, D] and gallery [N, D] by one encoder, of length one."""
 
     queries: np.ndarray
     gallery: np.ndarray
 
 
 @dataclass(frozen=True)
-class Expansion:
-    """Neighbours of query expansion, and α; see cir.retrieval.refine.expand."""
-
-    neighbours: int
-    alpha: float
-
-
-@dataclass(frozen=True)
-class Refinements:
-    """What is measured beside the plain ranking; None and no graph leave a row out."""
-
-    average: Expansion | None
-    alpha: Expansion | None
-    reranking: Settings | None
-    graphs: Sequence[Graph]
-
-
-@dataclass(frozen=True)
 class Measured:
-    """A way to rank with what it found."""
+    """A way to rank, and its ranking."""
 
     what: str
     protocol: ClassProtocol
@@ -62,7 +51,7 @@ class Measured:
 
 
 def protocol_of(info: Mapping, gallery_info: Mapping) -> ClassProtocol:
-    """What the data stage says of the queries and the gallery, as the plain row's protocol."""
+    """Return the protocol of the plain ranking, from the infos of the queries and the gallery."""
     trained, classes = info["classes_in_training"], len(info["classes"])
     if trained == 0:
         seen = "never trained on"
@@ -82,59 +71,55 @@ def measure(
     queries: Part,
     gallery: Part,
     protocol: ClassProtocol,
-    refinements: Refinements,
+    params: ScoreClasses,
     k: int,
 ) -> Iterator[Measured]:
-    """Rank in every way there is, the plain one first.
+    """Rank in every way, the plain one first.
 
     Args:
-        vectors: by the name in ClassProtocol.vectors; "embedder" is there.
-        protocol: of the plain ranking.
-        k: how many answers are kept of each query.
+        vectors: the vectors by their name in ClassProtocol.vectors, with at least "embedder".
+        protocol: the protocol of the plain ranking.
+        params: the refinements.
+        k: the number of answers to keep for each query.
     """
-    for what, changed, scores in _ways(vectors, refinements):
+    for what, changed, scores in _ways(vectors, params):
         ranking = rank_by_class(scores, queries.classes, gallery.classes, k)
         yield Measured(what, protocol.model_copy(update=changed), ranking)
 
 
 def _ways(
-    vectors: Mapping[str, Vectors], refinements: Refinements
+    vectors: Mapping[str, Vectors], params: ScoreClasses
 ) -> Iterator[tuple[str, dict[str, str], Scores]]:
-    """A name, what differs in the protocol, and the scores; one at a time, for their memory."""
+    """Yield a name, the changes of the protocol, and the scores; one at a time to save memory."""
     own = vectors["embedder"]
     yield "plain", {}, cosine(own.queries, own.gallery)
     for name, given in vectors.items():
         if name != "embedder":
             yield name, {"vectors": name}, cosine(given.queries, given.gallery)
     for name, chosen in (
-        ("average query expansion", refinements.average),
-        ("α query expansion", refinements.alpha),
+        ("average query expansion", params.average_expansion),
+        ("α query expansion", params.alpha_expansion),
     ):
         if chosen is not None:
-            chosen = replace(chosen, neighbours=min(chosen.neighbours, len(own.gallery)))
-            found = nearest(own.queries, own.gallery, chosen.neighbours)
+            neighbours = min(chosen.neighbours, len(own.gallery))
+            found = nearest(own.queries, own.gallery, neighbours)
             expanded = expand(own.queries, own.gallery, found, chosen.alpha)
-            yield name, {"refinement": _told(chosen)}, cosine(expanded, own.gallery)
-    for graph in refinements.graphs if refinements.reranking else ():
-        yield (
-            f"re-ranked, {graph}",
-            {"refinement": _told(refinements.reranking), "graph": graph},
-            _reranked(own, refinements.reranking, graph),
-        )
+            told = f"query expansion with neighbours {neighbours:g}, alpha {chosen.alpha:g}"
+            yield name, {"refinement": told}, cosine(expanded, own.gallery)
+    chosen = params.reranking
+    for graph in chosen.graphs if chosen else ():
+        told = f"k1 {chosen.k1:g}, k2 {chosen.k2:g}, weight {chosen.weight:g}"
+        changed = {"refinement": f"k-reciprocal re-ranking with {told}", "graph": graph}
+        yield f"re-ranked, {graph}", changed, _reranked(own, chosen, graph)
 
 
-def _reranked(own: Vectors, settings: Settings, graph: Graph) -> Scores:
+def _reranked(own: Vectors, params: Reranking, graph: Graph) -> Scores:
+    settings = params.create()
     if graph == "joint query-gallery graph":
         joint = JointGraph(own.queries, own.gallery, settings)
         return lambda rows: -joint.distances(rows)
     alone = GalleryGraph(own.gallery, settings)
     return lambda rows: -alone.distances(own.queries[rows])
-
-
-def _told(chosen: Expansion | Settings) -> str:
-    kind = "query expansion" if isinstance(chosen, Expansion) else "k-reciprocal re-ranking"
-    options = ", ".join(f"{name} {value:g}" for name, value in asdict(chosen).items())
-    return f"{kind} with {options}"
 
 
 def result(measured: Measured, seed: int, resamples: int) -> Result:
