@@ -4,26 +4,18 @@ import shutil
 from pathlib import Path
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 
 from cir.core import files
-from cir.core.params import Section
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import embed
+from cir.retrieval.ranking.params import EmbedGallery
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
 ENCODER = Path("models/encoder")
 TEST = Path("data/retrieval/test")
 EMBEDDINGS = Path("data/embeddings")
-
-
-class EmbedGallery(Section):
-    """How the gallery is embedded; `workers` threads take a batch each (0: one per core)."""
-
-    batch_size: PositiveInt
-    workers: NonNegativeInt
 
 
 class Params(StageParams):

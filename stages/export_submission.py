@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import PositiveInt
-
 from cir.core import files
-from cir.core.params import Section
+from cir.retrieval.params import ExportSubmission
 from cir.retrieval.submission.export import export
 from stages.params import StageParams, load
 from stages.run import run
@@ -13,12 +11,6 @@ from stages.run import run
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")
 SUBMISSION = Path("export/submission")
-
-
-class ExportSubmission(Section):
-    """`batch_size`: images that the submission encodes at once."""
-
-    batch_size: PositiveInt
 
 
 class Params(StageParams):

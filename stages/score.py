@@ -1,21 +1,19 @@
 """The test queries against the embedded gallery → metrics/retrieval.json, plots and pictures."""
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cir.core import files
-from cir.core.metrics_files import MetricsFile
-from cir.core.params import Section
 from cir.drawing.plots import save_bar_plot, save_line_plot
 from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ablation import compare_arithmetic
 from cir.retrieval.breakdown import answers, edits_to_group_by, failures, kind_of, spread
+from cir.retrieval.params import Score
 from cir.retrieval.ranking.embedding import Embeddings
+from cir.retrieval.results import Metrics
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Scores, Task, recall_curves, score
 from cir.retrieval.sheet import query_sheet
@@ -29,82 +27,10 @@ EMBEDDINGS = Path("data/embeddings")
 METRICS = Path("metrics")
 ANSWERS = Path("data/answers.parquet")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Score(Section):
-    """`resamples` of the bootstrap; `rows` of queries on each sheet of pictures."""
-
-    batch_size: PositiveInt
-    resamples: PositiveInt
-    rows: PositiveInt
-
 
 class Params(StageParams):
     seed: int
     score: Score
-
-
-class Recalls(MetricsFile):
-    """What a ranking and the headline have in common."""
-
-    accuracy: Share
-    interval95: tuple[Share, Share]
-    recall_5: Share = Field(alias="recall@5")
-    recall_10: Share = Field(alias="recall@10")
-    mrr: Share
-
-
-class Result(Recalls):
-    """One ranking and its protocol: see cir.retrieval.scoring.Measure and
-    cir.retrieval.ranking.ranking.Protocol."""
-
-    what: str
-    queries: PositiveInt
-    gallery_size: PositiveInt
-    protocol: dict[str, str | bool]
-
-
-class Group(Section):
-    queries: PositiveInt
-    accuracy: Share
-
-
-class Kind(Group):
-    kind: str
-    added: NonNegativeInt
-    removed: NonNegativeInt
-
-
-class Objects(Group):
-    objects: NonNegativeInt
-
-
-class Cause(Section):
-    cause: str
-    queries: NonNegativeInt
-
-
-class Absent(Section):
-    what: str
-    why: str
-
-
-class Fingerprint(Section):
-    model: str
-    fingerprint: str
-
-
-class Metrics(Recalls):
-    """See cir.retrieval.scoring.score; the scalars are those of the first of the results."""
-
-    novel_accuracy: Share | None = None
-    results: list[Result]
-    by_kind: list[Kind]
-    by_objects: list[Objects]
-    errors: list[Cause]
-    absent: list[Absent]
-    fingerprints: list[Fingerprint]
 
 
 def main() -> None:

@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
 
 from cir import composers
 from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
-from cir.core.metrics_files import MetricsFile
 from cir.core.progress import say
 from cir.encoders.paired import PairedEncoder
 from cir.published.datasets import Benchmark, BenchmarkDataset
 from cir.published.datasets.pairs import JoinedPairs
 from cir.published.experiment.answering import Pictures, Source, answer_benchmarks
 from cir.published.experiment.params import Experiment
+from cir.published.experiment.results import Metrics
 from cir.published.experiment.scoring import Answers, results, said
 from cir.published.experiment.training import PairBatches
 from cir.retrieval.ranking.metrics import recall_at_k
@@ -36,27 +34,11 @@ CURVE = Path("metrics/curves/benchmark.csv")
 LOSSES = ("composition", "image_decoding", "text_decoding", "rotation")
 COLUMNS = ("step", "learning_rate", "loss", *LOSSES, "recall_at_1")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-
 
 class Params(StageParams):
     seed: int
     tensorboard: str | None
     benchmark: Experiment
-
-
-class Metrics(MetricsFile):
-    """The recalls are means over the results: how often the first k hold a right answer.
-
-    `results` are rows of cir.published.experiment.scoring.results, each with its protocol.
-    """
-
-    benchmark_recall_1: Share = Field(alias="benchmark_recall@1")
-    benchmark_recall_10: Share = Field(alias="benchmark_recall@10")
-    benchmark_val_recall_1: Share | None = Field(None, alias="benchmark_val_recall@1")
-    benchmark_step: PositiveInt
-    benchmark_weights: PositiveInt
-    results: list[dict[str, object]]
 
 
 class Task:

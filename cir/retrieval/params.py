@@ -1,0 +1,23 @@
+"""Declare the params of scoring the retriever and of exporting it."""
+
+from pydantic import PositiveInt
+
+from cir.core.params import Section
+
+
+class Score(Section):
+    """How the test queries are scored.
+
+    `batch_size`: queries encoded at once. `resamples`: bootstrap samples behind each interval.
+    `rows`: queries on each sheet of pictures.
+    """
+
+    batch_size: PositiveInt
+    resamples: PositiveInt
+    rows: PositiveInt
+
+
+class ExportSubmission(Section):
+    """`batch_size`: images that the exported folder encodes at once."""
+
+    batch_size: PositiveInt

@@ -1,0 +1,13 @@
+"""Declare the params of embedding a gallery."""
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from cir.core.params import Section
+
+
+class EmbedGallery(Section):
+    """`batch_size`: images encoded at once. `workers`: threads, each with a batch of its own; 0
+    starts one per core."""
+
+    batch_size: PositiveInt
+    workers: NonNegativeInt
