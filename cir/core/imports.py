@@ -10,10 +10,8 @@ def imported_modules(path: Path, root: Path, packages: Iterable[str]) -> set[str
 
     Imports inside functions count. `root` is the folder that holds the packages.
     """
-    relative = path.relative_to(root).with_suffix("")
-    module = ".".join(relative.parts).removesuffix(".__init__")
     tops = set(packages)
-    found = {name for name in _names(module, path) if name.split(".")[0] in tops}
+    found = {name for name in imported_names(path, root) if name.split(".")[0] in tops}
     return {name for name in found if find_module(name, root) is not None}
 
 
@@ -62,8 +60,12 @@ def data_files(package: Path) -> list[Path]:
     return found
 
 
-def _names(module: str, path: Path) -> Iterator[str]:
-    """Yield every name in the import statements of a file that may be a module."""
+def imported_names(path: Path, root: Path) -> Iterator[str]:
+    """Yield every name in the import statements of a file that may be a module.
+
+    `root` is the folder in which the file's own package lies: relative imports are resolved there.
+    """
+    module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

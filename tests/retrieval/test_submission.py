@@ -15,6 +15,7 @@ import cir
 from cir.composers import create
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
+from cir.core.imports import needed_modules
 from cir.core.records import Triplet
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
@@ -203,7 +204,7 @@ def test_imports_are_followed_and_renamed(tmp_path):
     (package / "a.py").write_text("def f():\n    from cir import deep as cir\n    return cir\n")
     script = tmp_path / "script.py"
     script.write_text("from cir.a import (\n    f,\n)\n")
-    modules = sources.needed_modules([script], tmp_path)
+    modules = needed_modules([script], tmp_path, [sources.PACKAGE])
     assert modules == ["cir", "cir.a", "cir.deep", "cir.deep.b"]
     sources.copy_renamed(modules, tmp_path, tmp_path / "out")
     runtime = tmp_path / "out/cir_runtime"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cir.core import files
+from cir.core import files, imports
 from cir.core.errors import UserError
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.submission import sources
@@ -53,12 +53,12 @@ def export(encoder: Path, tagger: Path, folder: Path, batch_size: int) -> int:
 
 def _copy_code(folder: Path) -> None:
     scripts = [_TEMPLATES / name for name in ("model.py", "generate_embeds.py")]
-    modules = sources.needed_modules(scripts, _ROOT)
+    modules = imports.needed_modules(scripts, _ROOT, [sources.PACKAGE])
     sources.copy_renamed(modules, _ROOT, folder)
     for script in scripts:
         sources.copy_script(script, folder / script.name)
     shutil.copyfile(_TEMPLATES / "README.md", folder / "README.md")
-    lines = sources.requirements(folder.rglob("*.py"))
+    lines = sources.requirements(folder)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
