@@ -20,7 +20,7 @@ class _Figures(MetricsFile):
 class Result(_Figures):
     """The figures of one ranking, named `what`, with its protocol.
 
-    `protocol` is what cir.retrieval.ranking.ranking.Protocol.to_dict gives.
+    `protocol` is what cir.retrieval.ranking.protocol.Protocol.to_dict gives.
     """
 
     what: str

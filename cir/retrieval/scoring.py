@@ -15,7 +15,8 @@ from cir.images.shards import ImageShards
 from cir.retrieval.breakdown import accuracy_by, edits_to_group_by, error_counts, kind_of
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
-from cir.retrieval.ranking.ranking import Protocol, Ranking, rank
+from cir.retrieval.ranking.protocol import Protocol
+from cir.retrieval.ranking.ranking import Ranking, rank
 from cir.retrieval.retriever import Retriever
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)

@@ -15,7 +15,8 @@ from cir.composers.base import made_of
 from cir.core import files
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
-from cir.retrieval.ranking.ranking import Protocol, Ranking, rank
+from cir.retrieval.ranking.protocol import Protocol
+from cir.retrieval.ranking.ranking import Ranking, rank
 from cir.training.composer_alone import (
     CachedBatches,
     CachedObjective,

@@ -25,8 +25,8 @@ from cir.core.errors import UserError
 from cir.drawing.plots import save_interval_plot
 from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_info
-from cir.retrieval.ranking.class_metrics import by_class, recall_curve
 from cir.retrieval.ranking.embedding import Embeddings
+from cir.retrieval.ranking.metrics import by_class, recall_curve
 from stages.params import StageParams, load
 from stages.run import run
 

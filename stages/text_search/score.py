@@ -19,7 +19,7 @@ from cir.drawing.saving import save_sheet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import Embeddings, embed
-from cir.retrieval.ranking.hits import cosine
+from cir.retrieval.ranking.ranking import cosine
 from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.results import AS_WRITTEN, Result, TextProtocol
 from cir.text_search.scoring.results import TextSearchMetrics as Metrics

@@ -15,7 +15,7 @@ from cir.classes.scoring.scoring import (
     result,
 )
 from cir.core.errors import UserError
-from cir.retrieval.ranking.hits import ClassRanking, cosine, rank_by_class
+from cir.retrieval.ranking.ranking import HitRanking, cosine, rank_by_class
 
 CLASSES = ("cat", "dog", "fish", "bird")
 PROTOCOL = ClassProtocol(gallery="held-out images", classes="never trained on", vectors="embedder")
@@ -191,10 +191,11 @@ def test_k1_beyond_the_gallery_is_a_sentence():
         measured(changed(NOTHING, reranking=reranking))
 
 
-RANKING = ClassRanking(
+RANKING = HitRanking(
     np.array([[0, 1], [0, 1]]),
     np.array([[0.9, 0.8], [0.9, 0.8]], np.float32),
     (np.array([1, 3]), np.array([2, 4])),
+    (np.array([1, 1]), np.array([1, 1])),
     4,
 )
 

@@ -17,7 +17,7 @@ from cir.published.datasets.mit_states import TEST_NOUNS, MITStates
 from cir.published.datasets.options import with_options
 from cir.published.datasets.pairs import drawn
 from cir.published.datasets.word_exchange import parents, replacement
-from cir.retrieval.ranking.ranking import Protocol
+from cir.retrieval.ranking.protocol import Protocol
 from tests.helpers import ROOT
 from tests.helpers import miniature_datasets as mini
 

@@ -14,7 +14,8 @@ from cir.published.datasets.fashion200k import Fashion200k
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
 from cir.published.experiment.scoring import answer, averaged, results, said
-from cir.retrieval.ranking.ranking import Protocol, rank
+from cir.retrieval.ranking.protocol import Protocol
+from cir.retrieval.ranking.ranking import rank
 from tests.helpers import miniature_datasets as mini
 
 SENTENCES = {"query": "image and sentence", "edit": "none"}

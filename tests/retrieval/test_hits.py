@@ -13,9 +13,8 @@ from torchmetrics.functional.retrieval import (
 
 import cir  # noqa: F401  (before pytorch_metric_learning, which imports torchvision)
 from cir.core.errors import UserError
-from cir.retrieval.ranking.class_metrics import by_class, figures, recall_curve
-from cir.retrieval.ranking.hits import ClassRanking, cosine, leave_one_out, rank_by_class
-from cir.retrieval.ranking.ranking import TIE
+from cir.retrieval.ranking.metrics import by_class, class_figures, recall_curve
+from cir.retrieval.ranking.ranking import TIE, HitRanking, cosine, leave_one_out, rank_by_class
 
 
 def unit(rng, rows, dim=12):
@@ -136,9 +135,10 @@ def test_a_ranking_is_checked():
         "top_indices": np.array([[1, 0]]),
         "top_scores": np.array([[0.9, 0.1]]),
         "hit_ranks": (ranks(1, 2),),
+        "hit_grades": (ranks(1, 3),),
         "gallery_size": 2,
     }
-    ClassRanking(**fine)
+    HitRanking(**fine)
     for wrong in (
         {"top_indices": np.array([[2, 0]])},
         {"top_scores": np.array([0.9])},
@@ -146,9 +146,11 @@ def test_a_ranking_is_checked():
         {"hit_ranks": (ranks(),)},
         {"hit_ranks": (ranks(2, 1),)},
         {"hit_ranks": (ranks(1, 3),)},
+        {"hit_grades": (ranks(1, 0),)},
+        {"hit_grades": (ranks(1),)},
     ):
         with pytest.raises(AssertionError):
-            ClassRanking(**(fine | wrong))
+            HitRanking(**(fine | wrong))
 
 
 # ---- figures
@@ -157,7 +159,7 @@ HITS = [ranks(1, 3, 6), ranks(2), ranks(6, 7), ranks(1, 2)]
 
 
 def test_figures_by_hand():
-    got = figures(HITS)
+    got = class_figures(HITS)
     assert list(got) == ["recall@1", "recall@5", "recall@10", "map", "map@r"]
     assert (got["recall@1"], got["recall@5"], got["recall@10"]) == (2 / 4, 3 / 4, 1.0)
     precisions = [(1 + 2 / 3 + 3 / 6) / 3, 1 / 2, (1 / 6 + 2 / 7) / 2, 1]
@@ -173,7 +175,7 @@ def test_figures_by_class():
     assert [row["queries"] for row in rows] == [1, 1, 2]
     assert [row["gallery_images"] for row in rows] == [2, 1, 3]
     assert [row["recall@1"] for row in rows] == [0, 0, 1]
-    whole = figures(HITS)
+    whole = class_figures(HITS)
     for name in ("recall@1", "recall@5", "map", "map@r"):
         total = sum(row["queries"] * row[name] for row in rows)
         assert total / 4 == pytest.approx(whole[name])
@@ -214,14 +216,14 @@ def test_figures_are_those_of_pytorch_metric_learning(retrieval):
     vectors, labels, images, image_labels = map(torch.from_numpy, retrieval)
     calculator = AccuracyCalculator(include=names, k=len(images), knn_func=sorted_whole)
     theirs = calculator.get_accuracy(vectors, labels, images, image_labels)
-    ours = figures(hit_ranks_of(retrieval))
+    ours = class_figures(hit_ranks_of(retrieval))
     assert 0.2 < ours["map@r"] < ours["map"] < 0.95
     assert [theirs[name] for name in names] == pytest.approx(
         [ours["recall@1"], ours["map"], ours["map@r"]], abs=1e-6
     )
     calculator = AccuracyCalculator(include=names, k=len(images) - 1, knn_func=sorted_whole)
     theirs = calculator.get_accuracy(images, image_labels)
-    ours = figures(leave_one_out(retrieval[2], [f"class {n}" for n in retrieval[3]]))
+    ours = class_figures(leave_one_out(retrieval[2], [f"class {n}" for n in retrieval[3]]))
     assert [theirs[name] for name in names] == pytest.approx(
         [ours["recall@1"], ours["map"], ours["map@r"]], abs=1e-6
     )
@@ -233,7 +235,7 @@ def test_figures_are_those_of_torchmetrics(retrieval):
     for query, own in enumerate(hit_ranks):
         # Raised, as torchmetrics counts no image with a score of 0 or less as a hit.
         scores, relevant = 2 + images @ vectors[query], image_labels == labels[query]
-        got = figures([own])
+        got = class_figures([own])
         expected = retrieval_average_precision(scores, relevant).item()
         assert got["map"] == pytest.approx(expected, abs=1e-6)
         for k in (1, 5, 10):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from cir.retrieval.ranking.ranking import Protocol, Ranking, rank, top_k
+from cir.retrieval.ranking.protocol import Protocol
+from cir.retrieval.ranking.ranking import Ranking, rank, top_k
 
 
 def unit(rng, rows, dim):

@@ -16,9 +16,9 @@ from cir.classes.embedder.params import Augmentation
 from cir.classes.scoring import ranking_file as class_submission
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
-from cir.retrieval.ranking.class_metrics import figures
 from cir.retrieval.ranking.embedding import Embeddings
-from cir.retrieval.ranking.hits import cosine, rank_by_class
+from cir.retrieval.ranking.metrics import class_figures
+from cir.retrieval.ranking.ranking import cosine, rank_by_class
 from stages.classes import embed as embed_classes
 from stages.classes import prepare as prepare_classes
 from stages.classes import score as score_classes
@@ -127,7 +127,7 @@ def test_the_plain_row_is_the_ranking_by_cosine(made):
         np.testing.assert_allclose(stored.vectors, unit, atol=1e-5)
         assert stored.fingerprint == embedder.fingerprint()
     (_, classes, queries), (_, of_gallery, gallery) = found
-    expected = figures(rank_by_class(cosine(queries, gallery), classes, of_gallery).hit_ranks)
+    expected = class_figures(rank_by_class(cosine(queries, gallery), classes, of_gallery).hit_ranks)
     metrics = read(made / "metrics/class_retrieval.json")
     row = metrics["results"][0]
     assert row["what"] == "plain"

@@ -14,8 +14,9 @@ from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
+from cir.retrieval.ranking.metrics import graded_figures
+from cir.retrieval.ranking.ranking import rank_by_grade
 from cir.text_search.data.queries import read_queries, relevance_matrix
-from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.scoring import text_vectors
 from stages.text_search import score as score_text_search
 from tests.helpers.composers import arithmetic
@@ -92,7 +93,7 @@ def test_a_row_is_that_of_its_encoder_and_prompt(made, place, what, folder, prom
     texts = text_vectors(model, [query.text for query in queries], prompt)
     relevance = relevance_matrix(queries, images.ids)
     ranking = rank_by_grade(lambda rows: texts[rows] @ gallery.T, relevance)
-    found = figures(ranking.answers, 3)
+    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, 3)
     kinds = np.array([query.kind for query in queries])
     for name, values in found.items():
         assert result[name] == pytest.approx(values.mean(), abs=1e-6), name

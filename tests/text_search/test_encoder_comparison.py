@@ -19,12 +19,13 @@ from cir.encoders import Encoder
 from cir.encoders.paired import PairedEncoder
 from cir.encoders.words import WordLSTM
 from cir.images.shards import ImageShards
+from cir.retrieval.ranking.metrics import graded_figures
+from cir.retrieval.ranking.ranking import rank_by_grade
 from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring import encoder_comparison as encoder_benchmark
 from cir.text_search.scoring.blip import BlipCandidate
 from cir.text_search.scoring.candidates import FolderCandidate, OpenClipCandidate
 from cir.text_search.scoring.encoder_comparison import Settings, check_all, compare, measure_here
-from cir.text_search.scoring.metrics import figures, rank_by_grade
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.scoring import load_shared_space, text_vectors
 from stages.text_search import compare_encoders as benchmark_encoders
@@ -86,7 +87,8 @@ def test_the_figures_are_those_of_the_vectors(project, split, encoder):
     ranking = rank_by_grade(
         lambda rows: texts[rows] @ gallery.T, relevance_matrix(queries, images.ids)
     )
-    expected = {name: values.mean() for name, values in figures(ranking.answers, 3).items()}
+    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, 3)
+    expected = {name: values.mean() for name, values in found.items()}
     for name, value in quality(result).items():
         assert value == pytest.approx(expected[name], abs=1e-6), name
     low, high = result.ndcg_interval
@@ -127,9 +129,8 @@ def test_blip_ranks_and_ranks_again(project, split):
             order.append([*(first[i].item() for i in np.argsort(fits)[::-1]), *first[3:].tolist()])
     assert any(own[:3] != cosines[row].topk(3).indices.tolist() for row, own in enumerate(order))
     scores = -np.argsort(order, axis=1).astype(float)
-    expected = figures(
-        rank_by_grade(lambda rows: scores[rows], relevance_matrix(queries, images.ids)).answers, 3
-    )
+    ranking = rank_by_grade(lambda rows: scores[rows], relevance_matrix(queries, images.ids))
+    expected = graded_figures(ranking.hit_ranks, ranking.hit_grades, 3)
     for name, value in quality(again).items():
         assert value == pytest.approx(expected[name].mean()), name
     assert plain.r_at_10 == again.r_at_10

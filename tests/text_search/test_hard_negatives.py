@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from cir.datasets.scenes import COLOURS
-from cir.retrieval.ranking.hits import cosine
+from cir.retrieval.ranking.ranking import cosine
 from cir.text_search.data.queries import TextQuery
 from cir.text_search.data.requests import Count, OneObject, Pair, PairOfKinds, Place
 from cir.text_search.scoring.scoring import told_apart

@@ -22,8 +22,8 @@ from cir.core.distributed import gather, own_slice
 from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.images.shards import ImageShards
-from cir.retrieval.ranking.class_metrics import figures
-from cir.retrieval.ranking.hits import leave_one_out
+from cir.retrieval.ranking.metrics import class_figures
+from cir.retrieval.ranking.ranking import leave_one_out
 from cir.training.shared.batches import Pixels
 
 
@@ -251,7 +251,7 @@ def validation(
             with torch.inference_mode():
                 features = embedder.encode_images(pixels.get(ids[start : start + batch_size]))
             vectors.append(functional.normalize(features, dim=1).cpu().numpy())
-        found = figures(leave_one_out(np.concatenate(vectors), classes))
+        found = class_figures(leave_one_out(np.concatenate(vectors), classes))
         return {"map": found["map"], "recall_at_1": found["recall@1"], "score": found["map"]}
 
     return measure

@@ -41,7 +41,7 @@ class ClassProtocol(Section):
 
 
 class _Figures(Section):
-    """Give the figures of cir.retrieval.ranking.class_metrics.figures for some queries."""
+    """Give the figures of cir.retrieval.ranking.metrics.class_figures for some queries."""
 
     recall_at_1: Share = Field(alias="recall@1")
     recall_at_5: Share = Field(alias="recall@5")

@@ -11,10 +11,8 @@ import numpy as np
 from cir.classes.scoring.params import Reranking, ScoreClasses
 from cir.classes.scoring.results import ClassProtocol, Graph, Result
 from cir.images.shards import ImageShards
-from cir.retrieval.ranking.benchmark_metrics import average_precision
-from cir.retrieval.ranking.class_metrics import figures
-from cir.retrieval.ranking.hits import ClassRanking, Scores, cosine, rank_by_class
-from cir.retrieval.ranking.metrics import bootstrap_interval
+from cir.retrieval.ranking.metrics import average_precision, bootstrap_interval, class_figures
+from cir.retrieval.ranking.ranking import HitRanking, Scores, cosine, rank_by_class
 from cir.retrieval.refine import expand
 from cir.retrieval.refine.k_reciprocal import GalleryGraph, JointGraph
 from cir.retrieval.refine.neighbours import nearest
@@ -47,7 +45,7 @@ class Measured:
 
     what: str
     protocol: ClassProtocol
-    ranking: ClassRanking
+    ranking: HitRanking
 
 
 def protocol_of(info: Mapping, gallery_info: Mapping) -> ClassProtocol:
@@ -129,7 +127,7 @@ def result(measured: Measured, seed: int, resamples: int) -> Result:
     precision = np.array([average_precision(own, int(own[-1])) for own in ranks])
     return Result(
         what=measured.what,
-        **figures(ranks),
+        **class_figures(ranks),
         recall_at_1_interval=bootstrap_interval(first, seed, resamples),
         map_interval=bootstrap_interval(precision, seed, resamples),
         queries=len(ranks),

@@ -8,14 +8,14 @@ from PIL import Image, ImageFont
 from cir.classes.scoring.scoring import Part
 from cir.drawing.sheet import GREEN, RED, SMALL, Column, Picture, draw_sheet
 from cir.images.shards import ImageShards
-from cir.retrieval.ranking.hits import ClassRanking
+from cir.retrieval.ranking.ranking import HitRanking
 
 _ANSWERS = 10
 _LAYOUT = replace(SMALL, font=ImageFont.load_default(11))
 
 
 def class_sheet(
-    ranking: ClassRanking,
+    ranking: HitRanking,
     queries: Part,
     gallery: Part,
     query_images: ImageShards,

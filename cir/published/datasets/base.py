@@ -13,7 +13,7 @@ from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.images.decoding import decode
 from cir.published.datasets.pairs import TrainingPairs
-from cir.retrieval.ranking.ranking import Protocol
+from cir.retrieval.ranking.protocol import Protocol
 
 Absent = Literal["refuse", "leave out"]
 

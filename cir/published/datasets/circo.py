@@ -26,7 +26,7 @@ from cir.published.datasets.reading import (
     read_json,
     require_layout,
 )
-from cir.retrieval.ranking.ranking import Protocol
+from cir.retrieval.ranking.protocol import Protocol
 
 _ENTRY = {"id": is_whole, "reference_img_id": is_whole, "relative_caption": is_text}
 _LABELLED = {

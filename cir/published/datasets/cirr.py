@@ -27,7 +27,7 @@ from cir.published.datasets.reading import (
     read_json,
     require_layout,
 )
-from cir.retrieval.ranking.ranking import Protocol
+from cir.retrieval.ranking.protocol import Protocol
 
 
 def _is_image_set(value: Any) -> bool:

@@ -33,7 +33,7 @@ from cir.datasets.scenes.images import draw_one
 from cir.datasets.scenes.neighbourhoods import SIZE, Neighbourhood, sample_neighbourhoods
 from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
 from cir.published.datasets.pairs import TrainingPairs
-from cir.retrieval.ranking.ranking import Protocol
+from cir.retrieval.ranking.protocol import Protocol
 
 Split = Literal["test", "val", "train"]
 _LEAST = {

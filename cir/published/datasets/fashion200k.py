@@ -18,7 +18,7 @@ from cir.core.sentences import listed
 from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
 from cir.published.datasets.reading import MissingError, require_layout
 from cir.published.datasets.word_exchange import WordPairs, by_caption, query_text
-from cir.retrieval.ranking.ranking import Protocol, Text
+from cir.retrieval.ranking.protocol import Protocol, Text
 
 _MARKS = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"}
 

@@ -26,8 +26,8 @@ from cir.published.datasets.reading import (
     read_json,
     require_layout,
 )
-from cir.retrieval.ranking.ranking import Captions, Protocol
-from cir.retrieval.ranking.ranking import Gallery as GalleryName
+from cir.retrieval.ranking.protocol import Captions, Protocol
+from cir.retrieval.ranking.protocol import Gallery as GalleryName
 
 CATEGORIES = ("dress", "shirt", "toptee")
 GALLERIES: dict[str, GalleryName] = {

@@ -18,7 +18,7 @@ from cir.core.sentences import listed
 from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
 from cir.published.datasets.pairs import TrainingPairs, drawn
 from cir.published.datasets.reading import MissingError, require_layout
-from cir.retrieval.ranking.ranking import Protocol, Text
+from cir.retrieval.ranking.protocol import Protocol, Text
 
 TEST_NOUNS = frozenset(
     """armor bracelet bush camera candy castle ceramic cheese clock clothes coffee fan fig fish foam

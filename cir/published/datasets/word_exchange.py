@@ -11,7 +11,7 @@ import numpy as np
 from cir.core.errors import UserError
 from cir.core.records import Triplet
 from cir.published.datasets.pairs import TrainingPairs, drawn
-from cir.retrieval.ranking.ranking import Text
+from cir.retrieval.ranking.protocol import Text
 
 
 def _legacy_parents(caption: str) -> list[str]:

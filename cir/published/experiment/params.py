@@ -33,7 +33,7 @@ from cir.published.experiment.training_params import (
     InfoNCELoss,
     SoftTripletLoss,
 )
-from cir.retrieval.ranking.ranking import Captions, Text
+from cir.retrieval.ranking.protocol import Captions, Text
 from cir.training.shared.batches import Pixels
 from cir.training.shared.loop import Schedule
 from cir.training.shared.params import DEVICE, Precision, usable

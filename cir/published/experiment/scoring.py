@@ -7,17 +7,16 @@ from typing import Literal
 import numpy as np
 
 from cir.core.errors import UserError
-from cir.core.progress import progress
-from cir.published.datasets import Benchmark, Query
-from cir.retrieval.ranking.benchmark_metrics import (
+from cir.published.datasets import Benchmark
+from cir.retrieval.ranking.metrics import (
     caption_figures,
     circo_figures,
     cirr_figures,
     fashioniq_average,
     fashioniq_figures,
 )
-from cir.retrieval.ranking.ranking import TIE
-from cir.retrieval.ranking.ranking import Query as QueryKind
+from cir.retrieval.ranking.protocol import Query as QueryKind
+from cir.retrieval.ranking.ranking import cosine, lowered_blocks
 
 Row = dict[str, object]
 
@@ -56,50 +55,39 @@ def answer(
     k: int = 50,
     block: int = 64,
 ) -> Answers:
-    """Rank the gallery [N, D] for the queries [Q, D] by cosine; all vectors of length one.
+    """Rank the gallery [N, D] for the queries [Q, D] by cosine; all vectors have length one.
 
-    An image that scores as high as a hit goes before it. Scores of `block` queries are in memory
-    at a time.
+    An image that scores as high as a hit goes before the hit. Scores of `block` queries are in
+    memory at a time.
     """
     assert queries.shape == (len(benchmark.queries), gallery.shape[1]), f"{queries.shape}"
     assert len(gallery) == len(benchmark.gallery), f"{len(gallery)} vectors"
-    for vectors in (queries, gallery):
-        lengths = np.linalg.norm(vectors, axis=1)
-        assert np.abs(lengths - 1).max() < 1e-3, "a vector has another length than one"
-    rows: list[tuple] = []
     row_of = {name: row for row, name in enumerate(benchmark.gallery)}
-    starts = range(0, len(queries), block)
-    for start in progress(starts, len(starts), f"ranking for {benchmark.name}", "blocks"):
-        scores = queries[start : start + block] @ gallery.T
-        for query, row in zip(benchmark.queries[start : start + block], scores, strict=True):
-            rows.append(_answer_one(benchmark, query, row, row_of, k))
-    return Answers(*zip(*rows, strict=True))
-
-
-def _answer_one(
-    benchmark: Benchmark, query: Query, scores: np.ndarray, row_of: dict[str, int], k: int
-) -> tuple[tuple[str, ...], np.ndarray, int, tuple[str, ...]]:
-    """The items of `Answers` for one query with its scores [N], which are changed."""
-    hits = np.array([row_of[name] for name in query.hits], np.int64)
-    scores[hits] -= TIE  # behind whatever ties with it
-    size = len(scores)
-    if not benchmark.protocol.reference_kept and query.reference in row_of:
-        scores[row_of[query.reference]] = -np.inf
-        size -= 1
-    order = np.argsort(-scores, kind="stable")
-    ranks = np.empty(len(scores), np.int64)
-    ranks[order] = np.arange(1, len(scores) + 1)
-    return (
-        tuple(benchmark.gallery[place] for place in order[: min(k, size)]),
-        np.sort(ranks[hits]),
-        0 if query.target is None else int(ranks[row_of[query.target]]),
-        tuple(
-            sorted(
-                (name for name in query.members if name != query.reference),
-                key=lambda name: ranks[row_of[name]],
-            )
-        ),
+    hits = [np.array([row_of[name] for name in one.hits], np.int64) for one in benchmark.queries]
+    references = np.array([row_of.get(one.reference, -1) for one in benchmark.queries])
+    excluded = None if benchmark.protocol.reference_kept else references
+    scores, what = cosine(queries, gallery), f"ranking for {benchmark.name}"
+    blocks = lowered_blocks(
+        scores, len(gallery), hits, excluded=excluded, block=block, what=what, show=True
     )
+    rows: list[tuple] = []
+    for numbers, _, lowered in blocks:
+        for query, own, row in zip(benchmark.queries[numbers], hits[numbers], lowered, strict=True):
+            order = np.argsort(-row, kind="stable")
+            ranks = np.empty(len(row), np.int64)
+            ranks[order] = np.arange(1, len(row) + 1)
+            top = order[: min(k, np.isfinite(row).sum())]
+            members = {name: ranks[row_of[name]] for name in query.members}
+            members.pop(query.reference, None)
+            rows.append(
+                (
+                    tuple(benchmark.gallery[place] for place in top),
+                    np.sort(ranks[own]),
+                    0 if query.target is None else int(ranks[row_of[query.target]]),
+                    tuple(sorted(members, key=members.get)),
+                )
+            )
+    return Answers(*zip(*rows, strict=True))
 
 
 def _of_captions(benchmark: Benchmark, answers: Answers) -> dict[str, float]:

@@ -1,65 +1,26 @@
-"""Who is nearest: rank a gallery for every query by blocks of matrix products."""
+"""Rank a gallery for every query, block by block; ties count against the right answers.
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+`rank` is for queries with one right answer, the target: it bounds memory for galleries of any
+size. `rank_hits` is for queries with many right answers, the hits.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from cir.core.errors import UserError
+from cir.core.progress import progress
+from cir.core.sentences import listed
+
 # Two gallery rows of one image may differ in the last bits of their scores, as a matrix product
-# sums in another order at the edge of a block. Closer than this to the target's score is a tie.
+# sums in another order at the edge of a block. Closer than this to a right answer is a tie.
 TIE = 1e-6
 
-
-Gallery = Literal[
-    "hard",
-    "contest-like",
-    "all test images",
-    "the whole split",
-    "references and targets",
-    "the whole splits of all categories",
-    "COCO 2017 unlabeled",
-]
-Query = Literal["image and edit", "image and sentence", "image", "edit", "sentence"]
-Text = Literal["the change", "the target's caption"]
-Captions = Literal["composeae", "clip4cir", "searle", "separate"]
+Scores = Callable[[slice], np.ndarray]  # rows of the queries → [b, N], higher is better
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What was ranked against what. It is stored beside every result.
-
-    `gallery`: "hard" holds every test image, so for each query its target, its reference and its
-    near misses; "contest-like" holds the targets and references only; the others are those of
-    the published benchmarks. `query`: what the query vector is made of. `edit`: its objects as
-    the tagger reads them from the sentence, or the true ones, or none. `reference_kept`: whether
-    a query's own reference stays in its gallery. `hit`: the answer that counts. `ties`: an image
-    that scores as high as the target goes before it.
-
-    The rest is for published benchmarks and None elsewhere. `dataset` and `split` name them.
-    `text`: what a query says, where it was made from captions; the whole caption of the target
-    gives the answer away. `captions`: how several captions of a query become its text.
-    `deletion`: how a word was deleted where training pairs came from. `left_out`: what is not in
-    the measurement because image files were absent.
-    """
-
-    gallery: Gallery
-    query: Query = "image and edit"
-    edit: Literal["tagged", "true", "none"] = "tagged"
-    reference_kept: bool = True
-    hit: Literal["the target", "any image of its caption", "any of its targets"] = "the target"
-    ties: Literal["against the target"] = "against the target"
-    similarity: Literal["cosine"] = "cosine"
-    dataset: str | None = None
-    split: str | None = None
-    text: Text | None = None
-    captions: Captions | None = None
-    deletion: Literal["legacy", "fixed"] | None = None
-    left_out: str | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """The protocol as it is stored; what does not concern a result has no entry."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+# ---- one right answer
 
 
 @dataclass(frozen=True)
@@ -217,3 +178,201 @@ def _check(
     assert inside.all(), "a target lies outside the gallery"
     assert allowed[targets].all(), "a target is not allowed in the gallery"
     assert (targets != excluded).all(), "a target is excluded from its own gallery"
+
+
+# ---- many right answers
+
+
+@dataclass(frozen=True)
+class HitRanking:
+    """The first k gallery images of every query, best first, and the ranks of all its hits.
+
+    `top_indices` [Q, k] and their `top_scores` [Q, k], which rise along a row by no more than the
+    steps of `lowered_blocks`. `hit_ranks` has for each query the ascending ranks of its hits, from
+    1, and `hit_grades` their grades, all 1 unless given. `gallery_size` counts the ranked images.
+    """
+
+    top_indices: np.ndarray
+    top_scores: np.ndarray
+    hit_ranks: tuple[np.ndarray, ...]
+    hit_grades: tuple[np.ndarray, ...]
+    gallery_size: int
+
+    def __post_init__(self) -> None:
+        shape, size = self.top_indices.shape, self.gallery_size
+        assert self.top_indices.ndim == 2, f"top indices of shape {shape}"
+        assert self.top_scores.shape == shape, f"{self.top_scores.shape} scores for {shape} images"
+        assert len(self.hit_ranks) == shape[0], f"{len(self.hit_ranks)} of {shape[0]} queries"
+        assert 0 <= self.top_indices.min() <= self.top_indices.max() < size, "no such image"
+        for ranks, grades in zip(self.hit_ranks, self.hit_grades, strict=True):
+            assert ranks.size, "a query has no hits"
+            assert 1 <= ranks[0] <= ranks[-1] <= size, "a rank lies outside the gallery"
+            assert (np.diff(ranks) > 0).all(), "ranks ascend"
+            assert grades.shape == ranks.shape, "one grade for each rank"
+            assert (grades >= 1).all(), "a hit has a grade of 1 or more"
+
+
+def cosine(queries: np.ndarray, gallery: np.ndarray) -> Scores:
+    """Return the scores of `queries` [Q, D] for `gallery` [N, D], all vectors of length one."""
+    assert queries.ndim == gallery.ndim == 2, "queries and gallery are matrices"
+    assert queries.shape[1] == gallery.shape[1], f"{queries.shape} against {gallery.shape}"
+    for vectors in (queries, gallery):
+        lengths = np.linalg.norm(vectors, axis=1)
+        assert np.abs(lengths - 1).max(initial=0) < 1e-3, "a vector has another length than one"
+    return lambda rows: queries[rows] @ gallery.T
+
+
+def rank_hits(
+    scores: Scores,
+    images: int,
+    hits: Sequence[np.ndarray],
+    grades: Sequence[np.ndarray] | None = None,
+    k: int = 10,
+    block: int = 64,
+    what: str = "",
+) -> HitRanking:
+    """Rank `images` gallery images for each query.
+
+    Args:
+        scores: the scores of some queries, in float32 or float64.
+        images: size of the gallery.
+        hits: for each query the gallery indices of its hits, ascending.
+        grades: the grades of these hits, from 1; without them all hits are equal.
+        k: how many first images are kept; all of a gallery that is smaller.
+        block: queries whose scores are in memory at a time.
+        what: what the progress line says, if there are many blocks.
+    """
+    assert hits, "there are no queries"
+    assert images, "the gallery is empty"
+    assert k >= 1, f"the first {k} images"
+    grades = [np.ones(len(own), int) for own in hits] if grades is None else grades
+    top_indices, top_scores, hit_ranks, hit_grades = [], [], [], []
+    blocks = lowered_blocks(scores, images, hits, grades, block=block, what=what)
+    for rows, part, lowered in blocks:
+        for row, own, of_own in zip(lowered, hits[rows], grades[rows], strict=True):
+            ranks, order = _hit_ranks(row, own)
+            hit_ranks.append(ranks)
+            hit_grades.append(of_own[order])
+        top_indices.append(top_k(lowered, min(k, images)))
+        top_scores.append(np.take_along_axis(part, top_indices[-1], axis=1))
+    top = np.concatenate(top_indices), np.concatenate(top_scores)
+    return HitRanking(*top, tuple(hit_ranks), tuple(hit_grades), images)
+
+
+def rank_by_grade(
+    scores: Scores, relevance: np.ndarray, k: int = 10, block: int = 64
+) -> HitRanking:
+    """Rank N images for Q queries whose grades are `relevance`, int [Q, N]: 0 is no hit."""
+    hits = [np.flatnonzero(row) for row in relevance]
+    grades = [row[own] for row, own in zip(relevance, hits, strict=True)]
+    return rank_hits(scores, relevance.shape[1], hits, grades, k, block)
+
+
+def rank_by_class(
+    scores: Scores,
+    query_classes: Sequence[str],
+    gallery_classes: Sequence[str],
+    k: int = 10,
+    block: int = 64,
+) -> HitRanking:
+    """Rank the gallery, classes [N], for the queries, classes [Q]; images of one class are hits.
+
+    Raises UserError for queries whose class no gallery image has.
+    """
+    assert len(gallery_classes), "the gallery is empty"
+    places = _places(gallery_classes)
+    without = [name for name in query_classes if name not in places]
+    if without:
+        raise UserError(
+            f"{len(without)} of {len(query_classes)} queries are of a class that none of the "
+            f"{len(gallery_classes)} gallery images has: {listed(sorted(set(without)))}"
+        )
+    hits = [places[name] for name in query_classes]
+    what = "ranking by class"
+    return rank_hits(scores, len(gallery_classes), hits, k=k, block=block, what=what)
+
+
+def leave_one_out(
+    vectors: np.ndarray, classes: Sequence[str], block: int = 64
+) -> tuple[np.ndarray, ...]:
+    """Return the hit ranks of each image among all others, by cosine.
+
+    `vectors` [N, D] have length one. Raises UserError for classes with a single image.
+    """
+    assert len(vectors) == len(classes), f"{len(vectors)} vectors for {len(classes)} classes"
+    assert len(vectors), "there are no images"
+    places = _places(classes)
+    alone = [name for name, images in places.items() if len(images) == 1]
+    if alone:
+        raise UserError(
+            f"{len(alone)} of {len(places)} classes have one image and nothing that could be found "
+            f"for it: {listed(sorted(alone))}"
+        )
+    own = np.arange(len(vectors))
+    hits = [places[name][places[name] != image] for image, name in enumerate(classes)]
+    scores, what = cosine(vectors, vectors), "ranking by class"
+    blocks = lowered_blocks(scores, len(vectors), hits, excluded=own, block=block, what=what)
+    return tuple(
+        _hit_ranks(row, images)[0]
+        for rows, _, lowered in blocks
+        for row, images in zip(lowered, hits[rows], strict=True)
+    )
+
+
+def lowered_blocks(
+    scores: Scores,
+    images: int,
+    hits: Sequence[np.ndarray],
+    grades: Sequence[np.ndarray] | None = None,
+    excluded: np.ndarray | None = None,
+    block: int = 64,
+    what: str = "",
+    show: bool | None = None,
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield the rows of each block of queries, its scores [b, N], and these scores lowered.
+
+    In the lowered scores, float64 [b, N], ties count against the hits: a hit is lowered by TIE
+    once for each lower grade, 0 included, that the query's images have. So of images closer than
+    TIE the one with the lower grade goes first, however far apart the grades are. The image
+    `excluded` [Q] of each query (-1: none) gets −∞. Without `what`, or if `show` is false, no
+    progress is shown; by default it is shown for more than 16 blocks.
+    """
+    starts = range(0, len(hits), block)
+    # A bar for a moment is only in the way.
+    show = bool(what) and (len(starts) > 16 if show is None else show)
+    for start in progress(starts, len(starts), what, "blocks", show=show):
+        rows = slice(start, min(start + block, len(hits)))
+        part = np.asarray(scores(rows))
+        expected = (rows.stop - rows.start, images)
+        assert part.shape == expected, f"scores of shape {part.shape}, expected {expected}"
+        assert np.isfinite(part).all(), "a score is not finite"
+        # In float64 no float32 lies exactly at the border that TIE draws below another.
+        lowered = part.astype(np.float64)
+        for number, row in enumerate(lowered, start):
+            steps = 1
+            if grades is not None:
+                steps = 1 + np.searchsorted(np.unique(grades[number]), grades[number])
+            row[hits[number]] -= TIE * steps
+            if excluded is not None and excluded[number] >= 0:
+                row[excluded[number]] = -np.inf
+        yield rows, part, lowered
+
+
+def _hit_ranks(lowered: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ascending ranks of `hits` in a row of lowered scores, and their order.
+
+    Sorting values and looking the hits up is several times as fast as sorting indices.
+    """
+    order = np.argsort(-lowered[hits], kind="stable")
+    own = lowered[hits][order]
+    as_high = len(lowered) - np.searchsorted(np.sort(lowered), own, side="left")
+    rivals = as_high - np.searchsorted(-own, -own, side="right")
+    return 1 + rivals + np.arange(len(own)), order
+
+
+def _places(classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the images of each class, ascending."""
+    places: dict[str, list[int]] = {}
+    for image, name in enumerate(classes):
+        places.setdefault(name, []).append(image)
+    return {name: np.array(images) for name, images in places.items()}

@@ -16,11 +16,10 @@ from cir.core.errors import UserError
 from cir.core.processes import in_own_process, peak_memory
 from cir.core.progress import say
 from cir.images.shards import ImageShards
-from cir.retrieval.ranking.hits import cosine
-from cir.retrieval.ranking.metrics import bootstrap_interval
+from cir.retrieval.ranking.metrics import bootstrap_interval, graded_figures
+from cir.retrieval.ranking.ranking import cosine
 from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.encoder_speed import SearchEncoder, device, encode_images, encode_texts
-from cir.text_search.scoring.metrics import figures
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.results import AS_WRITTEN, Encoder, Failure, TextProtocol
 from cir.text_search.scoring.scoring import Measured, measure
@@ -119,7 +118,8 @@ def _result(
     speed: Mapping[str, float | None],
     settings: Settings,
 ) -> Encoder:
-    found = figures(measured.ranking.answers, settings.least_grade)
+    ranking = measured.ranking
+    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, settings.least_grade)
     return Encoder(
         name=measured.what,
         ranking=measured.protocol.ranking,
@@ -129,7 +129,7 @@ def _result(
         parameters=sum(weights.numel() for weights in model.parameters()),
         dim=model.dim,
         image_size=tuple(model.image_size),
-        queries=len(measured.ranking.answers),
+        queries=len(ranking.hit_ranks),
         gallery_size=measured.ranking.gallery_size,
         device=device(),
         protocol=measured.protocol,

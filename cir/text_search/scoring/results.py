@@ -32,7 +32,7 @@ class TextProtocol(Section):
 
 
 class _Figures(Section):
-    """Give the means of cir.text_search.scoring.metrics.figures over some queries.
+    """Give the means of cir.retrieval.ranking.metrics.graded_figures over some queries.
 
     `told_apart` is the mean of cir.text_search.scoring.scoring.told_apart.
     """

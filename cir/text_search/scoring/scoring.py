@@ -13,10 +13,9 @@ from cir.core.sentences import listed
 from cir.encoders import Encoder
 from cir.encoders.paired import PairedEncoder, load_encoder
 from cir.encoders.texts import encode_each_once
-from cir.retrieval.ranking.metrics import bootstrap_interval
-from cir.retrieval.ranking.ranking import TIE
+from cir.retrieval.ranking.metrics import bootstrap_interval, graded_figures
+from cir.retrieval.ranking.ranking import TIE, HitRanking, Scores, rank_by_grade
 from cir.text_search.data.queries import TextQuery, relevance_matrix
-from cir.text_search.scoring.metrics import GradedRanking, Scores, figures, rank_by_grade
 from cir.text_search.scoring.results import OfKind, Result, TextProtocol
 
 WITH_INTERVAL = ("ndcg@10", "mrr", "map")
@@ -31,7 +30,7 @@ class Measured:
 
     what: str
     protocol: TextProtocol
-    ranking: GradedRanking
+    ranking: HitRanking
     told_apart: np.ndarray
 
 
@@ -47,8 +46,8 @@ def measure(
 
     Args:
         what: the system's name.
-        scores: see cir.text_search.scoring.metrics.rank_by_grade;
-        cir.retrieval.ranking.hits.cosine makes them. ids: of the images.
+        scores: see cir.retrieval.ranking.ranking.rank_by_grade;
+        cir.retrieval.ranking.ranking.cosine makes them. ids: of the images.
         protocol: of the ranking.
         k: how many images are kept of each query.
 
@@ -96,7 +95,8 @@ def result(measured: Measured, queries: Sequence[TextQuery], seed: int, resample
 
     nDCG@10, MRR and MAP have 95% bootstrap intervals over the queries.
     """
-    found = figures(measured.ranking.answers, measured.protocol.least_grade)
+    ranking, least_grade = measured.ranking, measured.protocol.least_grade
+    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, least_grade)
     kinds = np.array([query.kind for query in queries])
 
     def summary(chosen: np.ndarray) -> dict[str, object]:

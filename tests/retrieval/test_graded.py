@@ -7,37 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import AP, RR, P, R, nDCG
 
-from cir.core.errors import UserError
-from cir.retrieval.ranking.metrics import bootstrap_interval
-from cir.retrieval.ranking.ranking import TIE
-from cir.text_search.data.queries import TextQuery, relevance_matrix
-from cir.text_search.scoring.metrics import (
-    KS,
-    Answers,
-    GradedRanking,
-    figures,
-    ndcg_at_k,
-    precision_at_k,
-    rank_by_grade,
-    recall_at_k,
-    reciprocal_rank,
-)
-from cir.text_search.scoring.results import TextProtocol
-from cir.text_search.scoring.scoring import (
-    measure,
-    require_answers,
-    result,
-    text_vectors,
-    unit_text_rows,
-)
-
-PROTOCOL = TextProtocol(text="as written", least_grade=2)
+from cir.retrieval.ranking.metrics import GRADED_KS, graded_figures, ndcg_at_k
+from cir.retrieval.ranking.ranking import TIE, rank_by_grade
 
 
 def answers(**grade_at_rank):
-    """Answers from r1=3, r4=1: a grade at each rank."""
+    """Ranks and grades from r1=3, r4=1: a grade at each rank."""
     ranks = [int(name[1:]) for name in grade_at_rank]
-    return Answers(np.array(ranks), np.array(list(grade_at_rank.values())))
+    return np.array(ranks), np.array(list(grade_at_rank.values()))
+
+
+def figures(queries, least_grade):
+    """The figures of pairs of ranks and grades."""
+    return graded_figures(*zip(*queries, strict=True), least_grade)
 
 
 def of_matrix(matrix):
@@ -55,31 +37,27 @@ def relevance_with_answers(rng, queries, images, top_grade=3):
 
 def test_figures_by_hand():
     one = answers(r1=1, r3=3, r4=1, r8=2)
-    assert precision_at_k(one, 1) == 1
-    assert precision_at_k(one, 5) == 3 / 5
-    assert precision_at_k(one, 5, least_grade=2) == 1 / 5
-    assert recall_at_k(one, 5) == 3 / 4
-    assert recall_at_k(one, 5, least_grade=2) == 1 / 2
-    assert reciprocal_rank(one) == 1
-    assert reciprocal_rank(one, least_grade=2) == 1 / 3
+    found = figures([one], 1)
+    assert (found["p@1"], found["p@5"], found["r@5"], found["mrr"]) == (1, 3 / 5, 3 / 4, 1)
     found = figures([one], 2)
+    assert (found["p@5"], found["r@5"], found["mrr"]) == (1 / 5, 1 / 2, 1 / 3)
     assert found["map"][0] == pytest.approx((1 / 3 + 2 / 8) / 2)
     # log2 of 2, 4, 5 is 1, 2, 2.3219; the best order is 3, 2, 1, 1, by log2 of 2, 3, 4, 5.
     gain = 1 / 1 + 3 / 2 + 1 / 2.321928
     best = 3 / 1 + 2 / 1.584963 + 1 / 2 + 1 / 2.321928
-    assert ndcg_at_k(one, 5) == pytest.approx(gain / best)
-    assert ndcg_at_k(one, 1) == pytest.approx(1 / 3)
+    assert ndcg_at_k(*one, 5) == pytest.approx(gain / best)
+    assert ndcg_at_k(*one, 1) == pytest.approx(1 / 3)
 
 
 def test_the_gain_is_the_grade_and_not_a_power_of_two():
     """With 2^g − 1 it would be 7 against 1."""
-    assert ndcg_at_k(answers(r1=1, r2=3), 1) == pytest.approx(1 / 3)
+    assert ndcg_at_k(*answers(r1=1, r2=3), 1) == pytest.approx(1 / 3)
 
 
 def test_few_answers_cannot_fill_the_first_k():
     one = answers(r1=2)
-    assert precision_at_k(one, 10) == 0.1
-    assert recall_at_k(one, 1) == ndcg_at_k(one, 10) == 1
+    found = figures([one], 1)
+    assert (found["p@10"], found["r@1"], found["ndcg@10"]) == (0.1, 1, 1)
 
 
 def test_best_and_worst():
@@ -115,9 +93,9 @@ def test_same_as_sorting_one_by_one(block, ties):
         assert ranking.top_indices[query].tolist() == order[:7]
         np.testing.assert_array_equal(ranking.top_scores[query], scores[query, order[:7]])
         grades = relevance[query, order]
-        own = ranking.answers[query]
-        assert own.ranks.tolist() == [place for place, g in enumerate(grades, 1) if g]
-        assert own.grades.tolist() == [g for g in grades if g]
+        places = [place for place, g in enumerate(grades, 1) if g]
+        assert ranking.hit_ranks[query].tolist() == places
+        assert ranking.hit_grades[query].tolist() == [g for g in grades if g]
     assert ranking.gallery_size == 50
 
 
@@ -126,22 +104,22 @@ def test_of_what_ties_the_lower_grade_goes_first():
     scores = [[0.5 + 4e-7, 0.5, 0.5 + 4e-7, 0.5 - 4e-6]]
     ranking = rank_by_grade(of_matrix(scores), np.array([[3, 0, 1, 0]]), k=9)
     assert ranking.top_indices.tolist() == [[1, 2, 0, 3]]
-    assert ranking.answers[0].grades.tolist() == [1, 3]
+    assert ranking.hit_grades[0].tolist() == [1, 3]
 
 
 def test_a_model_that_knows_nothing_earns_nothing():
     """All scores are equal: the answers stand at the end, the best of them last."""
     relevance = np.array([[3, 1, 0, 0, 0], [0, 0, 0, 0, 2]])
     ranking = rank_by_grade(of_matrix(np.zeros((2, 5), np.float32)), relevance)
-    assert [own.ranks.tolist() for own in ranking.answers] == [[4, 5], [5]]
-    assert ranking.answers[0].grades.tolist() == [1, 3]
+    assert [own.tolist() for own in ranking.hit_ranks] == [[4, 5], [5]]
+    assert ranking.hit_grades[0].tolist() == [1, 3]
 
 
 def test_grades_far_apart_do_not_widen_a_tie():
     """A step is one TIE however large the grade."""
     relevance = np.array([[0, 1000]])
     ranking = rank_by_grade(of_matrix([[0.5, 0.5 + 3e-6]]), relevance)
-    assert ranking.answers[0].ranks.tolist() == [1]
+    assert ranking.hit_ranks[0].tolist() == [1]
 
 
 def oracle(scores, relevance, measure):
@@ -164,9 +142,9 @@ def test_the_same_as_ir_measures(least):
     scores = rng.permuted(np.tile(np.linspace(-1, 1, 60), (25, 1)), axis=1)
     relevance = relevance_with_answers(rng, 25, 60)
     ranked = rank_by_grade(of_matrix(scores), relevance)
-    found = figures(ranked.answers, least)
+    found = graded_figures(ranked.hit_ranks, ranked.hit_grades, least)
     measures = {"mrr": RR(rel=least), "map": AP(rel=least)}
-    for k in KS:
+    for k in GRADED_KS:
         measures |= {f"p@{k}": P(rel=least) @ k, f"r@{k}": R(rel=least) @ k}
         measures[f"ndcg@{k}"] = nDCG @ k
     assert found.keys() == measures.keys()
@@ -196,14 +174,15 @@ def loop(grades, k, least):
 @settings(deadline=None)
 @given(
     grades=st.lists(st.integers(0, 4), min_size=1, max_size=25).filter(any),
-    k=st.sampled_from(KS),
+    k=st.sampled_from(GRADED_KS),
     data=st.data(),
 )
 def test_the_same_as_a_loop_over_the_ranking(grades, k, data):
     least = data.draw(st.integers(1, max(grades)))
     scores = -np.arange(len(grades), dtype=np.float32)[None]
-    (one,) = rank_by_grade(of_matrix(scores), np.array([grades])).answers
-    found = {name: values[0] for name, values in figures([one], least).items()}
+    ranked = rank_by_grade(of_matrix(scores), np.array([grades]))
+    found = graded_figures(ranked.hit_ranks, ranked.hit_grades, least)
+    found = {name: values[0] for name, values in found.items()}
     names = (f"p@{k}", f"r@{k}", f"ndcg@{k}", "mrr", "map")
     expected = loop(grades, k, least)
     assert [found[name] for name in names] == pytest.approx(list(expected))
@@ -217,7 +196,7 @@ def test_a_better_image_moved_up_never_hurts(grades, data):
     swapped = list(grades)
     swapped[place], swapped[place + 1] = sorted(grades[place : place + 2], reverse=True)
     before, after = (
-        figures([Answers(np.flatnonzero(g) + 1, np.array(g)[np.flatnonzero(g)])], 1)
+        figures([(np.flatnonzero(g) + 1, np.array(g)[np.flatnonzero(g)])], 1)
         for g in (grades, swapped)
     )
     for name in before:
@@ -227,101 +206,12 @@ def test_a_better_image_moved_up_never_hurts(grades, data):
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: Answers(np.array([2, 1]), np.array([1, 1])), "ascend"),
-        (lambda: Answers(np.array([1]), np.array([0])), "grade of 1 or more"),
-        (lambda: Answers(np.array([], int), np.array([], int)), "no answer"),
-        (lambda: answers(r1=1).relevant(2), "grade of 2 or more"),
+        (lambda: figures([answers(r1=1)], 2), "grade of 2 or more"),
+        (lambda: rank_by_grade(of_matrix([[0, 1]]), np.array([[0, 0]])), "no hits"),
         (lambda: rank_by_grade(of_matrix([[np.nan, 1]]), np.array([[1, 0]])), "not finite"),
         (lambda: rank_by_grade(of_matrix([[1.0]]), np.array([[1, 0]])), "shape"),
-        (
-            lambda: GradedRanking(np.array([[0]]), np.array([[1.0]]), (answers(r1=1, r9=1),), 3),
-            "outside the gallery",
-        ),
     ],
 )
 def test_what_cannot_be_is_an_assertion(call, complaint):
     with pytest.raises(AssertionError, match=complaint):
         call()
-
-
-QUERIES = [
-    TextQuery("q0", "red mug", "one object", {"a": 3}),
-    TextQuery("q1", "two mugs", "count", {"b": 3, "a": 1}),
-    TextQuery("q2", "blue car", "one object", {"c": 2, "d": 2}),
-]
-IDS = ["a", "b", "c", "d", "e"]
-SCORES = [[5, 4, 3, 2, 1], [5, 4, 3, 2, 1], [5, 4, 3, 2, 1]]
-
-
-def test_a_row_by_hand():
-    """q0 finds its answer first, q1 its good one second, q2 its two at 3 and 4."""
-    measured = measure("mine", of_matrix(np.array(SCORES, float)), QUERIES, IDS, PROTOCOL)
-    found = result(measured, QUERIES, seed=1, resamples=500)
-    assert found.what == "mine"
-    assert found.mrr == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
-    assert found.p_at_1 == pytest.approx(1 / 3)
-    second = (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3))
-    third = (2 / 2 + 2 / np.log2(5)) / (2 + 2 / np.log2(3))
-    assert found.ndcg_at_10 == pytest.approx((1 + second + third) / 3)
-    low, high = found.ndcg_interval
-    assert third == pytest.approx(low)
-    assert high == pytest.approx(1)
-    assert (found.queries, found.gallery_size) == (3, 5)
-    assert found.protocol.least_grade == 2
-    assert [(one.kind, one.queries) for one in found.by_kind] == [
-        ("one object", 2),
-        ("count", 1),
-    ]
-    assert found.by_kind[0].ndcg_at_10 == pytest.approx((1 + third) / 2)
-    assert found.by_kind[1].mrr == 0.5
-    assert found.by_kind[1].mrr_interval == (0.5, 0.5)
-
-
-def test_the_kinds_add_up_to_the_whole():
-    rng = np.random.default_rng(5)
-    relevance = relevance_with_answers(rng, 40, 30)
-    ids = [f"i{n}" for n in range(30)]
-    queries = [
-        TextQuery(f"q{q}", "", "abc"[q % 3], {ids[i]: int(g) for i, g in enumerate(of) if g})
-        for q, of in enumerate(relevance)
-    ]
-    np.testing.assert_array_equal(relevance_matrix(queries, ids), relevance)
-    measured = measure("x", of_matrix(rng.standard_normal((40, 30))), queries, ids, PROTOCOL)
-    found = result(measured, queries, 1, 100).model_dump(by_alias=True)
-    for name in figures(measured.ranking.answers, 2):
-        parts = [one[name] * one["queries"] for one in found["by_kind"]]
-        assert sum(parts) / 40 == pytest.approx(found[name])
-    per_query = figures(measured.ranking.answers, 2)["map"]
-    assert found["map_interval95"] == bootstrap_interval(per_query, 1, 100)
-
-
-def test_queries_without_a_relevant_answer_are_named():
-    with pytest.raises(
-        UserError, match=r"2 of 3 queries have no answer of a grade of 4 or more.*: q0, q1"
-    ):
-        require_answers([*QUERIES[:2], TextQuery("q9", "x", "k", {"a": 4})], 4)
-    with pytest.raises(UserError, match="q2"):
-        measure(
-            "x", of_matrix(SCORES), QUERIES, IDS, TextProtocol(text="as written", least_grade=3)
-        )
-    with pytest.raises(UserError, match="no queries"):
-        require_answers([], 1)
-
-
-def test_texts_are_put_into_the_prompt(encoder):
-    """Braces in a query are letters like others."""
-    names = ["red mug", "{0} {} mug", "red mug"]
-    found = text_vectors(encoder, names, "a photo of a {}", batch_size=2)
-    asked = ["a photo of a red mug", "a photo of a {0} {} mug"]
-    expected = unit_text_rows(encoder.encode_texts(asked).detach(), asked)
-    np.testing.assert_allclose(found, expected[[0, 1, 0]], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
-    bare = text_vectors(encoder, names[:1])
-    assert np.abs(bare[0] - found[0]).max() > 1e-3
-
-
-def test_a_text_whose_vector_has_no_direction_is_named(encoder):
-    features = encoder.encode_texts(["a", "b", "c"]).detach()
-    features[1], features[2] = 0, float("nan")
-    with pytest.raises(UserError, match=r'2 texts vectors without a direction.*first for "b"'):
-        unit_text_rows(features, ["a", "b", "c"])
