@@ -16,13 +16,12 @@ from cir.edits import training
 from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import read_clauses
 from cir.edits.expansion import SPLITS, from_dataset
-from cir.edits.models import fresh_model, pretrained_model
+from cir.edits.models import context_words, fresh_model, pretrained_model
 from cir.edits.params import FromScratch, Pretrained, TrainTagger
 from cir.edits.reading.metrics import breakdown
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence, Template
 from cir.edits.results import Metrics, Size, Split
-from cir.edits.vocabulary import context_words
 from cir.edits.words import read_edit_words
 from stages.params import StageParams, load
 from stages.run import code_of, run

@@ -25,8 +25,7 @@ from cir.edits.reading.templates import (
     normal_form,
     split_words,
 )
-from cir.edits.reversal import AFTER_OBJECT, Reversal
-from cir.edits.words import PLACE, EditWords, any_of
+from cir.edits.words import AFTER_OBJECT, PLACE, EditWords, Reversal, any_of
 
 _SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"
 _SLOT_OR_TEXT = re.compile(f"({_SLOT})")

@@ -14,7 +14,7 @@ from cir.datasets.scenes import (
     sample_triplets,
     split_names,
 )
-from cir.datasets.scenes.near_misses import near_misses
+from cir.datasets.scenes.triplets import near_misses
 from cir.edits.reading.templates import Template
 
 TEMPLATES = [

@@ -9,8 +9,7 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.datasets.scenes import COLOURS, OBJECTS, all_names, contact_sheet, draw_many, draw_scene
-from cir.datasets.scenes.draw import _MARGIN, _corner, draw_object
-from cir.datasets.scenes.grounds import draw_ground
+from cir.datasets.scenes.draw import _MARGIN, _corner, draw_ground, draw_object
 
 
 def generator(seed: int = 0) -> np.random.Generator:

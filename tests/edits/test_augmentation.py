@@ -11,12 +11,11 @@ from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import Clauses, compose, read_clauses
 from cir.edits.expansion import expand, read_names
 from cir.edits.made_up_names import WordMaker
+from cir.edits.models import context_words
 from cir.edits.params import ExpandTemplates, TrainTagger, Varied
 from cir.edits.reading.templates import Template, load_templates, normal_form, spans_of, split_words
-from cir.edits.reversal import Reversal
 from cir.edits.training import VariedSentences
-from cir.edits.vocabulary import context_words
-from cir.edits.words import read_edit_words
+from cir.edits.words import Reversal, read_edit_words
 from tests.helpers import ROOT
 
 WORDS = ROOT / "data/edit_words.json"

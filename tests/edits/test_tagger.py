@@ -21,13 +21,12 @@ from cir.__main__ import main
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.expansion import fill_in_order
-from cir.edits.models import fresh_model, pretrained_model
+from cir.edits.models import context_tokenizer, fresh_model, pretrained_model
 from cir.edits.params import FromScratch, TrainTagger, Varied
 from cir.edits.reading.metrics import agreement, breakdown, confusion, same_edit
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import LABELS, Template, split_words
 from cir.edits.training import Collator, train
-from cir.edits.vocabulary import context_tokenizer
 
 TEMPLATES = [
     Template("add a <positive_object>", "plain"),

@@ -9,8 +9,7 @@ import pytest
 from cir.core.english import plural
 from cir.core.errors import UserError
 from cir.datasets.scenes import all_names, draw_cells, draw_many, draw_scene
-from cir.datasets.scenes.draw import _cast_shadow, _corner, draw_object
-from cir.datasets.scenes.grounds import draw_ground, draw_light
+from cir.datasets.scenes.draw import _cast_shadow, _corner, draw_ground, draw_light, draw_object
 from cir.text_search.data.drawn import (
     Gallery,
     HeldOut,
