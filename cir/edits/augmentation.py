@@ -1,9 +1,9 @@
-"""Endless variation of the training sentences, so that the tagger learns to read the sentence.
+"""Vary the training sentences without end, so that the tagger cannot learn them by heart.
 
-From scratch, a small tagger learns the training sentences by heart and fails on others. Here every
-sentence is made anew each time it is drawn: other names, determiners, describing words, places,
-verbs, lists, openings and endings, removal turned into addition. What a sentence becomes depends
-on the random generator handed in alone.
+A small tagger that starts from random weights memorises fixed training sentences and fails on new
+ones. Here each use of a sentence gets other names, determiners, adjectives, places, verbs, lists,
+openings and endings, and removals may become additions. The result depends only on the random
+generator.
 """
 
 import random
@@ -44,7 +44,7 @@ _RARE = 3  # a word in no more templates than this may be hidden
 
 @dataclass(frozen=True)
 class Material:
-    """What sentences are made from. `names` and `templates` are those of the training side."""
+    """The parts of sentences. `names` and `templates` are those of the training side."""
 
     templates: Sequence[Template]
     held_out: Sequence[Template]
@@ -54,9 +54,9 @@ class Material:
 
 
 class Augmenter:
-    """Makes variations of training templates, filled and labelled.
+    """Makes filled and labelled variations of training templates.
 
-    No variation says the same as a held-out template but for its names.
+    No variation equals a held-out template, whatever names fill them.
     """
 
     def __init__(self, material: Material, strength: Varied):
@@ -81,7 +81,7 @@ class Augmenter:
         self._imperative = re.compile("^" + any_of(bases), re.IGNORECASE)
 
     def __call__(self, template: Template, other: Template, rng: random.Random) -> TaggedSentence:
-        """A variation of `template`, now and then continued by one of `other`."""
+        """Vary `template`; sometimes append a variation of `other`."""
         start = template.template
         if rng.random() < self._strength.composed:
             start = compose(self._material.clauses, rng)
@@ -98,7 +98,7 @@ class Augmenter:
         return fill_in_order(varied, [self._name(rng) for _ in varied.slots])
 
     def _allowed(self, text: str, template: Template) -> str:
-        """The text, or that of the training template if a held-out one says the same."""
+        """Return `text`, or the training template's text if `text` equals a held-out template."""
         held_out = normal_form(Template(text, template.style)) in self._held_out
         return template.template if held_out else text
 
@@ -145,7 +145,7 @@ class Augmenter:
         return found[0]
 
     def _list(self, found: re.Match, rng: random.Random) -> str:
-        """Two or three objects where there was one."""
+        """Ask for two or three objects instead of one."""
         if _slots(found.string) >= _MOST_SLOTS - 1:
             return found[0]
         item = found[1].lower() + found[2]
@@ -158,7 +158,7 @@ class Augmenter:
         return f"{found[1]} {self._name(rng)}"
 
     def _other_determiner(self, found: re.Match, rng: random.Random) -> str:
-        if rng.random() < 0.2:  # notes do without: "add hat"
+        if rng.random() < 0.2:  # short notes have no determiner: "add hat"
             return "any" if found.start() == 0 else ""
         return _like(found[0], rng.choice(self._words.determiners))
 
@@ -209,7 +209,7 @@ class Augmenter:
         return first.rstrip(" .!?;") + joint + second
 
     def _hide(self, text: str, rng: random.Random) -> str:
-        """Make rare words unknown, as the rare words of new sentences will be."""
+        """Replace rare words by unknown ones, because new sentences contain unknown rare words."""
         parts = _SLOT_OR_TEXT.split(text)
         for index in range(0, len(parts), 2):
             parts[index] = _PLAIN_WORD.sub(
@@ -227,7 +227,7 @@ _PLAIN_WORD = re.compile(r"[\w'’-]+")
 
 
 def _kept_words(templates: Sequence[Template], words: EditWords) -> set[str]:
-    """Words never hidden: frequent ones, verbs, and whatever may stand right before an object."""
+    """Collect the words that are never hidden: frequent ones, verbs, words before an object."""
     counts: Counter[str] = Counter()
     for template in templates:
         counts.update({word.lower() for piece in template.pieces for word in split_words(piece)})
@@ -263,11 +263,11 @@ def _join(first: str, second: str, rng: random.Random) -> str:
 
 
 def _resurface(text: str, rng: random.Random) -> str:
-    """Other letter case or another ending, as people type."""
+    """Change letter case or final punctuation, as people do when they type."""
     kind = rng.random()
     if kind < 0.4:
         return text.lower()
-    if kind < 0.45:  # capitals everywhere but in the slots
+    if kind < 0.45:  # capitals, but the slots must stay readable
         parts = _SLOT_OR_TEXT.split(text)
         return "".join(part.upper() if index % 2 == 0 else part for index, part in enumerate(parts))
     return text.rstrip(" .!?") + rng.choice(("", "", "", ".", "!", "..."))

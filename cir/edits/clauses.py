@@ -1,4 +1,4 @@
-"""Sentences put together from clauses: ways of asking beyond those of the templates."""
+"""Compose sentences from clauses, to ask in more ways than the templates do."""
 
 import random
 import re
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cir.core import files
 from cir.core.errors import UserError
 from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT, split_words
+from cir.edits.words import read_fields
 
 # Words that agree with the number of objects in their clause: (one, several).
 _AGREEING = {
@@ -30,17 +30,17 @@ _RARE_JOINTS = (" together with ", " along with ", " as well as ")
 _OBJECTS = {"A": POSITIVE_SLOT, "a": POSITIVE_SLOT, "R": NEGATIVE_SLOT, "r": NEGATIVE_SLOT}
 _DETERMINERS = {"A": ("a", "a", "a", "the", "the", ""), "R": ("the", "the", "the", "the", "a", "")}
 _FIELD = re.compile(r"\{(\w+)\}")
-_NUMBERS, _ODDS = (1, 2, 3), (6, 3, 1)  # of objects in a clause
+_NUMBERS, _ODDS = (1, 2, 3), (6, 3, 1)  # numbers of objects in a clause, and their odds
 
 
 @dataclass(frozen=True)
 class Clauses:
     """The content of data/edit_clauses.json.
 
-    In a clause, {A} and {R} stand for one or more objects to add and to remove, with their
-    determiners, {a} and {r} for the same without; {is}, {has}, {it} and the like agree with the
-    objects. Joints come between two clauses. Idle
-    sentences name no object and ask for none.
+    In a clause, {A} stands for one or more objects to add with their determiners, and {R} for
+    objects to remove; {a} and {r} stand for objects without determiners. Fields such as {is},
+    {has} and {it} agree with the number of objects. A joint comes between two clauses. Idle
+    sentences ask for no edit.
     """
 
     adding: list[str]
@@ -50,7 +50,7 @@ class Clauses:
     joints: list[str]
 
     def without(self, held_out: Sequence[str]) -> "Clauses":
-        """These clauses but for those with a word of a held-out object name."""
+        """Leave out the clauses that contain a word of a held-out object name."""
         hidden = {word.lower() for name in held_out for word in split_words(name)}
         free = {
             field.name: [
@@ -63,28 +63,25 @@ class Clauses:
         return Clauses(**free)
 
     def all_words(self) -> set[str]:
-        """Every word of the clauses, agreeing words in both numbers."""
+        """Collect all words of the clauses, with both numbers of the agreeing words."""
         texts = [*self.adding, *self.removing, *self.exchanging, *self.idle, *self.joints]
         plain = {word for text in texts for word in split_words(_FIELD.sub(" ", text.lower()))}
         return plain | {form for forms in _AGREEING.values() for form in forms}
 
 
 def read_clauses(path: Path | str) -> Clauses:
-    """Read the JSON object whose keys are the fields of Clauses; UserError for any other."""
-    content = files.read_json(path)
-    expected = {field.name for field in fields(Clauses)}
-    if not isinstance(content, dict) or set(content) != expected:
-        raise UserError(f"{path}: expected an object with the keys {', '.join(sorted(expected))}.")
+    """Read data/edit_clauses.json. Raises UserError for other keys and for unknown fields."""
+    clauses = read_fields(path, Clauses)
     known = {*_OBJECTS, *_AGREEING}
-    for clause in (text for some in content.values() for text in some):
+    for clause in (text for some in vars(clauses).values() for text in some):
         unknown = set(_FIELD.findall(clause)) - known
         if unknown:
             raise UserError(f"{path}: {clause!r} has the unknown field {{{unknown.pop()}}}.")
-    return Clauses(**content)
+    return clauses
 
 
 def compose(clauses: Clauses, rng: random.Random) -> str:
-    """A template's text: one clause, or two that add and remove, in either order."""
+    """Make the text of a template: one clause, or one that adds and one that removes."""
     kind = rng.random()
     if kind < 0.3:
         text = _render(rng.choice(clauses.exchanging), rng)
@@ -98,7 +95,10 @@ def compose(clauses: Clauses, rng: random.Random) -> str:
 
 
 def _render(clause: str, rng: random.Random) -> str:
-    """The clause with slots; agreeing words agree with the objects before them, else the next."""
+    """Fill the fields of a clause with slots and agreeing words.
+
+    An agreeing word agrees with the objects before it, or with the next ones if it comes first.
+    """
     numbers = iter(
         [rng.choices(_NUMBERS, _ODDS)[0] for _ in range(len(_FIELD.findall(clause)) + 1)]
     )
@@ -116,7 +116,7 @@ def _render(clause: str, rng: random.Random) -> str:
 
 def _listed(field: str, count: int, rng: random.Random) -> str:
     determiners: Sequence[str] = _DETERMINERS.get(field, ("",))
-    if rng.random() < 0.7:  # mostly the same for all
+    if rng.random() < 0.7:  # usually all objects have the same determiner
         determiners = (rng.choice(determiners),)
     items = [f"{rng.choice(determiners)} {_OBJECTS[field]}".strip() for _ in range(count)]
     if count == 1:

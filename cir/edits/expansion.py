@@ -1,12 +1,12 @@
-"""Templates and object names become tagged sentences, with templates and names held out.
+"""Fill templates with object names to make tagged sentences; hold out templates and names.
 
-The splits cross two questions: was the template trained on, and were the names?
-
-    train, seen        training templates, training names (other fillings)
-    unseen_objects     training templates, held-out names
-    unseen_templates   held-out templates, training names
-    both_unseen        held-out templates, held-out names
-    validation         templates of its own, training names
+split              templates    names
+train              training     training
+seen               training     training (other fillings)
+unseen_objects     training     held-out
+unseen_templates   held-out     training
+both_unseen        held-out     held-out
+validation         validation   training
 """
 
 import itertools
@@ -31,7 +31,7 @@ COLOURS = (
     *("black", "white", "gray", "beige", "golden"),
 )
 SHADES = ("light", "dark")
-_SHADED = 0.1  # of the coloured names: "dark red kite"
+_SHADED = 0.1  # share of the coloured names: "dark red kite"
 
 _ASKS_FOR_PLURAL = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|a dozen|some|several|many|a few|both"
@@ -43,7 +43,7 @@ _ASKS_FOR_PLURAL = re.compile(
 
 @dataclass(frozen=True)
 class Expansion:
-    """The tagged sentences of every split, and how templates and names were split."""
+    """The tagged sentences of each split, and the templates and names of each side."""
 
     sentences: dict[str, list[TaggedSentence]]
     templates: dict[str, list[Template]]
@@ -51,15 +51,16 @@ class Expansion:
 
 
 def read_names(path: Path | str) -> list[str]:
-    """Read object names, one a line; empty lines and lines that begin with "#" are comments.
+    """Read one object name per line; skip empty lines and lines that begin with "#".
 
-    Raises UserError, naming the line, for a name given twice or without a letter.
+    Raises UserError with the line number for a repeated name, or for a name with a punctuation
+    mark that stands alone.
     """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: expected a file of object names, but there is none.") from None
+        raise UserError(f"{path}: this file of object names does not exist.") from None
     names: list[str] = []
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
@@ -67,10 +68,10 @@ def read_names(path: Path | str) -> list[str]:
         if not name or name.startswith("#"):
             continue
         if not all(any(map(str.isalnum, word)) for word in split_words(name)):
-            raise UserError(f"{path}, line {number}: {name!r} holds a mark that is no word.")
+            raise UserError(f"{path}, line {number}: {name!r} has a mark outside its words.")
         if name.lower() in first_line:
             earlier = first_line[name.lower()]
-            raise UserError(f"{path}, line {number}: {name!r} stands on line {earlier} already.")
+            raise UserError(f"{path}, line {number}: {name!r} is on line {earlier} already.")
         first_line[name.lower()] = number
         names.append(name)
     if not names:
@@ -81,10 +82,10 @@ def read_names(path: Path | str) -> list[str]:
 def expand(
     templates: Sequence[Template], names: Sequence[str], recipe: ExpandTemplates, seed: int
 ) -> Expansion:
-    """Fill every template `recipe.fillings` times, exactly and always the same for one seed.
+    """Fill each template exactly `recipe.fillings` times.
 
-    What one template is filled with depends on the seed, the template and the names alone.
-    Raises UserError if a template has too many slots for the names on its side of the split.
+    The fillings of a template depend only on the seed, the template and the names. Raises
+    UserError if a side of the split has too few names for a template.
     """
     training, testing = _shares(recipe, "seen", "unseen_objects"), _shares(recipe, "both_unseen")
     split = split_templates(templates, recipe.validation_templates, recipe.test_templates, seed)
@@ -116,14 +117,14 @@ def expand(
 
 
 def _shares(recipe: ExpandTemplates, *splits: str) -> dict[str, int]:
-    """How many of a template's sentences each split gets, and the "rest" of them."""
+    """Count the sentences that each split gets from one template; "rest" counts the others."""
     counts = {name: max(1, round(getattr(recipe, name) * recipe.fillings)) for name in splits}
     rest = recipe.fillings - sum(counts.values())
     if rest < 1:
         given = " and ".join(f"{name} takes {count}" for name, count in counts.items())
         raise UserError(
-            f"expand_templates: expected at least one of the {recipe.fillings} fillings of a "
-            f"template to be left, but {given}."
+            f"expand_templates: no filling of a template is left for training or unseen_templates: "
+            f"there are {recipe.fillings} fillings, but {given}."
         )
     return {**counts, "rest": rest}
 
@@ -140,7 +141,7 @@ def _check_enough(template: Template, names: Sequence[str], side: str, fillings:
 def _filled_anew(
     template: Template, names: Sequence[str], coloured: float, rng: random.Random, used: set[str]
 ) -> TaggedSentence:
-    while True:  # ends: there are more ways to choose the names than fillings asked for
+    while True:  # this ends: `_check_enough` counted more choices of names than fillings
         chosen = rng.sample(names, len(template.slots))
         sentence = fill_in_order(template, [_dressed(name, coloured, rng) for name in chosen])
         if sentence.text not in used:
@@ -156,7 +157,7 @@ def _dressed(name: str, coloured: float, rng: random.Random) -> str:
 
 
 def fill_in_order(template: Template, names: Sequence[str]) -> TaggedSentence:
-    """Fill the slots in order, one name each; after "two", "some" and the like in the plural."""
+    """Fill each slot with one name, in order; after words such as "two" the name is plural."""
     assert len(names) == len(template.slots), (template, names)
     by_label: dict[str, list[str]] = {"pos": [], "neg": []}
     for piece, label, name in zip(template.pieces, template.slots, names, strict=False):
@@ -167,11 +168,11 @@ def fill_in_order(template: Template, names: Sequence[str]) -> TaggedSentence:
 def split_templates(
     templates: Sequence[Template], validation: float, test: float, seed: int
 ) -> dict[str, list[Template]]:
-    """Split into train, validation and test, alike in style and in numbers of objects.
+    """Split the templates into train, validation and test with similar styles and edits.
 
-    Templates are sorted by additions, removals and style, in random order where these agree, and
-    the held-out ones are taken at even distances: a kind of edit with more templates than one
-    such distance is in every part.
+    The templates are sorted by additions, removals and style, with equal ones in random order.
+    Held-out templates are taken at even distances, so that every part gets each kind of edit that
+    has more templates than one distance.
     """
     rng = random.Random(f"templates {seed}")
     shuffled = rng.sample(list(templates), len(templates))
@@ -194,11 +195,11 @@ def _evenly(count: int, share: float, start: float) -> list[bool]:
 def split_names(
     names: Sequence[str], fixed: Iterable[str], test: float, seed: int
 ) -> dict[str, list[str]]:
-    """Hold out names no word of which occurs in a training sentence, singular or plural.
+    """Hold out names so that training sentences contain none of their words, in any number.
 
-    Names that share a word stay together, and a name that shares one with the `fixed` texts, which
-    occur in training whatever is held out, is for training: "wine bottle" is never held out while
-    "bottle" is trained on.
+    Names that share a word go to the same side: "wine bottle" is not held out while training uses
+    "bottle". A name that shares a word with the `fixed` texts is for training, because training
+    always contains these texts.
     """
     known = {word for text in fixed for word in _known_words(text)}
     groups = [group for group in _groups_by_word(names) if not known & group.words]
@@ -221,7 +222,7 @@ class _Group:
 
 
 def _groups_by_word(names: Iterable[str]) -> list[_Group]:
-    """Names linked by common words, directly or through other names, in the order given."""
+    """Group the names that share words, directly or through other names."""
     group_of: dict[str, _Group] = {}
     for name in names:
         merged = _Group({name}, _known_words(name))
@@ -239,7 +240,7 @@ def _known_words(text: str) -> set[str]:
 
 
 def to_dataset(sentences: Iterable[TaggedSentence]) -> Dataset:
-    """The sentences as a Hugging Face dataset; `labels` are classes named as in LABELS."""
+    """Convert sentences to a Hugging Face dataset; LABELS names the classes of `labels`."""
     columns = [asdict(sentence) for sentence in sentences]
     features = Features(
         {
@@ -256,7 +257,7 @@ def to_dataset(sentences: Iterable[TaggedSentence]) -> Dataset:
 
 
 def from_dataset(dataset: Dataset) -> list[TaggedSentence]:
-    """The sentences that `to_dataset` was given."""
+    """Convert a dataset made by `to_dataset` back to sentences."""
     read = []
     for row in dataset:
         row["labels"] = [LABELS[label] for label in row["labels"]]

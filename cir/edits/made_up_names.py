@@ -1,4 +1,4 @@
-"""Object names for training: real ones, mixtures of them, and words that do not exist."""
+"""Make object names for training: real names, mixtures of their words, and invented words."""
 
 import random
 from collections import defaultdict
@@ -10,7 +10,10 @@ from cir.edits.reading.templates import split_words
 
 
 class WordMaker:
-    """Makes up words that look like the given ones: each letter follows from the two before."""
+    """Invents words that look like the given words: two letters determine the choices of the next.
+
+    This is a Markov chain of order two over letters.
+    """
 
     def __init__(self, words: Sequence[str]):
         self._next: dict[str, list[str]] = defaultdict(list)
@@ -20,7 +23,7 @@ class WordMaker:
                 self._next[padded[start : start + 2]].append(padded[start + 2])
 
     def __call__(self, rng: random.Random) -> str:
-        while True:  # the given words themselves may come out, so this ends
+        while True:  # this ends, because one of the given words may come out
             word = "^^"
             while len(word) < 14 and not word.endswith("$"):
                 word += rng.choice(self._next[word[-2:]])
@@ -29,13 +32,13 @@ class WordMaker:
 
 
 class NameMaker:
-    """Makes an object name.
+    """Makes object names.
 
     Args:
         names: object names of the training side.
-        others: words that elsewhere belong to no object; now and then one is used as a name
-            ("the thing", "the message"), so that the place in the sentence decides.
-        made_up: share of names put together from made-up and other words.
+        others: words that are no objects in other sentences ("thing", "message"). Sometimes one of
+            them is used as a name, so that its place in the sentence decides.
+        made_up: share of names made of invented and other words.
         coloured: share of names with a colour in front.
     """
 

@@ -1,4 +1,10 @@
-"""Token classifiers to train: from scratch, or from a pretrained encoder."""
+"""Create the token classifier to train: a small DistilBERT from scratch, or a pretrained encoder.
+
+A tagger that starts from scratch memorises a thousand nouns, whatever pieces its tokenizer cuts
+them into. Its vocabulary therefore has only the words around the objects. All other words are one
+[UNK], so that the tagger finds a noun by its place in the sentence, and new nouns look like known
+ones.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -29,7 +35,7 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def fresh_model(
     size: FromScratch, words: Iterable[str], seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A DistilBERT with random weights, and a tokenizer that knows `words` and no other."""
+    """Create a DistilBERT with random weights and a tokenizer that knows only `words`."""
     tokenizer = context_tokenizer(words, size.longest)
     set_seed(seed)
     config = DistilBertConfig(
@@ -42,7 +48,7 @@ def fresh_model(
         dropout=size.dropout,
         attention_dropout=size.dropout,
         seq_classif_dropout=size.dropout,
-        initializer_range=0.06,  # the customary 0.02 is for wider models; learning starts slowly
+        initializer_range=0.06,  # the usual 0.02 is for wider models; here learning starts slowly
         pad_token_id=tokenizer.pad_token_id,
         **_label_names(),
     )
@@ -50,10 +56,10 @@ def fresh_model(
 
 
 def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A pretrained encoder, by hub name or folder, under a new layer of labels.
+    """Load a pretrained encoder by its name on the hub or its folder, and add a layer of labels.
 
-    Raises UserError if the name leads nowhere, the hub is out of reach, transformers knows no
-    token classifier of that architecture, or the weights are those of another one.
+    Raises UserError if `name` does not exist, if the hub cannot be reached, or if the weights do
+    not fit an architecture that transformers has as a token classifier.
     """
     set_seed(seed)  # the new layer's weights
     try:
@@ -64,21 +70,21 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"tagger.checkpoint: {name!r} is neither a folder with, nor within reach on the hub, "
-            f"an encoder that transformers loads for token classification: {reason}"
+            f"tagger.checkpoint: transformers finds no encoder for token classification in the "
+            f"folder or on the hub under the name {name!r}: {reason}"
         ) from None
     inside = f"{model.base_model_prefix}."
     wrong = [key for key in report["missing_keys"] if key.startswith(inside)]
     wrong += [key for key, *_ in report["mismatched_keys"] if key.startswith(inside)]
     if wrong:
         raise UserError(
-            f"tagger.checkpoint: the weights in {name!r} are not of the architecture that its "
-            f"config.json names ({model.config.model_type}): {len(wrong)} are missing or of "
-            f"another size, {wrong[0]} for one."
+            f"tagger.checkpoint: the weights in {name!r} do not fit the architecture in its "
+            f"config.json ({model.config.model_type}): {len(wrong)} are missing or have another "
+            f"size, for example {wrong[0]}."
         )
     if not tokenizer.is_fast:
-        raise UserError(f"tagger.checkpoint: {name!r} has no fast tokenizer, which is needed here.")
-    if hasattr(tokenizer, "add_prefix_space"):  # byte-level ones ask for it, given words
+        raise UserError(f"tagger.checkpoint: {name!r} has no fast tokenizer.")
+    if hasattr(tokenizer, "add_prefix_space"):  # byte-level tokenizers need it for split words
         tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True)
     return model, tokenizer
 
@@ -94,10 +100,10 @@ def _label_names() -> dict[str, Any]:
 def context_words(
     templates: Sequence[Template], names: Sequence[str], words: EditWords, clauses: Clauses
 ) -> set[str]:
-    """The words of the templates that are no nouns, and those of `words` and `clauses`.
+    """Collect the words of the templates, `words` and `clauses`, but not the templates' nouns.
 
-    Left out are the words of object names and the places of the templates ("on the sofa"): as
-    nouns they might be objects of other sentences, and are to be read like any other noun.
+    Nouns are the words of object names and the places of the templates ("on the sofa"). They may
+    be objects of other sentences, so the tagger must read them like any other noun.
     """
     nouns = {word for name in names for word in split_words(name.lower())}
     found: set[str] = set()
@@ -108,10 +114,10 @@ def context_words(
 
 
 def context_tokenizer(words: Iterable[str], longest: int) -> PreTrainedTokenizerFast:
-    """A lower-casing WordPiece tokenizer with these words (of `split_words`) as its pieces.
+    """Create a lower-casing WordPiece tokenizer in which each word is one piece.
 
-    Every word is one piece, or [UNK]; `longest` is the model's limit in pieces. The same words
-    give the same tokenizer.
+    `words` come from `split_words`; any other word becomes [UNK]. `longest` is the model's limit
+    in pieces. The same words give the same tokenizer.
     """
     normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=False)
     pieces = [*_SPECIAL, *sorted({normalizer.normalize_str(word) for word in words})]

@@ -1,4 +1,4 @@
-"""Training a token classifier to tag edit sentences, by transformers' Trainer."""
+"""Train a token classifier to tag edit sentences, with transformers' Trainer."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -23,17 +23,17 @@ from cir.edits.augmentation import Augmenter
 from cir.edits.params import TrainTagger
 from cir.edits.reading.templates import LABELS, TaggedSentence, Template
 
-_IGNORED = -100  # the label of all pieces of a word but its first, and of padding
+_IGNORED = -100  # label of padding, and of a word's pieces after the first
 _BATCHES_SORTED_TOGETHER = 16
 _LABEL_IDS = {label: number for number, label in enumerate(LABELS)}
 
 
 class VariedSentences(Dataset):
-    """The sentences of a whole training, each varied on its own.
+    """All sentences of a training, in order; each is a variation of a training sentence.
 
-    They are made a pool of batches at a time, from (seed, number) alone, and sorted within the
-    pool so that a batch holds sentences of about the same length. Every training sentence is used
-    once before any is used again.
+    A sentence depends only on the seed and its number. Sentences are made in pools of several
+    batches. Each pool is sorted, so that a batch holds sentences of similar length. Every training
+    sentence is used once before one is used again.
     """
 
     def __init__(
@@ -51,8 +51,9 @@ class VariedSentences(Dataset):
         self._batch_size = recipe.batch_size
         self._pool_size = recipe.batch_size * _BATCHES_SORTED_TOGETHER
         self._seed = seed
-        self._pool: tuple[int, list[TaggedSentence]] = (-1, [])  # the one last asked for
-        self._order: tuple[int, list[int]] = (-1, [])  # rows, in the epoch last asked for
+        # The pool and the epoch that were used last: their numbers, and their sentences or rows.
+        self._pool: tuple[int, list[TaggedSentence]] = (-1, [])
+        self._order: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
         return self._size
@@ -85,7 +86,7 @@ class VariedSentences(Dataset):
 
 
 class Collator:
-    """Turns sentences into padded batches; the first piece of each word carries its label."""
+    """Makes padded batches of sentences; the first piece of each word has the word's label."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self._tokenizer = tokenizer
@@ -118,11 +119,11 @@ def train(
     checkpoints: Path,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    """Train for `recipe.steps` steps and return the checkpoint with the most exact edits.
+    """Train for `recipe.steps` steps; return the checkpoint with the most exact edits, and a curve.
 
-    Continues from the last whole checkpoint in the folder `checkpoints`, if there is one. Returns
-    the model and the curve: one entry a logging step or validation. `follow` is told the whole
-    curve whenever it has grown.
+    Training continues from the last complete checkpoint in the folder `checkpoints`, if there is
+    one. The curve has one entry for each logging step and each validation. `follow` receives the
+    whole curve when there is a new entry.
     """
     trainer = Trainer(
         model=model,
@@ -145,7 +146,7 @@ def _arguments(recipe: TrainTagger, seed: int, checkpoints: Path) -> TrainingArg
     if recipe.steps % recipe.evaluations:
         raise UserError(
             f"train_tagger: steps ({recipe.steps}) must be a multiple of evaluations "
-            f"({recipe.evaluations}), so that the last step is evaluated too"
+            f"({recipe.evaluations}), so that the last step is evaluated"
         )
     every = recipe.steps // recipe.evaluations
     return TrainingArguments(
@@ -159,7 +160,7 @@ def _arguments(recipe: TrainTagger, seed: int, checkpoints: Path) -> TrainingArg
         warmup_steps=round(recipe.warmup_share * recipe.steps),
         weight_decay=recipe.weight_decay,
         label_smoothing_factor=recipe.label_smoothing,
-        train_sampling_strategy="sequential",  # the sentences come in a random order already
+        train_sampling_strategy="sequential",  # the sentences are already in random order
         remove_unused_columns=False,
         eval_strategy="steps",
         eval_steps=every,
@@ -168,11 +169,11 @@ def _arguments(recipe: TrainTagger, seed: int, checkpoints: Path) -> TrainingArg
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="exact_edit",
-        # Means over steps since the last entry: a resumed run must begin with an entry's first.
+        # An entry is a mean over its steps: a resumed run must start at the first of them.
         logging_steps=max(n for n in range(1, every // 10 + 2) if every % n == 0),
         disable_tqdm=True,
         report_to="none",
-        dataloader_num_workers=1,  # sentences are made while the model learns from earlier ones
+        dataloader_num_workers=1,  # a second process makes sentences during the training
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=seed,
     )
@@ -191,7 +192,7 @@ def _curve(log: Sequence[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def _last_whole_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint that was written to its end: trainer_state.json is written last."""
+    """Find the last checkpoint that is complete: trainer_state.json is written last."""
     whole = []
     for state in folder.glob("checkpoint-*/trainer_state.json"):
         try:
@@ -202,7 +203,7 @@ def _last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 class _ShowProgress(TrainerCallback):
-    """Shows the steps as the other steps of the pipeline do, and tells of the curve."""
+    """Shows the progress as other stages do, and passes on the curve."""
 
     def __init__(self, follow: Callable[[Sequence[dict[str, float]]], None]):
         self._follow = follow

@@ -1,4 +1,4 @@
-"""The words that edit sentences are built of, and which of them can stand for each other."""
+"""Exchange the words of edit sentences, and turn additions into removals and the reverse."""
 
 import random
 import re
@@ -6,27 +6,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cir.core import files
 from cir.core.errors import UserError
 from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT, split_words
 
-# "on the sofa": a noun after a preposition, which is where something is and no object of the edit
+T = TypeVar("T")
+
+# "on the sofa": this noun is a place and not an object of the edit.
 PLACE = re.compile(
     r"\b((?:in|on|from|at|behind|beside|near|under|over|to|into|onto|by|against|above|below|of) "
     r"(?:the|a|my|this)) ([a-z]+)"
     r"(?=\s*[,.;:!?]|\s*$| (?:and|but|then|with|for|next|in|that|is|are|to)\b)"
 )
 
-# Words right after an object that end its clause: "hat out", "hat gone, cap in".
+# Matches a word after an object that ends the clause: "hat out", "hat gone, cap in".
 AFTER_OBJECT = r"(?<=> ){}(?=\s*[,.;!?]|$| and )"
 
 _SLOT = re.compile(f"{POSITIVE_SLOT}|{NEGATIVE_SLOT}")
 _SWAPPED_SLOTS = {POSITIVE_SLOT: NEGATIVE_SLOT, NEGATIVE_SLOT: POSITIVE_SLOT}
 _NO_PARTICLE = r"(?! (?:in|up|down|out|away|off|aside)\b)"  # "stick in" is another verb
-# What tells adding from removing without a verb, each with its opposite, where it can mean
-# nothing else: "gone" after "is", but not "there" in "there is".
+# Words that ask to add or remove without a verb, with their opposites. _STATE matches them only
+# where they have this meaning: "there" after "is", but not in "there is".
 _STATES = {"with": "without", "plus": "minus", "+": "-", "there": "gone"}
 _STATE = (
     r"\b(?:with|without|plus|minus)\b|(?<![\w'’-])[+-](?= )"
@@ -40,17 +42,17 @@ class EditWords:
 
     verbs: "adding", "removing" and "exchanging" verbs with a direct object, as lists of (base,
         -ing form, participle).
-    interchangeable: lists of words or phrases that can stand for each other anywhere.
-    after: what may follow an object to add ("adding") or to remove ("removing") at the end of a
-        note ("hat out").
-    openings: what may stand before an imperative ("could you please").
-    greetings, endings: what may stand before and after any sentence.
-    adverbs: what may stand before a verb.
-    polar: words, other than the verbs, that may tell adding from removing.
-    scene: parts of a picture ("background"), which are no objects.
-    places: what may come between an object to add ("pos") or to remove ("neg") and a place.
-    tails: what else may follow an object; asides: what may come between a verb and its object.
-    determiners: what may stand before an object; describing: adjectives no part of a name.
+    interchangeable: groups of words or phrases that can replace each other anywhere.
+    after: words after an object to add ("adding") or to remove ("removing") that end a note
+        ("hat out").
+    openings: phrases before an imperative ("could you please").
+    greetings, endings: phrases before and after any sentence.
+    adverbs: words before a verb.
+    polar: words other than verbs that may distinguish adding from removing.
+    scene: parts of a picture ("background") that are not objects.
+    places: phrases between an object to add ("pos") or to remove ("neg") and a place.
+    tails: other phrases after an object. asides: phrases between a verb and its object.
+    determiners: words before an object. describing: adjectives that are not part of a name.
     """
 
     verbs: dict[str, list[list[str]]]
@@ -69,10 +71,10 @@ class EditWords:
     describing: list[str]
 
     def without(self, names: Sequence[str], held_out: Sequence[str]) -> "EditWords":
-        """These words, fit for training with the object names `names`.
+        """Leave out what training with the object names `names` must not see.
 
-        Describing words that occur in a name are left out, and every phrase with a word of a
-        `held_out` name: nothing of those may be seen in training.
+        These are phrases that contain a word of a `held_out` name, and describing words that occur
+        in one of `names`.
         """
         used, hidden = (_words_of(map(str.lower, some)) for some in (names, held_out))
         free = {field.name: _free_of(getattr(self, field.name), hidden) for field in fields(self)}
@@ -84,7 +86,7 @@ class EditWords:
         return EditWords(**free)
 
     def all_words(self) -> set[str]:
-        """Every single word in them."""
+        """Collect all single words."""
         verbs = [form for kind in self.verbs.values() for forms in kind for form in forms]
         phrases = [phrase for group in self.interchangeable for phrase in group]
         places = [place for some in self.places.values() for place in some]
@@ -97,18 +99,18 @@ class EditWords:
 
     @cached_property
     def same_sense(self) -> dict[str, list[str]]:
-        """Every form of a verb, with the same form of all verbs that mean as much."""
+        """Map each form of a verb to the same form of all verbs with the same meaning."""
         return _by_form([(kind, kind) for kind in self.verbs.values()])
 
     @cached_property
     def opposite(self) -> dict[str, list[str]]:
-        """Every form of an adding verb, with that form of all removing ones, and the reverse."""
+        """Map each form of an adding verb to that form of all removing verbs, and the reverse."""
         adding, removing = self.verbs["adding"], self.verbs["removing"]
         return _by_form([(adding, removing), (removing, adding)])
 
     @cached_property
     def alternatives(self) -> dict[str, list[str]]:
-        """Every interchangeable phrase, with all that can stand for it."""
+        """Map each interchangeable phrase to its group."""
         return {phrase: group for group in self.interchangeable for phrase in group}
 
 
@@ -117,7 +119,7 @@ def _words_of(texts: Iterable[str]) -> set[str]:
 
 
 def _free_of(value: Any, hidden: set[str]) -> Any:
-    """Phrases, or lists or dictionaries of them, without those that hold a hidden word."""
+    """Leave out phrases with a hidden word from nested lists and dictionaries of phrases."""
     if isinstance(value, dict):
         return {key: _free_of(inner, hidden) for key, inner in value.items()}
     return [
@@ -131,31 +133,36 @@ def _by_form(pairs: list[tuple[list[list[str]], list[list[str]]]]) -> dict[str, 
     found: dict[str, list[str]] = {}
     for verbs, others in pairs:
         for mine, theirs in zip(zip(*verbs, strict=True), zip(*others, strict=True), strict=True):
-            for form in mine:  # base forms come first: "put" is one, and a participle too
+            for form in mine:  # base forms come first: "put" is also a participle
                 found.setdefault(form, list(theirs))
     return found
 
 
 def any_of(phrases: Iterable[str]) -> str:
-    """A pattern that matches the longest of the phrases that it can, as whole words."""
+    """Return a pattern that matches the longest possible phrase, as whole words."""
     longest_first = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
     return rf"(?<![\w'<])(?:{'|'.join(map(re.escape, longest_first))})(?![\w'>])"
 
 
 def read_edit_words(path: Path | str) -> EditWords:
-    """Read the JSON object whose keys are the fields of EditWords; UserError if they are not."""
+    """Read data/edit_words.json. Raises UserError for other keys."""
+    return read_fields(path, EditWords)
+
+
+def read_fields(path: Path | str, form: type[T]) -> T:
+    """Read a JSON object whose keys are the fields of the dataclass `form`, or raise UserError."""
     content = files.read_json(path)
-    expected = {field.name for field in fields(EditWords)}
+    expected = {field.name for field in fields(form)}
     if not isinstance(content, dict) or set(content) != expected:
         raise UserError(f"{path}: expected an object with the keys {', '.join(sorted(expected))}.")
-    return EditWords(**content)
+    return form(**content)
 
 
 class Reversal:
-    """Turns templates around where it is clear which of their words tell adding from removing.
+    """Turns the additions of a template into removals, and the removals into additions.
 
-    Every object must be told by a verb, a state ("with") or a word after it ("out"), and no other
-    word of the template may be of the kind that tells (`EditWords.polar`).
+    A template is reversed only where this is clear: a verb, a state ("with") or a word after the
+    object ("out") marks each object, and no other word is one of `EditWords.polar`.
     """
 
     def __init__(self, words: EditWords):
@@ -176,7 +183,7 @@ class Reversal:
         }
 
     def __call__(self, text: str, rng: random.Random) -> str:
-        """The opposite template, or the same where it is not clear how to say it."""
+        """Return the opposite template, or the same one if it is not clear how to reverse it."""
         tellers = [found[0].lower() for found in self._teller.finditer(text)]
         told = {POSITIVE_SLOT if word in self._adding else NEGATIVE_SLOT for word in tellers}
         unclear = self._polar.search(self._teller.sub("", text))

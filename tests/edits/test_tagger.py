@@ -249,12 +249,12 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     save_encoder(tmp_path, DistilBertForTokenClassification, small)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_layers": 2}))
-    with pytest.raises(UserError, match="missing or of another size"):
+    with pytest.raises(UserError, match="missing or have another size"):
         pretrained_model(str(tmp_path), seed=0)
 
 
 def test_a_folder_that_is_no_tagger(tmp_path, folder):
-    with pytest.raises(UserError, match="holds no tagger"):
+    with pytest.raises(UserError, match="contains no tagger"):
         Tagger.load(tmp_path)
     small = DistilBertConfig(
         dim=32, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=24
@@ -348,7 +348,7 @@ def test_the_command_line_reads_a_sentence_a_line(folder, capsys, monkeypatch):
     ("arguments", "complaint"),
     [
         (["tag", " "], "empty"),
-        (["tag", "add a hat", "--tagger", "nowhere"], "nowhere holds no tagger"),
+        (["tag", "add a hat", "--tagger", "nowhere"], "nowhere contains no tagger"),
         (["tag-score", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )

@@ -182,5 +182,5 @@ def test_a_file_that_is_no_list_of_templates(tmp_path, content):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(UserError, match="there is none"):
+    with pytest.raises(UserError, match="does not exist"):
         load_templates(tmp_path / "none.json")

@@ -239,7 +239,7 @@ def test_bad_options_and_folders_without_a_model(run, models, tmp_path):
     own = ("--model", models / "encoder", "--tagger", tmp_path / "none")
     status, _, err = run("score", "cirr", root, "--part", "val", *own)
     assert status == 1
-    assert f"{tmp_path / 'none'} holds no tagger" in err
+    assert f"{tmp_path / 'none'} contains no tagger" in err
     status, _, err = run("score", "cirr", root, "--part", "val", "--set", "kept=true")
     assert (status, err) == (1, "error: CIRR has no option kept: it has reference_kept\n")
     with pytest.raises(SystemExit):

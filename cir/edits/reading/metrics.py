@@ -1,4 +1,4 @@
-"""How well predicted word labels agree with the true ones."""
+"""Measure how well predicted word labels agree with the true labels."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ Labels = Sequence[str]
 
 
 def agreement(true: Sequence[Labels], predicted: Sequence[Labels]) -> dict[str, float | int]:
-    """Exact edits (every word right) and micro-averaged precision, recall and F1 of spans.
+    """Measure exact edits (all words right) and micro-averaged precision, recall, F1 of spans.
 
-    A span counts as found if label, first and last word agree. Of no spans, precision, recall
-    and F1 are 1.0: nothing was wrong.
+    A span is found if its label, first word and last word agree. Without any spans, precision,
+    recall and F1 are 1.0.
     """
     assert len(true) == len(predicted) > 0
     exact = hits = right = told = 0
@@ -35,7 +35,7 @@ def agreement(true: Sequence[Labels], predicted: Sequence[Labels]) -> dict[str, 
 
 
 def breakdown(sentences: Sequence[TaggedSentence], predicted: Sequence[Labels]) -> dict[str, Any]:
-    """`agreement` over all sentences; rows by number of objects and by style; confused words."""
+    """Measure `agreement`, exact edits by number of objects and by style, and `confusion`."""
     exact = [list(s.labels) == list(p) for s, p in zip(sentences, predicted, strict=True)]
     objects = [len(sentence.add) + len(sentence.remove) for sentence in sentences]
     true = [sentence.labels for sentence in sentences]
@@ -60,7 +60,7 @@ def _exact_by(
 
 
 def confusion(true: Sequence[Labels], predicted: Sequence[Labels]) -> list[dict[str, Any]]:
-    """How many words of each true label got each label: one row per true label."""
+    """Count the words of each true label by predicted label, in one row per true label."""
     counts = Counter(
         pair
         for labels, guesses in zip(true, predicted, strict=True)
@@ -72,11 +72,11 @@ def confusion(true: Sequence[Labels], predicted: Sequence[Labels]) -> list[dict[
 
 
 def same_edit(true: Edit, predicted: Edit, forgive_adjective: bool = False) -> bool:
-    """Whether two edits name the same objects, in order, letter case set aside.
+    """Return whether two edits name the same objects in the same order, in any letter case.
 
-    With `forgive_adjective`, a predicted object may have one more word in front than the true
-    one ("majestic tiger" for "tiger"), or lack the first of the true one's words ("lady" for
-    "fat lady"): people do not agree on whether a describing word belongs to the object.
+    With `forgive_adjective`, a predicted object may have one word more in front than the true
+    object ("majestic tiger" for "tiger"), or one word less ("lady" for "fat lady"). People do not
+    agree on whether an adjective belongs to the object.
     """
     sides = ((true.add, predicted.add), (true.remove, predicted.remove))
     if any(len(wanted) != len(got) for wanted, got in sides):

@@ -1,4 +1,4 @@
-"""Sentences in, edits out: a token classifier over words."""
+"""Read the edit that a sentence asks for, with a token classifier over its words."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.reading.templates import LABELS, spans_of, word_spans
 
-_SAYS_NOTHING = set(".,;:!?()\"'")  # "-" and "+" do: "- hat + scarf"
+_SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
 _OVERLAP = 4  # a quarter of a window is context for each of its neighbours
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Words `first` to `last` of a text, read together; those of `kept` get their label here."""
+    """Words `first` to `last` of a text, read together; the words in `kept` get labels from it."""
 
     text: int
     first: int
@@ -45,14 +45,14 @@ class Tagger:
 
     @classmethod
     def load(cls, folder: Path | str, device: str | torch.device = "cpu") -> "Tagger":
-        """Load a folder written by the training; UserError for one that is none."""
+        """Load the folder of a trained tagger; raises UserError for any other folder."""
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise UserError(
-                f"{folder} holds no tagger (config.json is missing); "
+                f"{folder} contains no tagger (config.json is missing); "
                 "train one first with: dvc repro train_tagger"
             )
-        logging.disable_progress_bar()  # a bar for 54 small tensors, amid the lines of a log
+        logging.disable_progress_bar()  # the bar for 54 small tensors would break up a log
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
@@ -62,16 +62,16 @@ class Tagger:
         found = set(model.config.id2label.values())
         if found != set(LABELS):
             raise UserError(
-                f"{folder} is no tagger of edits: expected the labels {', '.join(LABELS)}, "
+                f"{folder} contains no tagger of edits: expected the labels {', '.join(LABELS)}, "
                 f"got {', '.join(sorted(map(str, found)))}."
             )
         return cls(model.to(device), tokenizer)
 
     def tag(self, texts: Sequence[str], batch_size: int = 64) -> list[Edit]:
-        """The edit that each text asks for; its objects as written, in the order of the text.
+        """Return the edit of each text, with its objects as written, in the order of the text.
 
-        A text without objects, an empty one too, gives an edit that changes nothing. Texts longer
-        than the model's limit are read in overlapping windows.
+        A text without objects gives an empty edit. A text that is longer than the model's limit is
+        read in overlapping windows.
         """
         edits = []
         for text, labels in zip(texts, self.word_labels(texts, batch_size), strict=True):
@@ -85,11 +85,11 @@ class Tagger:
 
     @torch.inference_mode()
     def word_labels(self, texts: Sequence[str], batch_size: int = 64) -> list[list[str]]:
-        """The label of every word of `split_words(text)`, for each text."""
+        """Return the labels of the words of `split_words(text)`, for each text."""
         words = [[text[start:end] for start, end in word_spans(text)] for text in texts]
         labels = [["other"] * len(some) for some in words]
         windows = [window for index, some in enumerate(words) for window in self._cut(index, some)]
-        windows.sort(key=lambda window: window.last - window.first)  # alike in length, less padding
+        windows.sort(key=lambda window: window.last - window.first)  # to need less padding
         for start in range(0, len(windows), batch_size):
             batch = windows[start : start + batch_size]
             for window, found in zip(batch, self._read(batch, words), strict=True):
@@ -98,7 +98,7 @@ class Tagger:
         return labels
 
     def _read(self, batch: list[_Window], words: list[list[str]]) -> list[dict[int, str]]:
-        """For each window, the label of each word in it, by the word's first piece."""
+        """Return the labels of each window by word; the first piece of a word decides its label."""
         encoded = self._tokenizer(
             [words[window.text][window.first : window.last] for window in batch],
             is_split_into_words=True,
@@ -119,10 +119,10 @@ class Tagger:
         ]
 
     def _cut(self, index: int, words: list[str]) -> Iterator[_Window]:
-        """Cut a text into windows that fit the model; most texts are one window.
+        """Cut a text into windows that fit the model; most texts fit into one.
 
-        A text in which no word is known, one in another script say, gives no window: whatever the
-        model made of it would be a guess.
+        A text without a known word, for example in another script, gives no window, because the
+        model could only guess.
         """
         if not words:
             return
@@ -153,6 +153,6 @@ class Tagger:
 
 
 def _offset(model: PreTrainedModel) -> int:
-    """Positions that a model of the RoBERTa family does not use: it counts from its padding id."""
+    """Count the positions that a RoBERTa model leaves unused: it counts from its padding id."""
     padding = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
     return 0 if padding is None else padding + 1

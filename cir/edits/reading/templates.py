@@ -1,8 +1,8 @@
-"""Edit sentences with slots: reading, filling, and the one word splitter and label set.
+"""Read and fill templates of edit sentences, split sentences into words, and define the labels.
 
-A template is a sentence such as "Swap the <negative_object> for a <positive_object>.", where a
-positive object is one to add and a negative object one to remove. Filling a template gives a
-sentence whose every word carries a label; the tagger learns to find those labels again.
+A template is a sentence such as "Swap the <negative_object> for a <positive_object>.". A positive
+object is to be added, a negative object is to be removed. A filled template is a sentence with a
+label for each word; the tagger learns to predict these labels.
 """
 
 import json
@@ -33,9 +33,9 @@ _ARTICLE = re.compile(r"\b([aA])n?(\s+)$")
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """A filled template: `words[i]` carries `labels[i]`; `add`, `remove` are the names put in.
+    """A filled template: `words[i]` has the label `labels[i]`; `add` and `remove` are the names.
 
-    The words are those of `split_words(text)`. `template` is the template's text.
+    The words are those of `split_words(text)`. `template` is the text of the template.
     """
 
     text: str
@@ -49,19 +49,19 @@ class TaggedSentence:
 
 @dataclass(frozen=True)
 class Template:
-    """A sentence with slots, and the way of asking (`style`) that it stands for."""
+    """A sentence with slots, and its style of asking."""
 
     template: str
     style: str
 
     @cached_property
     def slots(self) -> tuple[str, ...]:
-        """The label ("pos" or "neg") of every slot, in order."""
+        """The label ("pos" or "neg") of each slot, in order."""
         return tuple(SLOT_LABELS[slot] for slot in _ANY_SLOT.findall(self.template))
 
     @cached_property
     def pieces(self) -> tuple[str, ...]:
-        """The fixed text around the slots: one piece more than there are slots."""
+        """The fixed text around the slots; there is one piece more than slots."""
         return tuple(_ANY_SLOT.split(self.template))
 
     @property
@@ -74,20 +74,20 @@ class Template:
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words and punctuation marks of `text` lie, as (start, end) positions.
+    """Find the words and punctuation marks of `text`, as (start, end) positions.
 
-    "wi-fi", "T-shirt" and "don't" are one word each; every other mark stands alone.
+    "wi-fi", "T-shirt" and "don't" are one word each; every other mark is a word of its own.
     """
     return [match.span() for match in _TOKEN.finditer(text)]
 
 
 def split_words(text: str) -> list[str]:
-    """The words and punctuation marks of `text`, in order (see `word_spans`)."""
+    """Split `text` into its words and punctuation marks (see `word_spans`)."""
     return _TOKEN.findall(text)
 
 
 def spans_of(labels: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Runs of one label other than "other": (label, first word, word after the last)."""
+    """Find runs of the label "pos" or "neg", as (label, first word, word after the last)."""
     spans = []
     start = 0
     for end in range(1, len(labels) + 1):
@@ -99,10 +99,10 @@ def spans_of(labels: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def fill(template: Template, add: Sequence[str], remove: Sequence[str]) -> TaggedSentence:
-    """Put the names into the slots in order, and label every word.
+    """Put the names into the slots in order, and label each word.
 
-    An "a" or "an" directly before a slot becomes what the name asks for. A sentence that begins
-    with a slot begins with a capital letter. The number of names must be that of the slots.
+    An "a" or "an" directly before a slot is made to fit the name. A sentence that begins with a
+    slot gets a capital letter. There must be exactly one name for each slot.
     """
     assert len(add) == template.additions, (template, add)
     assert len(remove) == template.removals, (template, remove)
@@ -137,15 +137,15 @@ def _label_words(
 def load_templates(path: Path | str) -> list[Template]:
     """Read a JSON list of {"template", "style"}.
 
-    Raises UserError, naming the template, for one without a slot, with an unknown slot, with a
-    slot glued to a word or to another slot, or equal to an earlier one but for case, spaces and
-    punctuation; and for a file that is missing or no such list.
+    Raises UserError for a missing file and for any other content. Raises UserError that names the
+    template if a template has no slot, an unknown slot or a slot that touches a word or another
+    slot, or if it differs from an earlier template only in case, spaces and punctuation.
     """
     path = Path(path)
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: expected a file of templates, but there is none.") from None
+        raise UserError(f"{path}: this file of templates does not exist.") from None
     except ValueError as error:
         raise UserError(f"{path}: expected a JSON list of templates ({error}).") from None
     if not isinstance(entries, list) or not entries:
@@ -158,8 +158,8 @@ def load_templates(path: Path | str) -> list[Template]:
         form = normal_form(template)
         if form in earlier:
             raise UserError(
-                f"{where} ({template.template!r}) says the same as template {earlier[form]} "
-                "once case, spaces and punctuation are set aside; templates must differ."
+                f"{where} ({template.template!r}) differs from template {earlier[form]} only in "
+                "case, spaces and punctuation."
             )
         earlier[form] = number
         templates.append(template)
@@ -189,13 +189,13 @@ def _check(entry: object, where: str) -> Template:
     if len(spans_of(filled.labels)) != len(slots):
         raise UserError(
             f"{where} ({text!r}) has a slot that touches a word or another slot; "
-            "put a space or a mark that is no hyphen or apostrophe between them."
+            "put a space between them, or a mark that is not a hyphen or an apostrophe."
         )
     return template
 
 
 def normal_form(template: Template) -> str:
-    """Words and slots only, in lower case: two templates with the same form say the same."""
+    """Keep only words and slots, in lower case, so that equal forms mean equal templates."""
     words = [word.lower() for piece in template.pieces for word in [*split_words(piece), "<>"]]
     slots = iter((*template.slots, ""))
     kept = [next(slots) if word == "<>" else word for word in words]
