@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cir.core.errors import UserError
 from cir.retrieval.refine import GalleryGraph, JointGraph, Neighbours, Settings, expand, nearest
+from cir.retrieval.refine.k_reciprocal import own_first
 from cir.retrieval.refine.neighbours import highest
-from cir.retrieval.refine.reciprocal_sets import own_first
 from speed.dense_reranking import dense_gallery_only, dense_joint
 
 

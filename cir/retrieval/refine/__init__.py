@@ -1,7 +1,9 @@
-"""A first ranking made better: query expansion and k-reciprocal re-ranking.
+"""Refine a first ranking: query expansion and k-reciprocal re-ranking.
 
-Both are for galleries with many right answers to a query. Where there is one, as for an edited
-image, its neighbours are other images than the one that is wanted.
+`nearest` finds neighbours, `expand` moves queries towards theirs, and `JointGraph` and
+`GalleryGraph` give new distances. All take vectors of length one. They help where a query has many
+right answers. Do not use them where it has one, as for an edited image: its neighbours are other
+images than the target.
 """
 
 from cir.retrieval.refine.k_reciprocal import GalleryGraph, JointGraph, Settings

@@ -1,4 +1,4 @@
-"""The nearest gallery images of many queries, exactly, in memory that a block bounds."""
+"""Find the exact nearest gallery images of many queries, in bounded memory."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from torch import Tensor
 class Neighbours:
     """The k nearest gallery images of every query, best first, the lower index of equals first.
 
-    `indices` [Q, k] int64 and their `similarities` [Q, k] float32, which never rise along a row;
-    `lowest` [Q] float32 is each query's similarity to the image that is farthest from it.
+    `indices` [Q, k] int64 and their `similarities` [Q, k] float32, which never rise along a row.
+    `lowest` [Q] float32 is each query's similarity to its farthest image.
     """
 
     indices: np.ndarray
@@ -32,14 +32,14 @@ def nearest(
 ) -> Neighbours:
     """Find the `k` nearest of `gallery` [N, D] to `queries` [Q, D] by dot product.
 
-    No more than `block` similarities (queries, images) are in memory at a time. Equal means equal
-    to the last bit: copies of an image may differ in that bit, as
-    `cir.retrieval.ranking.ranking.TIE` tells.
+    No more than `block` similarities (queries, images) are in memory at a time. Of equal
+    similarities the lower index comes first; copies of an image may differ in the last bits (see
+    cir.retrieval.ranking.ranking.TIE).
     """
     _check(queries, gallery, k)
     left, right = as_tensor(queries), as_tensor(gallery)
     height, width = min(block[0], len(left)), min(block[1], len(right))
-    room = torch.empty(height * width)  # taken anew for every block, it costs a tenth more
+    room = torch.empty(height * width)  # a new one for every block takes a tenth longer
     parts = [_of_block(rows, right, k, width, room) for rows in left.split(height)]
     return Neighbours(*(torch.cat(column).numpy() for column in zip(*parts, strict=True)))
 
@@ -47,7 +47,7 @@ def nearest(
 def _of_block(
     queries: Tensor, gallery: Tensor, k: int, width: int, room: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices [q, k], similarities [q, k] and the lowest similarity [q] of a few queries."""
+    """Return indices [q, k], similarities [q, k] and lowest similarities [q] of a few queries."""
     best = torch.empty(len(queries), 0)
     indices = torch.empty(len(queries), 0, dtype=torch.int64)
     lowest = torch.full((len(queries),), torch.inf)
@@ -57,7 +57,7 @@ def _of_block(
         torch.mm(queries, part.T, out=scores)
         lowest = torch.minimum(lowest, scores.amin(1))
         columns, values = highest(scores, min(k, len(part)))
-        # What was found before lies further left, so the leftmost of equals stays the lowest.
+        # Earlier finds stand further left, so the leftmost of equals keeps the lowest index.
         best = torch.cat([best, values], dim=1)
         indices = torch.cat([indices, columns + start], dim=1)
         keep, best = highest(best, min(k, best.shape[1]))
@@ -66,10 +66,10 @@ def _of_block(
 
 
 def highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The columns [Q, k] of the k highest of `scores` [Q, N], and these scores, best first.
+    """Return the columns [Q, k] of the k highest of `scores` [Q, N], and these scores, best first.
 
-    Of equals the leftmost come first. `torch.topk` takes any of the equals at the border, so rows
-    where the border parts some are looked at again.
+    Of equals the leftmost come first. `torch.topk` chooses any of the equals at the border, so
+    rows with equals on both sides of the border are looked at again.
     """
     count = min(k + 1, scores.shape[1])
     values, columns = scores.topk(count, dim=1)
@@ -83,7 +83,7 @@ def highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _leftmost_at_border(scores: Tensor, values: Tensor, columns: Tensor) -> Tensor:
-    """The columns [q, k] with those of the lowest value replaced by the leftmost that have it."""
+    """Replace the columns [q, k] that hold the lowest value by the leftmost that hold it."""
     border = values[:, -1:]
     width, k = scores.shape[1], values.shape[1]
     from_right = torch.arange(width, 0, -1, dtype=torch.int32)
@@ -93,7 +93,7 @@ def _leftmost_at_border(scores: Tensor, values: Tensor, columns: Tensor) -> Tens
 
 
 def as_tensor(vectors: np.ndarray) -> Tensor:
-    """The vectors as a float32 tensor, without a copy where they are float32 already."""
+    """Return the vectors as a float32 tensor, without a copy if they are float32 already."""
     return torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
 
 

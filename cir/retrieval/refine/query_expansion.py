@@ -1,4 +1,4 @@
-"""Query expansion: a query moves towards what it found, and asks again."""
+"""Expand queries: move each query towards its nearest images, to search again."""
 
 import math
 
@@ -13,15 +13,15 @@ _BLOCK = 1024  # queries
 def expand(
     queries: np.ndarray, gallery: np.ndarray, neighbours: Neighbours, alpha: float
 ) -> np.ndarray:
-    """Add to each query [Q, D] its neighbours in `gallery` [N, D]; the sums have length one.
+    """Add to each query [Q, D] its neighbours in `gallery` [N, D] and scale the sum to length one.
 
-    q' = q + Σ max(sᵢ, 0)^α xᵢ over the neighbours xᵢ with similarities sᵢ: α-weighted query
-    expansion (Radenović, Tolias and Chum, TPAMI 2019, who take α = 3). With α = 0
-    every weight is 1, that of a negative similarity too: average query expansion (Chum et al.,
-    ICCV 2007). The vectors of both have length one, so that the query's own weight is 1 as well.
+    With neighbours xᵢ of similarities sᵢ, the sum is q + Σ max(sᵢ, 0)^α xᵢ: α-weighted query
+    expansion (Radenović, Tolias and Chum, "Fine-Tuning CNN Image Retrieval with No Human
+    Annotation", TPAMI 2019, where α is 3). With α = 0 every weight is 1, also where the
+    similarity is negative: average query expansion (Chum et al., "Total Recall", ICCV 2007).
 
-    Raises UserError for an `alpha` below 0 or not finite, and for a query that its neighbours
-    cancel out, so that no direction is left.
+    Raises UserError for an `alpha` that is negative or not finite, and for a query that its
+    neighbours cancel out, so that no direction is left.
     """
     if not (math.isfinite(alpha) and alpha >= 0):
         raise UserError(f"alpha of query expansion is {alpha}: expected a number from 0 upwards")
@@ -30,7 +30,7 @@ def expand(
     for start in range(0, len(queries), _BLOCK):
         rows = slice(start, start + _BLOCK)
         weights = np.maximum(neighbours.similarities[rows], 0) ** np.float32(alpha)  # 0 ** 0 is 1
-        # A product for each rank takes [q, D] at a time, where all at once take [q, k, D].
+        # One rank at a time needs memory for [q, D]; all at once would need [q, k, D].
         sums = queries[rows].astype(np.float32)
         for place in range(weights.shape[1]):
             sums += weights[:, place, None] * gallery[neighbours.indices[rows, place]]
