@@ -1,11 +1,25 @@
-"""The params of an experiment on a published dataset: its data, its towers, and all together."""
+"""Declare the params of an experiment on a published dataset.
+
+Each section builds what it declares. A dataset's section has the options of the dataset's class;
+params.yaml must give them all.
+"""
 
 import math
+import typing
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Union
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    create_model,
+    model_validator,
+)
 from torch import nn
 
 from cir.composers.params import (
@@ -16,7 +30,7 @@ from cir.composers.params import (
     RealSpaceConcatAEParams,
     TIRGParams,
 )
-from cir.core.params import Section
+from cir.core.params import Section, Share
 from cir.encoders import Encoder
 from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures
@@ -24,73 +38,48 @@ from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM
 from cir.published.datasets import DATASETS, BenchmarkDataset
 from cir.published.datasets.base import Absent
+from cir.published.datasets.circo import CIRCO
 from cir.published.experiment.answering import Pictures, Source
-from cir.published.experiment.training import CachedFeatures
-from cir.published.experiment.training_params import (
-    SGD,
-    AdamW,
-    BatchClassificationLoss,
-    InfoNCELoss,
-    SoftTripletLoss,
-)
-from cir.retrieval.ranking.protocol import Captions, Text
+from cir.published.experiment.training import CachedFeatures, published_groups
+from cir.training.composer_alone import weight_groups
+from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import Schedule
+from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser, Schedule
 from cir.training.shared.params import DEVICE, Precision, usable
 
 
 class _Dataset(Section):
-    """See the class of that name in cir.published.datasets.DATASETS."""
-
-    reference_kept: bool
-
     def create(self) -> BenchmarkDataset:
-        """The dataset with these options."""
+        """Return the dataset with these options."""
         return DATASETS[self.name](**self.model_dump(exclude={"name", "absent"}))
 
 
-class _Stored(_Dataset):
-    """One with files; `absent` images are refused, or left out with all that needs them."""
+class _Drawn(_Dataset):
+    """A dataset that draws its images, so that none is ever absent."""
 
-    root: Path
+    absent: ClassVar[Absent] = "refuse"
+
+
+class _Stored(_Dataset):
+    """A dataset in files. `absent`: refuse absent images, or leave out all that needs them."""
+
     absent: Absent
 
 
-class MITStates(_Stored):
-    name: Literal["mit_states"]
-    text: Text
+def _dataset_section(name: str, kind: type[BenchmarkDataset]) -> type[_Dataset]:
+    """Declare a section with the `name` and the options of a dataset, all of them required."""
+    types = typing.get_type_hints(kind)
+    options = {field.name: (types[field.name], ...) for field in fields(kind)}
+    base = _Stored if kind.stored else _Drawn
+    return create_model(kind.__name__, __base__=base, name=(Literal[name], ...), **options)
 
 
-class Fashion200k(_Stored):
-    name: Literal["fashion200k"]
-    text: Text
-    deletion: Literal["legacy", "fixed"]
-
-
-class FashionIQ(_Stored):
-    name: Literal["fashioniq"]
-    gallery: Literal["full", "val", "pooled"]
-    captions: Captions
-    categories: tuple[Literal["dress", "shirt", "toptee"], ...]
-
-
-class CIRR(_Stored):
-    name: Literal["cirr"]
-
-
-class DrawnAttributes(_Dataset):
-    name: Literal["drawn_attributes"]
-    absent: ClassVar[Absent] = "refuse"  # what is drawn is never absent
-    seed: NonNegativeInt
-    train_pairs: PositiveInt
-    train_images: PositiveInt
-    queries: PositiveInt
-    gallery: PositiveInt
-    image_size: PositiveInt
+# CIRCO has no training split.
+_DATASETS = tuple(_dataset_section(*one) for one in DATASETS.items() if one[1] is not CIRCO)
 
 
 class ResNetImages(Section):
-    """A ResNet-18 that is trained along; see cir.encoders.resnet.ResNet18.create."""
+    """A ResNet-18 that is trained with the composer; see cir.encoders.resnet.ResNet18.create."""
 
     tower: Literal["resnet18"]
     pretrained: str | None
@@ -99,16 +88,16 @@ class ResNetImages(Section):
     crop: PositiveInt
 
     def create(self, base: Path) -> ResNet18:
-        """The tower; `base` is not needed."""
+        """Return the tower; `base` is not needed."""
         return ResNet18.create(**self.model_dump(exclude={"tower"}))
 
     def in_training(self, tower: ResNet18, pictures: Pictures) -> tuple[nn.Module, Source]:
-        """What is trained in the tower's place, and what that takes."""
+        """Return the module that stands for the tower in training, and the source of its input."""
         return tower, Pixels(pictures, tower)
 
 
 class OwnImages(Section):
-    """The image half of our own encoder as it is pretrained; it stands still."""
+    """The image tower of the pretrained encoder, frozen."""
 
     tower: Literal["encoder_base"]
 
@@ -130,7 +119,7 @@ class Words(Section):
     dropout: Dropout
 
     def create(self, texts: Iterable[str]) -> WordLSTM:
-        """One that knows the words of the texts."""
+        """Return a reader with the vocabulary of the texts."""
         return WordLSTM.for_texts(texts, self.dim, self.dropout)
 
 
@@ -142,16 +131,92 @@ class Bert(Section):
     longest: Annotated[int, Field(ge=3)]
 
     def create(self, texts: Iterable[str]) -> FrozenBert:
-        """The same for all texts."""
+        """Return the reader, which is the same for all texts."""
         return FrozenBert.create(self.checkpoint, self.longest)
 
 
-class Experiment(Section):
-    """What is trained on which dataset, and how; see cir.training.shared.loop.Schedule."""
+class SoftTripletLoss(Section):
+    """See cir.training.criteria.SoftTriplet."""
 
-    dataset: Annotated[
-        MITStates | Fashion200k | FashionIQ | CIRR | DrawnAttributes, Field(discriminator="name")
-    ]
+    name: Literal["soft_triplet"]
+    halved: bool
+
+    def create(self) -> Criterion:
+        return SoftTriplet(self.halved)
+
+
+class BatchClassificationLoss(Section):
+    """See cir.training.criteria.BatchClassification."""
+
+    name: Literal["batch_classification"]
+
+    def create(self) -> Criterion:
+        return BatchClassification()
+
+
+class InfoNCELoss(Section):
+    """See cir.training.criteria.InfoNCE."""
+
+    name: Literal["info_nce"]
+    temperature: PositiveFloat
+
+    def create(self) -> Criterion:
+        return InfoNCE.starting_at(self.temperature)
+
+
+class _Optimiser(Section):
+    """`backbone_share`: share of the learning rate for a pretrained image tower in training."""
+
+    learning_rate: PositiveFloat
+    backbone_share: Share
+    weight_decay: NonNegativeFloat
+
+
+class SGD(_Optimiser):
+    """SGD as in the published code; see MomentumInPeriods and published_groups."""
+
+    kind: Literal["sgd"]
+    momentum: Share
+    period: PositiveInt
+    factor: Share
+    warmup: ClassVar[float] = 0.0
+    gradient_clip: ClassVar[None] = None
+
+    def create(self) -> Optimiser:
+        return MomentumInPeriods(self.momentum, self.period, self.factor)
+
+    def groups(self, objective: nn.Module, images: nn.Module) -> list[dict]:
+        """Return the parameter groups of `objective`, whose image tower is `images`."""
+        return published_groups(
+            objective, images, self.learning_rate, self.backbone_share, self.weight_decay
+        )
+
+
+class AdamW(_Optimiser):
+    """AdamW with a cosine schedule; biases and norms do not decay."""
+
+    kind: Literal["adamw"]
+    warmup: Share
+    gradient_clip: PositiveFloat | None
+
+    def create(self) -> Optimiser:
+        return AdamWWithCosine()
+
+    def groups(self, objective: nn.Module, images: nn.Module) -> list[dict]:
+        """See SGD."""
+        rate, decay = self.learning_rate, self.weight_decay
+        backbone = weight_groups([images.backbone], rate * self.backbone_share, decay)
+        return [*backbone, *weight_groups([objective], rate, decay, backbone)]
+
+
+class Experiment(Section):
+    """The dataset, the model and its training.
+
+    `steps`, `evaluate_every`, `precision` and `workers` are those of
+    cir.training.shared.loop.Schedule; `batch_size` counts pairs.
+    """
+
+    dataset: Annotated[Union[_DATASETS], Field(discriminator="name")]  # noqa: UP007
     images: Annotated[ResNetImages | OwnImages, Field(discriminator="tower")]
     texts: Annotated[Words | Bert, Field(discriminator="reader")]
     composer: Annotated[
@@ -182,7 +247,7 @@ class Experiment(Section):
         return self
 
     def schedule(self, seed: int) -> Schedule:
-        """The schedule that cir.training.shared.loop.fit takes."""
+        """Return the schedule for cir.training.shared.loop.fit."""
         return Schedule(
             steps=self.steps,
             warmup=self.optimiser.warmup,
