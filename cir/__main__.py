@@ -16,7 +16,7 @@ from cir.commands.serve import add_serve_command
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.reading.metrics import same_edit
-from cir.published.datasets import DATASETS, BenchmarkDataset
+from cir.published.datasets import DATASETS, PublishedDataset
 from cir.published.datasets.options import with_options
 from cir.published.experiment.scoring import said
 from cir.published.servers import server_files
@@ -132,7 +132,7 @@ def _tag(options: argparse.Namespace) -> int:
     return status
 
 
-def _dataset(options: argparse.Namespace) -> BenchmarkDataset:
+def _dataset(options: argparse.Namespace) -> PublishedDataset:
     kind = DATASETS[options.name]
     if kind.stored and options.root is None:
         raise UserError(f"say with --root in which folder {kind.title} lies")

@@ -12,9 +12,9 @@ from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.encoders.paired import PairedEncoder
-from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.pairs import JoinedPairs
-from cir.published.experiment.answering import Pictures, Source, answer_benchmarks
+from cir.published.experiment.answering import Pictures, Source, answer_query_sets
 from cir.published.experiment.params import Experiment
 from cir.published.experiment.results import Metrics
 from cir.published.experiment.scoring import Answers, results, said
@@ -49,8 +49,8 @@ class Task:
         scored, chooses = splits(dataset)
         parts = dataset.training_pairs(absent)
         self.pairs = parts[0] if len(parts) == 1 else JoinedPairs(parts)
-        self.scored = dataset.benchmarks(scored, absent)
-        self.chooses = dataset.benchmarks(chooses, absent) if chooses else ()
+        self.scored = dataset.query_sets(scored, absent)
+        self.chooses = dataset.query_sets(chooses, absent) if chooses else ()
         for part in (*parts, *self.chooses, *self.scored):
             for note in part.notes:
                 say(f"{part.name}: {note}")
@@ -82,7 +82,7 @@ def main() -> None:
         score(answer_all(model, source, task.scored), task, history, trained).write(METRICS)
 
 
-def splits(dataset: BenchmarkDataset) -> tuple[str, str | None]:
+def splits(dataset: PublishedDataset) -> tuple[str, str | None]:
     """The split that is scored, and the one that chooses the checkpoint, if there is a third.
 
     Where a paper gives its results on the validation split, for want of labels of the test split,
@@ -122,32 +122,32 @@ def train(
 
 
 def validation(
-    model: EncodedComposer, source: Source, benchmarks: Sequence[Benchmark]
+    model: EncodedComposer, source: Source, query_sets: Sequence[QuerySet]
 ) -> Callable[[], dict[str, float]]:
-    """What chooses the checkpoint: recall on these benchmarks or, without any, being the last.
+    """What chooses the checkpoint: recall on these query_sets or, without any, being the last.
 
     The schedules of the papers have a fixed end, at which the learning rate has fallen; a share
     of the training images held out would be a training split that is not theirs.
     """
 
     def measure() -> dict[str, float]:
-        if not benchmarks:
+        if not query_sets:
             return {"score": 0.0}  # of equal scores the later counts
-        recall = mean_recall(answer_all(model, source, benchmarks), 1)
+        recall = mean_recall(answer_all(model, source, query_sets), 1)
         return {"recall_at_1": recall, "score": recall}
 
     return measure
 
 
 def answer_all(
-    model: EncodedComposer, source: Source, benchmarks: Sequence[Benchmark]
+    model: EncodedComposer, source: Source, query_sets: Sequence[QuerySet]
 ) -> list[Answers]:
-    """Answer every one of the benchmarks."""
-    return answer_benchmarks(model.eval(), source, benchmarks)
+    """Answer every one of the query_sets."""
+    return answer_query_sets(model.eval(), source, query_sets)
 
 
 def mean_recall(answers: Sequence[Answers], k: int) -> float:
-    """How often the first k hold a right answer, as a mean over benchmarks."""
+    """How often the first k hold a right answer, as a mean over query_sets."""
     firsts = (np.array([ranks[0] for ranks in given.hit_ranks]) for given in answers)
     return float(np.mean([recall_at_k(first, k) for first in firsts]))
 

@@ -47,8 +47,8 @@ def read(dataset, name):
 def test_fashioniq_validation(gallery, sizes):
     dataset = FashionIQ(given("fashioniq"), gallery=gallery)
     found = [read(dataset, f"val {category}") for category in CATEGORIES]
-    assert [len(benchmark.queries) for benchmark in found] == [2017, 2038, 1961]
-    assert tuple(len(benchmark.gallery) for benchmark in found) == sizes
+    assert [len(query_set.queries) for query_set in found] == [2017, 2038, 1961]
+    assert tuple(len(query_set.gallery) for query_set in found) == sizes
 
 
 def test_fashioniq_captions_one_by_one_double_the_queries():

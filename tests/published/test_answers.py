@@ -26,7 +26,7 @@ WORDS = ["is longer", "has no sleeves", "has dogs", "shows people", "ripe red ca
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, encoder):
-    """benchmark/ as the stage of that name saves it, and encoder/ of our own retriever."""
+    """query_set/ as the stage of that name saves it, and encoder/ of our own retriever."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     paired = PairedEncoder(ResNet18(8, 4, 4), WordLSTM.for_texts(WORDS, 6, 0.1))
@@ -42,7 +42,7 @@ def models(tmp_path_factory, encoder):
 
 @pytest.fixture
 def run(models, capsys):
-    """Run a data command on a root with the model of stage benchmark, unless told otherwise."""
+    """Run a data command on a root with the model of stage query_set, unless told otherwise."""
 
     def run_it(command, name, root, *options):
         given = ["data", command, name, *options[:1], "--root", root, *options[1:]]
@@ -111,18 +111,18 @@ def test_our_own_retriever_reads_tagged_edits(run, models, tmp_path, monkeypatch
     run("score", "fashioniq", root, "--part", "val", "--out", out, *own, "--set", *options)
     dataset = DATASETS["fashioniq"](root, "pooled", "searle", reference_kept=False)
     retriever = Retriever.load(models / "encoder", models / "tagger")
-    benchmarks, answers = dataset.benchmarks("val"), []
-    for benchmark in benchmarks:
-        asked = [(query.reference, text) for query in benchmark.queries for text in query.texts]
-        images = [dataset.picture(name, benchmark.images) for name, _ in asked]
+    query_sets, answers = dataset.query_sets("val"), []
+    for query_set in query_sets:
+        asked = [(query.reference, text) for query in query_set.queries for text in query.texts]
+        images = [dataset.picture(name, query_set.images) for name, _ in asked]
         vectors = [
             retriever.encode_queries([image], [text])[0]
             for image, (_, text) in zip(images, asked, strict=True)
         ]
-        gallery = [dataset.picture(name, benchmark.images) for name in benchmark.gallery]
-        queries = averaged(benchmark, np.stack(vectors))
-        answers.append(answer(benchmark, queries, retriever.encode_gallery(gallery)))
-    expected = results(benchmarks, answers, "image and edit", "tagged")
+        gallery = [dataset.picture(name, query_set.images) for name in query_set.gallery]
+        queries = averaged(query_set, np.stack(vectors))
+        answers.append(answer(query_set, queries, retriever.encode_gallery(gallery)))
+    expected = results(query_sets, answers, "image and edit", "tagged")
     assert json.loads(out.read_text())["results"] == json.loads(json.dumps(expected))
 
 

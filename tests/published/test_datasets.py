@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cir.core.errors import UserError
-from cir.published.datasets import DATASETS, Benchmark, Query
+from cir.published.datasets import DATASETS, Query, QuerySet
 from cir.published.datasets.circo import CIRCO
 from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.fashion200k import Fashion200k
@@ -83,7 +83,7 @@ def test_an_epoch_takes_each_once():
 
 
 def test_mit_states_queries_by_hand(tmp_path):
-    test = only(MITStates(mini.mit_states(tmp_path)).benchmarks("test"))
+    test = only(MITStates(mini.mit_states(tmp_path)).query_sets("test"))
     assert set(test.gallery) == {
         *(f"ripe tomato/{n}.jpg" for n in (0, 1)),
         "sliced tomato/0.jpg",
@@ -133,7 +133,7 @@ def test_mit_states_complete_texts(tmp_path):
     dataset = MITStates(mini.mit_states(tmp_path), text="the target's caption")
     for triplet in sampled(only(dataset.training_pairs()), 1):
         assert triplet.text == triplet.target.split("/")[0]
-    test = only(dataset.benchmarks("test"))
+    test = only(dataset.query_sets("test"))
     assert test.protocol.text == "the target's caption"
     assert {q.texts[0] for q in test.queries} == {
         "ripe tomato",
@@ -150,7 +150,7 @@ def test_a_noun_with_one_state_and_a_folder_of_three_words(tmp_path):
         MITStates(root).training_pairs()
     mini.draw(root / "images" / "very wet dog" / "0.jpg")
     with pytest.raises(UserError, match=r"1 of 13 folders in .*images .*: very wet dog"):
-        MITStates(root).benchmarks("test")
+        MITStates(root).query_sets("test")
 
 
 def test_mit_states_folders_without_photos_are_told(tmp_path):
@@ -160,7 +160,7 @@ def test_mit_states_folders_without_photos_are_told(tmp_path):
     (root / "images" / "old tomato" / "0.png").write_bytes(b"")
     dataset = MITStates(root)
     assert only(dataset.training_pairs()).notes[-1] == "1 folders hold no .jpg: blue car"
-    assert only(dataset.benchmarks("test")).notes[-1] == "1 folders hold no .jpg: old tomato"
+    assert only(dataset.query_sets("test")).notes[-1] == "1 folders hold no .jpg: old tomato"
 
 
 def test_there_are_49_test_nouns():
@@ -184,7 +184,7 @@ def test_the_words_that_are_replaced():
 
 
 def test_fashion200k_by_hand(tmp_path):
-    test = only(Fashion200k(mini.fashion200k(tmp_path)).benchmarks("test"))
+    test = only(Fashion200k(mini.fashion200k(tmp_path)).query_sets("test"))
     assert set(test.gallery) == {f"women/c/{n}.jpeg" for n in (1, 2, 3, 4)}
     assert [(q.reference, q.texts, set(q.hits)) for q in test.queries] == [
         ("women/c/1.jpeg", ("replace red with green",), {"women/c/2.jpeg", "women/c/3.jpeg"}),
@@ -222,7 +222,7 @@ def test_fashion200k_without_siblings_and_with_repeated_images(tmp_path):
 
 def test_fashion200k_complete_texts(tmp_path):
     dataset = Fashion200k(mini.fashion200k(tmp_path), text="the target's caption")
-    assert only(dataset.benchmarks("test")).queries[0].texts == ("green skirt",)
+    assert only(dataset.query_sets("test")).queries[0].texts == ("green skirt",)
     pairs = only(dataset.training_pairs())
     assert all(t.text == pairs.captions[t.target] for t in sampled(pairs, 2))
 
@@ -240,16 +240,16 @@ def test_fashion200k_bad_files(tmp_path, file, text, sentence):
     root = mini.fashion200k(tmp_path)
     (root / file).write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
-        Fashion200k(root).benchmarks("test")
+        Fashion200k(root).query_sets("test")
 
 
 def test_fashion200k_needs_the_published_queries_and_skips_hidden_files(tmp_path):
     root = mini.fashion200k(tmp_path)
     (root / "labels" / "._dress_test_detect_all.txt").write_bytes(b"\0\xff")
-    assert len(only(Fashion200k(root).benchmarks("test")).gallery) == 4
+    assert len(only(Fashion200k(root).query_sets("test")).gallery) == 4
     (root / "test_queries.txt").unlink()
     with pytest.raises(UserError, match=r"test_queries\.txt does not exist: .* with TIRG's code"):
-        Fashion200k(root).benchmarks("test")
+        Fashion200k(root).query_sets("test")
 
 
 # FashionIQ
@@ -274,7 +274,7 @@ def test_captions_are_joined_as_each_paper_does():
 
 def test_fashioniq_by_hand(tmp_path):
     root = mini.fashioniq(tmp_path)
-    dress, shirt, toptee = FashionIQ(root).benchmarks("val")
+    dress, shirt, toptee = FashionIQ(root).query_sets("val")
     assert [b.name for b in (dress, shirt, toptee)] == [f"FashionIQ val {c}" for c in CATEGORIES]
     assert dress.gallery == tuple(f"dval{n}" for n in range(6))
     assert [(q.reference, q.target) for q in dress.queries] == [
@@ -290,14 +290,14 @@ def test_fashioniq_by_hand(tmp_path):
 
 def test_fashioniq_galleries_and_separate_captions(tmp_path):
     root = mini.fashioniq(tmp_path)
-    val = FashionIQ(root, gallery="val", captions="separate").benchmarks("val")[0]
+    val = FashionIQ(root, gallery="val", captions="separate").query_sets("val")[0]
     assert set(val.gallery) == {f"dval{n}" for n in range(4)}
     assert len(val.queries) == 6
     assert val.protocol.gallery == "references and targets"
-    pooled = FashionIQ(root, gallery="pooled").benchmarks("val")[1]
+    pooled = FashionIQ(root, gallery="pooled").query_sets("val")[1]
     assert len(pooled.gallery) == 18
     with pytest.raises(UserError, match="test dress: 3 queries have no target, so there is no gal"):
-        FashionIQ(root, gallery="val").benchmarks("test")
+        FashionIQ(root, gallery="val").query_sets("test")
 
 
 def test_fashioniq_training_texts_are_one_of_four_at_random(tmp_path):
@@ -312,14 +312,14 @@ def test_a_category_without_a_validation_split(tmp_path):
     root = mini.fashioniq(tmp_path)
     (root / "captions" / "cap.shirt.val.json").unlink()
     with pytest.raises(UserError, match=r"shirt has no val split in .*: captions/cap\.shirt\.val"):
-        FashionIQ(root).benchmarks("val")
-    assert len(FashionIQ(root, categories=("dress", "toptee")).benchmarks("val")) == 2
+        FashionIQ(root).query_sets("val")
+    assert len(FashionIQ(root, categories=("dress", "toptee")).query_sets("val")) == 2
 
 
 def test_fashioniq_empty_captions_are_told(tmp_path):
     root = mini.fashioniq(tmp_path)
     edit(root / "captions" / "cap.dress.val.json", lambda c: c[1].update(captions=["", "red"]))
-    assert "1 of 3 queries have an empty caption" in FashionIQ(root).benchmarks("val")[0].notes[0]
+    assert "1 of 3 queries have an empty caption" in FashionIQ(root).query_sets("val")[0].notes[0]
 
 
 # CIRR
@@ -327,13 +327,13 @@ def test_fashioniq_empty_captions_are_told(tmp_path):
 
 @pytest.mark.parametrize("place", ["", "cirr/img_raw"])
 def test_cirr_by_hand_in_both_places(tmp_path, place):
-    val = only(CIRR(mini.cirr(tmp_path, place)).benchmarks("val"))
+    val = only(CIRR(mini.cirr(tmp_path, place)).query_sets("val"))
     assert len(val.gallery) == 12
     query = val.queries[0]
     assert (query.id, query.reference, query.target) == ("100", "dev-0-img0", "dev-5-img1")
     assert query.members == val.gallery[:6]
     assert not val.protocol.reference_kept
-    test = only(CIRR(tmp_path).benchmarks("test1"))
+    test = only(CIRR(tmp_path).query_sets("test1"))
     assert not test.labelled
     assert all(len(q.members) == 6 for q in test.queries)
     assert len(only(CIRR(tmp_path).training_pairs())) == 4
@@ -344,7 +344,7 @@ def test_cirr_image_sets_of_another_size(tmp_path):
     path = root / "cirr" / "captions" / "cap.rc2.val.json"
     edit(path, lambda c: c[2]["img_set"].update(members=["dev-0-img0"]))
     with pytest.raises(UserError, match=r"1 of 4 entries lack a value .*: entry 2 \(img_set\)"):
-        CIRR(root).benchmarks("val")
+        CIRR(root).query_sets("val")
 
 
 def test_cirr_target_outside_its_image_set(tmp_path):
@@ -353,25 +353,25 @@ def test_cirr_target_outside_its_image_set(tmp_path):
     edit(path, lambda c: c[1].update(target_hard="dev-9-img1"))
     sentence = r"1 of 4 queries have a target outside their own image set: 101 \(dev-9-img1\)"
     with pytest.raises(UserError, match=sentence):
-        CIRR(root).benchmarks("val")
+        CIRR(root).query_sets("val")
 
 
 def test_cirr_without_its_outer_folder(tmp_path):
     with pytest.raises(UserError, match=rf"{tmp_path} has them: give that"):
-        CIRR(mini.cirr(tmp_path) / "cirr").benchmarks("val")
+        CIRR(mini.cirr(tmp_path) / "cirr").query_sets("val")
 
 
 # CIRCO
 
 
 def test_circo_by_hand(tmp_path):
-    val = only(CIRCO(mini.circo(tmp_path)).benchmarks("val"))
+    val = only(CIRCO(mini.circo(tmp_path)).query_sets("val"))
     query = val.queries[2]
     assert (query.reference, query.texts, query.target) == ("1002", ("shows 2 people",), "1030")
     assert query.hits == {"1030", "1031", "1032"}
     assert query.aspects == ("viewpoint",)
     assert (len(val.gallery), val.protocol.reference_kept) == (60, True)
-    assert not only(CIRCO(tmp_path).benchmarks("test")).labelled
+    assert not only(CIRCO(tmp_path).query_sets("test")).labelled
     with pytest.raises(UserError, match="CIRCO has no split train: it has val, test"):
         CIRCO(tmp_path).training_pairs()
 
@@ -380,7 +380,7 @@ def test_circo_target_that_is_no_right_answer(tmp_path):
     root = mini.circo(tmp_path)
     edit(root / "annotations" / "val.json", lambda c: c[0].update(target_img_id=1))
     with pytest.raises(UserError, match="1 of 3 queries have a target that is not among"):
-        CIRCO(root).benchmarks("val")
+        CIRCO(root).query_sets("val")
 
 
 # What is wrong in the same way everywhere
@@ -395,15 +395,15 @@ def test_a_root_of_another_layout_is_named(tmp_path, wanted, given):
     dataset = DATASETS[wanted](root)
     title = DATASETS[given].title
     with pytest.raises(UserError, match=rf"layout of {dataset.title}: .* it looks like {title}$"):
-        dataset.benchmarks(dataset.parts()[-1].name.split()[0])
+        dataset.query_sets(dataset.parts()[-1].name.split()[0])
 
 
 def test_a_root_one_level_off_and_none(tmp_path):
     mini.fashioniq(tmp_path / "fashionIQ")
     with pytest.raises(UserError, match=r"/fashionIQ has them: give that"):
-        FashionIQ(tmp_path).benchmarks("val")
+        FashionIQ(tmp_path).query_sets("val")
     with pytest.raises(UserError, match="nowhere is no folder: expected the root of CIRR"):
-        CIRR(tmp_path / "nowhere").benchmarks("val")
+        CIRR(tmp_path / "nowhere").query_sets("val")
 
 
 FILES = {
@@ -424,7 +424,7 @@ def test_a_truncated_json_is_named_with_its_size(tmp_path, name, which):
     path.write_bytes(path.read_bytes()[:-40])
     size = path.stat().st_size
     with pytest.raises(UserError, match=rf"{path} is not a JSON file: .* {size:,} bytes: is it wh"):
-        DATASETS[name](root).benchmarks("val")
+        DATASETS[name](root).query_sets("val")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -434,7 +434,7 @@ def test_json_of_another_form_is_one_sentence(tmp_path, name, which, content):
     root = mini.WRITERS[name](tmp_path)
     mini.dump(root / FILES[name][which], content)
     with pytest.raises(UserError, match=str(root / FILES[name][which])):
-        DATASETS[name](root).benchmarks("val")
+        DATASETS[name](root).query_sets("val")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -445,7 +445,7 @@ def test_a_folder_in_the_place_of_a_file_is_one_sentence(tmp_path, name, which):
     path.unlink()
     path.mkdir()
     with pytest.raises(UserError, match=str(path)):
-        DATASETS[name](root).benchmarks("val")
+        DATASETS[name](root).query_sets("val")
 
 
 @pytest.mark.parametrize("gallery", ["full", "val", "pooled"])
@@ -455,7 +455,7 @@ def test_fashioniq_ids_that_the_split_does_not_list(tmp_path, gallery, lost):
     edit(root / "image_splits" / "split.dress.val.json", lambda names: names.remove(lost))
     sentence = rf"1 of 4 images .* not in split\.dress\.val\.json, which has 5: {lost}$"
     with pytest.raises(UserError, match=sentence):
-        FashionIQ(root, gallery=gallery).benchmarks("val")
+        FashionIQ(root, gallery=gallery).query_sets("val")
 
 
 def test_fashioniq_training_ids_that_the_split_does_not_list_are_told(tmp_path):
@@ -485,22 +485,22 @@ def test_a_target_that_is_not_in_the_gallery(tmp_path):
     root = mini.cirr(tmp_path / "c")
     edit(root / "cirr/image_splits/split.rc2.val.json", lambda names: names.pop("dev-5-img1"))
     with pytest.raises(UserError, match="2 of 4 queries have a target that is not in the gallery"):
-        CIRR(root).benchmarks("val")
+        CIRR(root).query_sets("val")
     root = mini.circo(tmp_path / "o")
     edit(root / "annotations" / "val.json", lambda c: c[1]["gt_img_ids"].append(7))
     with pytest.raises(UserError, match=r"1 of 3 queries have a target .* of 60 images: 1 \(7\)"):
-        CIRCO(root).benchmarks("val")
+        CIRCO(root).query_sets("val")
 
 
 def test_references_outside_the_lists(tmp_path):
     root = mini.cirr(tmp_path / "c")
     edit(root / "cirr/image_splits/split.rc2.val.json", lambda names: names.pop("dev-1-img1"))
     with pytest.raises(UserError, match=r"1 of 4 images .* not in split\.rc2\.val\.json, which ha"):
-        CIRR(root).benchmarks("val")
+        CIRR(root).query_sets("val")
     root = mini.circo(tmp_path / "o")
     edit(root / "annotations" / "val.json", lambda c: c[1].update(reference_img_id=7))
     with pytest.raises(UserError, match="1 reference images are none of the 60"):
-        CIRCO(root).benchmarks("val")
+        CIRCO(root).query_sets("val")
 
 
 def query(name="q", reference="a", hits="b", members=""):
@@ -527,19 +527,19 @@ def query(name="q", reference="a", hits="b", members=""):
 def test_queries_that_cannot_be_measured(queries, gallery, sentence):
     protocol = Protocol("the whole split", reference_kept=False)
     with pytest.raises(UserError, match=sentence):
-        Benchmark("a test", tuple(queries), tuple(gallery), {}, protocol)
+        QuerySet("a test", tuple(queries), tuple(gallery), {}, protocol)
 
 
 def test_lists_with_repeated_ids(tmp_path):
     root = mini.fashioniq(tmp_path / "f")
     edit(root / "image_splits" / "split.dress.val.json", lambda names: names.append("dval0"))
     with pytest.raises(UserError, match=r"split\.dress\.val\.json: 1 of 7 ids repeat"):
-        FashionIQ(root).benchmarks("val")
+        FashionIQ(root).query_sets("val")
     root = mini.circo(tmp_path / "o")
     path = root / "COCO2017_unlabeled" / "annotations" / "image_info_unlabeled2017.json"
     edit(path, lambda c: c["images"].append(c["images"][0]))
     with pytest.raises(UserError, match="1 ids of 61 repeat"):
-        CIRCO(root).benchmarks("val")
+        CIRCO(root).query_sets("val")
 
 
 def test_cirr_training_images_outside_the_list(tmp_path):
@@ -552,8 +552,8 @@ def test_cirr_training_images_outside_the_list(tmp_path):
 def test_fashion200k_query_within_a_caption_does_not_find_itself(tmp_path):
     root = mini.fashion200k(tmp_path)
     (root / "test_queries.txt").write_text("women/c/2.jpeg women/c/3.jpeg\n")
-    assert only(Fashion200k(root).benchmarks("test")).queries[0].hits == {"women/c/3.jpeg"}
-    kept = only(Fashion200k(root, reference_kept=True).benchmarks("test"))
+    assert only(Fashion200k(root).query_sets("test")).queries[0].hits == {"women/c/3.jpeg"}
+    kept = only(Fashion200k(root, reference_kept=True).query_sets("test"))
     assert kept.queries[0].hits == {"women/c/2.jpeg", "women/c/3.jpeg"}
 
 
@@ -572,8 +572,8 @@ def test_absent_images_are_refused_or_left_out_and_told(tmp_path, name, gone):
     dataset = DATASETS[name](root)
     split = "test" if name == "fashion200k" else "val"
     with pytest.raises(UserError, match=rf"1 of \d+ images are not there: .*{gone}"):
-        dataset.benchmarks(split)
-    part = dataset.benchmarks(split, absent="leave out")[0]
+        dataset.query_sets(split)
+    part = dataset.query_sets(split, absent="leave out")[0]
     queries, size = {
         "fashion200k": ("0 of 2", "1 of 4"),
         "fashioniq": ("2 of 3", "1 of 6"),
@@ -598,15 +598,15 @@ def test_leaving_out_everything_blames_the_absent_images(tmp_path, name):
         dataset.training_pairs("leave out")
     split = "test" if name == "fashion200k" else "val"
     with pytest.raises(UserError, match=r"(\d+) of \1 images .*; without them nothing is left$"):
-        dataset.benchmarks(split, "leave out")
+        dataset.query_sets(split, "leave out")
 
 
 def test_a_part_is_asked_for_by_its_name_or_its_split(tmp_path):
     dataset = FashionIQ(mini.fashioniq(tmp_path))
-    assert [b.name for b in dataset.benchmarks("val shirt")] == ["FashionIQ val shirt"]
-    assert dataset.benchmarks("val")[1] == dataset.benchmarks("val shirt")[0]
+    assert [b.name for b in dataset.query_sets("val shirt")] == ["FashionIQ val shirt"]
+    assert dataset.query_sets("val")[1] == dataset.query_sets("val shirt")[0]
     with pytest.raises(UserError, match="no split train to be measured by: it has val, test"):
-        dataset.benchmarks("train")
+        dataset.query_sets("train")
 
 
 def test_options_in_text(tmp_path):
@@ -641,7 +641,7 @@ def test_training_without_absent_images(tmp_path):
 
 
 def test_the_datasets_do_not_know_each_other():
-    folder = ROOT / "cir" / "benchmark_datasets"
+    folder = ROOT / "cir/published/datasets"
     for name in DATASETS:
         tree = ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -21,7 +21,7 @@ from cir.published.datasets.drawn_attributes import DrawnAttributes
 from cir.published.experiment.scoring import answer, results
 
 SMALL = DrawnAttributes(seed=5, train_pairs=400, train_images=500, queries=160, gallery=200)
-(TEST,), (VAL,) = SMALL.benchmarks("test"), SMALL.benchmarks("val")
+(TEST,), (VAL,) = SMALL.query_sets("test"), SMALL.query_sets("val")
 (TRAIN,) = SMALL.training_pairs()
 
 
@@ -67,11 +67,11 @@ def of_kind(kind):
             yield query, old, new
 
 
-@pytest.mark.parametrize("benchmark", [TEST, VAL], ids=["test", "val"])
-def test_every_query_has_one_answer(benchmark):
-    wordings = HELD_OUT_WORDINGS if benchmark is TEST else WORDINGS
-    gallery = dict(zip(benchmark.gallery, sets_of(benchmark.gallery), strict=True))
-    for query in benchmark.queries:
+@pytest.mark.parametrize("query_set", [TEST, VAL], ids=["test", "val"])
+def test_every_query_has_one_answer(query_set):
+    wordings = HELD_OUT_WORDINGS if query_set is TEST else WORDINGS
+    gallery = dict(zip(query_set.gallery, sets_of(query_set.gallery), strict=True))
+    for query in query_set.queries:
         (text,) = query.texts
         what, old, new = read_back(text, wordings)
         shown = gallery[query.reference]
@@ -84,12 +84,12 @@ def test_every_query_has_one_answer(benchmark):
 
 
 def test_sizes_of_everything():
-    for benchmark in (TEST, VAL):
-        assert (len(benchmark.queries), len(benchmark.gallery)) == (160, 200)
-        assert len({(query.reference, query.target) for query in benchmark.queries}) == 160
+    for query_set in (TEST, VAL):
+        assert (len(query_set.queries), len(query_set.gallery)) == (160, 200)
+        assert len({(query.reference, query.target) for query in query_set.queries}) == 160
         kinds = Counter(
             edit_between(*sets_of([query.reference, query.target])).kind
-            for query in benchmark.queries
+            for query in query_set.queries
         )
         assert kinds.keys() == WORDINGS.keys()
         assert min(kinds.values()) > 25  # of 160, and four kinds
@@ -99,9 +99,9 @@ def test_sizes_of_everything():
 
 
 def test_the_sizes_where_none_are_given():
-    (test,) = DrawnAttributes().benchmarks("test")
+    (test,) = DrawnAttributes().query_sets("test")
     assert (len(test.queries), len(test.gallery)) == (800, 1000)
-    fewer = DrawnAttributes(queries=150).benchmarks("test")[0]
+    fewer = DrawnAttributes(queries=150).query_sets("test")[0]
     assert fewer.queries == test.queries[:150]
     assert fewer.gallery == test.gallery
 
@@ -221,8 +221,8 @@ def test_the_same_seed_gives_the_same_bytes_in_whatever_order():
     assert len(set(first.values())) == len(names)
     other = replace(SMALL, seed=6)
     assert all(other.picture(name, {}).tobytes() != first[name] for name in names)
-    assert again.benchmarks("test") == (TEST,)
-    assert other.benchmarks("test") != (TEST,)
+    assert again.query_sets("test") == (TEST,)
+    assert other.query_sets("test") != (TEST,)
     backwards = [again.training_pairs()[0].pair(3, 1, number) for number in reversed(range(400))]
     assert list(TRAIN.epoch(3, 1)) == backwards[::-1]
     assert list(TRAIN.epoch(3, 1)) != list(TRAIN.epoch(3, 2))
@@ -231,8 +231,8 @@ def test_the_same_seed_gives_the_same_bytes_in_whatever_order():
 
 def test_what_there_is_to_train_on_does_not_change_the_test():
     larger = replace(SMALL, train_images=1000, train_pairs=50)
-    assert larger.benchmarks("test") == (TEST,)
-    assert larger.benchmarks("val") == (VAL,)
+    assert larger.query_sets("test") == (TEST,)
+    assert larger.query_sets("val") == (VAL,)
     assert larger.picture("test-00002-3", {}) == SMALL.picture("test-00002-3", {})
 
 
@@ -278,7 +278,7 @@ def test_scored_by_captions():
         assert {"recall@5", "recall@10"} <= found.keys()
     assert found["protocol"]["dataset"] == "Drawn attributes"
     assert found["protocol"]["reference_kept"]
-    without = replace(SMALL, reference_kept=False).benchmarks("test")[0]
+    without = replace(SMALL, reference_kept=False).query_sets("test")[0]
     assert not without.protocol.reference_kept
 
 

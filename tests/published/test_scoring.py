@@ -1,4 +1,4 @@
-"""Published benchmarks answered with vectors, against sorting by hand."""
+"""Published query_sets answered with vectors, against sorting by hand."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cir.core.errors import UserError
-from cir.published.datasets import Benchmark, Query
+from cir.published.datasets import Query, QuerySet
 from cir.published.datasets.circo import CIRCO
 from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.fashion200k import Fashion200k
@@ -26,13 +26,13 @@ def unit(rng, rows, dim=8):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def benchmark_of(queries, gallery, **protocol):
+def query_set_of(queries, gallery, **protocol):
     images = {name: Path(name) for name in gallery}
     protocol = Protocol("the whole split", dataset="CIRCO", **protocol)
-    return Benchmark("a benchmark", tuple(queries), tuple(gallery), images, protocol)
+    return QuerySet("a query set", tuple(queries), tuple(gallery), images, protocol)
 
 
-def random_benchmark(rng, kept, labelled=True):
+def random_query_set(rng, kept, labelled=True):
     gallery = [f"g{k}" for k in range(40)]
     queries = []
     for number in range(20):
@@ -41,16 +41,16 @@ def random_benchmark(rng, kept, labelled=True):
         members = (own, *others[:5])
         target = hits[0] if labelled else None
         queries.append(Query(f"q{number}", own, ("x",), frozenset(hits), target, members))
-    return benchmark_of(queries, gallery, reference_kept=kept)
+    return query_set_of(queries, gallery, reference_kept=kept)
 
 
-def literal(benchmark, queries, gallery):
+def literal(query_set, queries, gallery):
     """Sort every score with its name; a hit comes after what ties with it."""
-    for query, vector in zip(benchmark.queries, queries, strict=True):
+    for query, vector in zip(query_set.queries, queries, strict=True):
         scored = [
             (-float(vector @ image), name in query.hits, place, name)
-            for place, (name, image) in enumerate(zip(benchmark.gallery, gallery, strict=True))
-            if benchmark.protocol.reference_kept or name != query.reference
+            for place, (name, image) in enumerate(zip(query_set.gallery, gallery, strict=True))
+            if query_set.protocol.reference_kept or name != query.reference
         ]
         names = [name for *_, name in sorted(scored)]
         yield (
@@ -65,79 +65,79 @@ def literal(benchmark, queries, gallery):
 @pytest.mark.parametrize("block", [1, 7, 64])
 def test_answers_are_those_of_sorting_everything(kept, ties, block):
     rng = np.random.default_rng(0)
-    benchmark = random_benchmark(rng, kept)
+    query_set = random_query_set(rng, kept)
     queries, gallery = unit(rng, 20), unit(rng, 40)
     if ties:  # few different vectors on the axes, so that scores are exact
         queries, gallery = np.eye(3)[rng.integers(0, 3, 20)], np.eye(3)[rng.integers(0, 3, 40)]
-    answers = answer(benchmark, queries, gallery, k=50, block=block)
-    for number, (names, hit_ranks, members) in enumerate(literal(benchmark, queries, gallery)):
+    answers = answer(query_set, queries, gallery, k=50, block=block)
+    for number, (names, hit_ranks, members) in enumerate(literal(query_set, queries, gallery)):
         assert list(answers.top[number]) == names
         assert answers.hit_ranks[number].tolist() == hit_ranks
         assert list(answers.members[number]) == members
-        target = benchmark.queries[number].target
+        target = query_set.queries[number].target
         assert answers.target_ranks[number] == 1 + names.index(target)
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_target_ranks_are_those_of_the_pipelines_ranking(kept):
     rng = np.random.default_rng(1)
-    benchmark = random_benchmark(rng, kept)
-    benchmark = benchmark_of(
+    query_set = random_query_set(rng, kept)
+    query_set = query_set_of(
         [
             Query(q.id, q.reference, q.texts, frozenset({q.target}), q.target)
-            for q in benchmark.queries
+            for q in query_set.queries
         ],
-        benchmark.gallery,
+        query_set.gallery,
         reference_kept=kept,
     )
     queries, gallery = unit(rng, 20), unit(rng, 40)
-    row_of = {name: row for row, name in enumerate(benchmark.gallery)}
+    row_of = {name: row for row, name in enumerate(query_set.gallery)}
     expected = rank(
         queries,
         gallery,
-        [q.id for q in benchmark.queries],
-        benchmark.gallery,
-        np.array([row_of[q.target] for q in benchmark.queries]),
+        [q.id for q in query_set.queries],
+        query_set.gallery,
+        np.array([row_of[q.target] for q in query_set.queries]),
         k=10,
-        excluded=None if kept else np.array([row_of[q.reference] for q in benchmark.queries]),
+        excluded=None if kept else np.array([row_of[q.reference] for q in query_set.queries]),
     )
-    answers = answer(benchmark, queries, gallery, k=10)
+    answers = answer(query_set, queries, gallery, k=10)
     assert list(answers.target_ranks) == expected.target_ranks.tolist()
     assert [list(top) for top in answers.top] == [expected.top_ids(k) for k in range(20)]
 
 
 def test_one_vector_for_all_images_finds_nothing():
     rng = np.random.default_rng(2)
-    benchmark = random_benchmark(rng, kept=True)
+    query_set = random_query_set(rng, kept=True)
     same = np.ones((60, 4), np.float32) / 2
-    answers = answer(benchmark, same[:20], same[:40])
-    for query, hit_ranks in zip(benchmark.queries, answers.hit_ranks, strict=True):
+    answers = answer(query_set, same[:20], same[:40])
+    for query, hit_ranks in zip(query_set.queries, answers.hit_ranks, strict=True):
         count = len(query.hits)
         assert hit_ranks.tolist() == list(range(41 - count, 41))
 
 
 def test_vectors_of_another_length_are_refused():
-    benchmark = random_benchmark(np.random.default_rng(3), kept=True)
+    query_set = random_query_set(np.random.default_rng(3), kept=True)
     vectors = unit(np.random.default_rng(3), 60)
     with pytest.raises(AssertionError, match="another length"):
-        answer(benchmark, vectors[:20] * 2, vectors[20:])
+        answer(query_set, vectors[:20] * 2, vectors[20:])
     with pytest.raises(AssertionError):
-        answer(benchmark, vectors[:20], vectors[:39])
+        answer(query_set, vectors[:20], vectors[:39])
 
 
 def test_the_texts_of_a_query_are_averaged():
     queries = [Query("a", "x", ("1", "2"), frozenset("y")), Query("b", "x", ("3",), frozenset("y"))]
-    benchmark = benchmark_of(queries, ["x", "y"])
+    query_set = query_set_of(queries, ["x", "y"])
     vectors = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
     half = np.sqrt(0.5)
-    np.testing.assert_allclose(averaged(benchmark, vectors), [[half, half], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(averaged(query_set, vectors), [[half, half], [0, 1]], rtol=1e-6)
 
 
-def perfect(benchmark):
+def perfect(query_set):
     """Query vectors that are their target's (or first hit's) own vector."""
-    vectors = np.eye(len(benchmark.gallery), dtype=np.float32)
-    place = {name: row for row, name in enumerate(benchmark.gallery)}
-    chosen = [place[q.target or min(q.hits)] for q in benchmark.queries]
+    vectors = np.eye(len(query_set.gallery), dtype=np.float32)
+    place = {name: row for row, name in enumerate(query_set.gallery)}
+    chosen = [place[q.target or min(q.hits)] for q in query_set.queries]
     return vectors[chosen], vectors
 
 
@@ -151,8 +151,8 @@ def test_perfect_vectors_find_everything_everywhere(tmp_path):
     ]
     for dataset in datasets:
         split = "test" if dataset.title in ("MIT-States", "Fashion200k") else "val"
-        benchmarks = dataset.benchmarks(split)
-        rows = results(benchmarks, [answer(b, *perfect(b)) for b in benchmarks], **SENTENCES)
+        query_sets = dataset.query_sets(split)
+        rows = results(query_sets, [answer(b, *perfect(b)) for b in query_sets], **SENTENCES)
         assert json.loads(json.dumps(rows)) == rows
         for row in rows:
             assert row["protocol"]["query"] == "image and sentence"
@@ -173,7 +173,7 @@ def test_cirr_takes_the_reference_out(tmp_path):
     """A query that is its reference's vector fails with it, and succeeds next without."""
     root = mini.cirr(tmp_path)
     for kept, expected in ((True, 2), (False, 1)):
-        (val,) = CIRR(root, reference_kept=kept).benchmarks("val")
+        (val,) = CIRR(root, reference_kept=kept).query_sets("val")
         place = {name: row for row, name in enumerate(val.gallery)}
         gallery = np.eye(12, dtype=np.float32)
         queries = np.array(
@@ -195,20 +195,20 @@ def test_cirr_takes_the_reference_out(tmp_path):
     [(mini.fashioniq, FashionIQ, "test"), (mini.cirr, CIRR, "test1"), (mini.circo, CIRCO, "test")],
 )
 def test_an_unlabelled_split_cannot_be_scored(tmp_path, make, kind, split):
-    benchmark = kind(make(tmp_path)).benchmarks(split)[0]
-    vectors = np.eye(len(benchmark.gallery), dtype=np.float32)
-    answers = answer(benchmark, vectors[: len(benchmark.queries)], vectors)
-    count = len(benchmark.queries)
+    query_set = kind(make(tmp_path)).query_sets(split)[0]
+    vectors = np.eye(len(query_set.gallery), dtype=np.float32)
+    answers = answer(query_set, vectors[: len(query_set.queries)], vectors)
+    count = len(query_set.queries)
     with pytest.raises(UserError, match=rf"{split}.* cannot be scored: .* all its {count} queries"):
-        results([benchmark], [answers], **SENTENCES)
+        results([query_set], [answers], **SENTENCES)
 
 
 def test_the_average_over_categories_says_what_was_left_out(tmp_path):
     root = mini.fashioniq(tmp_path)
     for name in ("dval1", "tval4"):
         next(root.glob(f"images/{name}.*")).unlink()
-    benchmarks = FashionIQ(root).benchmarks("val", "leave out")
-    rows = results(benchmarks, [answer(b, *perfect(b)) for b in benchmarks], **SENTENCES)
+    query_sets = FashionIQ(root).query_sets("val", "leave out")
+    rows = results(query_sets, [answer(b, *perfect(b)) for b in query_sets], **SENTENCES)
     assert rows[-1]["protocol"]["left_out"] == (
         "val dress: 2 of 3 queries and 1 of 6 gallery images; "
         "val toptee: 0 of 3 queries and 1 of 6 gallery images"

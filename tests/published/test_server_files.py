@@ -15,22 +15,22 @@ from cir.published.servers import server_files
 from tests.helpers import miniature_datasets as mini
 
 
-def answered(benchmark, seed=0):
+def answered(query_set, seed=0):
     rng = np.random.default_rng(seed)
-    vectors = rng.standard_normal((len(benchmark.queries) + len(benchmark.gallery), 16))
+    vectors = rng.standard_normal((len(query_set.queries) + len(query_set.gallery), 16))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    count = len(benchmark.queries)
-    return answer(benchmark, vectors[:count], vectors[count:])
+    count = len(query_set.queries)
+    return answer(query_set, vectors[:count], vectors[count:])
 
 
 @pytest.fixture
 def cirr(tmp_path):
-    return CIRR(mini.cirr_with_more_test_photos(tmp_path / "data")).benchmarks("test1")[0]
+    return CIRR(mini.cirr_with_more_test_photos(tmp_path / "data")).query_sets("test1")[0]
 
 
 @pytest.fixture
 def circo(tmp_path):
-    return CIRCO(mini.circo(tmp_path / "data")).benchmarks("test")[0]
+    return CIRCO(mini.circo(tmp_path / "data")).query_sets("test")[0]
 
 
 def test_cirr_files(cirr, tmp_path):
@@ -207,5 +207,5 @@ def test_datasets_without_a_test_server(tmp_path):
     with pytest.raises(UserError, match="FashionIQ has no test server"):
         server_files.part_for_server(dataset)
     with pytest.raises(UserError, match=r"scores FashionIQ test dress: CIRR and CIRCO have one"):
-        server_files.server_of(dataset.benchmarks("test dress")[0])
+        server_files.server_of(dataset.query_sets("test dress")[0])
     assert server_files.part_for_server(CIRR(tmp_path)) == "test1"

@@ -18,7 +18,7 @@ from cir.published.datasets import DATASETS
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
 from cir.published.datasets.pairs import JoinedPairs
-from cir.published.experiment.answering import Pictures, answer_benchmarks
+from cir.published.experiment.answering import Pictures, answer_query_sets
 from cir.published.experiment.training import CachedFeatures, PairBatches, published_groups
 from cir.training.composition import CompositionObjective
 from cir.training.criteria import BatchClassification, SoftTriplet
@@ -115,7 +115,7 @@ def test_texts_hold_every_word_that_training_says(name, roots):
 
 def test_features_of_a_standing_tower_are_computed_once(encoder):
     dataset = DATASETS["drawn_attributes"](**DRAWN)
-    names = list(dataset.benchmarks("val")[0].gallery)
+    names = list(dataset.query_sets("val")[0].gallery)
     asked = []
 
     class Counted(Pixels):
@@ -189,23 +189,23 @@ def test_answers_are_those_of_one_query_after_another(name, roots):
     options = {"captions": "searle"} if name == "fashioniq" else {}  # two texts to a query
     dataset = DATASETS[name](roots / name, **options)
     split = "test" if name == "mit_states" else "val"
-    benchmarks = dataset.benchmarks(split)
+    query_sets = dataset.query_sets(split)
     model = model_of("tirg", ["ripe old huge is longer no sleeves and has dogs"]).eval()
     # Untrained, text and reference would hardly matter.
     model.composer.gate_weight.fill_(10)
     model.composer.residual_weight.fill_(1)
     model.encoder.images.projection.bias.zero_()
     model.encoder.texts.output.weight.mul_(20)
-    pictures = Pictures(dataset, {n: p for one in benchmarks for n, p in one.images.items()})
-    answers = answer_benchmarks(model, Pixels(pictures, model.encoder), benchmarks, batch_size=3)
-    for benchmark, given in zip(benchmarks, answers, strict=True):
-        for query, top, ranks in zip(benchmark.queries, given.top, given.hit_ranks, strict=True):
-            order = literal_order(model, pictures, benchmark, query)
+    pictures = Pictures(dataset, {n: p for one in query_sets for n, p in one.images.items()})
+    answers = answer_query_sets(model, Pixels(pictures, model.encoder), query_sets, batch_size=3)
+    for query_set, given in zip(query_sets, answers, strict=True):
+        for query, top, ranks in zip(query_set.queries, given.top, given.hit_ranks, strict=True):
+            order = literal_order(model, pictures, query_set, query)
             assert list(top) == order
             assert ranks.tolist() == sorted(1 + order.index(hit) for hit in query.hits)
 
 
-def literal_order(model, pictures, benchmark, query):
+def literal_order(model, pictures, query_set, query):
     """The gallery, best first; every image is encoded by itself."""
 
     def vector(image):
@@ -217,19 +217,19 @@ def literal_order(model, pictures, benchmark, query):
         for text in query.texts
     ]
     wanted = torch.cat(vectors).mean(dim=0)
-    kept = benchmark.protocol.reference_kept
+    kept = query_set.protocol.reference_kept
     score = {
         name: float(nn.functional.normalize(vector(name)[0], dim=0) @ wanted)
-        for name in benchmark.gallery
+        for name in query_set.gallery
         if kept or name != query.reference
     }
     return sorted(score, key=score.get, reverse=True)
 
 
 @pytest.mark.parametrize("gallery", ["full", "pooled"])
-def test_benchmarks_that_share_images_have_each_encoded_once(gallery, roots):
+def test_query_sets_that_share_images_have_each_encoded_once(gallery, roots):
     dataset = FashionIQ(roots / "fashioniq", gallery=gallery)
-    benchmarks = dataset.benchmarks("val")
+    query_sets = dataset.query_sets("val")
     asked = []
 
     class Counted(Pixels):
@@ -238,11 +238,11 @@ def test_benchmarks_that_share_images_have_each_encoded_once(gallery, roots):
             return super().get(names)
 
     model = model_of("tirg", ["is longer no sleeves"]).eval()
-    where = {name: path for one in benchmarks for name, path in one.images.items()}
+    where = {name: path for one in query_sets for name, path in one.images.items()}
     source = Counted(Pictures(dataset, where), model.encoder)
-    together = answer_benchmarks(model, source, benchmarks)
+    together = answer_query_sets(model, source, query_sets)
     assert len(asked) == len(set(asked)) == 18
-    for benchmark, given in zip(benchmarks, together, strict=True):
-        (alone,) = answer_benchmarks(model, source, [benchmark])
+    for query_set, given in zip(query_sets, together, strict=True):
+        (alone,) = answer_query_sets(model, source, [query_set])
         assert alone.top == given.top
         assert alone.target_ranks == given.target_ranks

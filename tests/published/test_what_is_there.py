@@ -10,7 +10,8 @@ from cir.published.servers import what_is_there as data_check
 from tests.helpers import miniature_datasets as mini
 
 TRAIN = (
-    "train and score: dvc exp run -S benchmark={name} -S benchmark.dataset.root={root} benchmark"
+    "train and score: dvc exp run -S benchmark={name} -S benchmark.dataset.root={root} "
+    "stages/published/dvc.yaml:train"
 )
 SCORE = "score a model: python -m cir data score {name} --root {root} --part {part}"
 ANSWER = (
@@ -87,7 +88,7 @@ def test_absent_images_are_left_out_in_training_too(capsys, tmp_path):
     root = mini.fashion200k(tmp_path)
     (root / "women/a/3.jpeg").unlink()
     _, lines, _ = run(capsys, "fashion200k", root)
-    assert "-S 'benchmark.dataset.absent=leave out' benchmark" in lines[-2]
+    assert "-S 'benchmark.dataset.absent=leave out' stages/published/dvc.yaml:train" in lines[-2]
     assert "leave-out" not in lines[-1]
 
 
@@ -178,7 +179,8 @@ def test_drawn_data_need_no_files(capsys, tmp_path):
     assert lines[0] == "Drawn attributes: its images are drawn, so no files are needed"
     assert lines[3].split() == "there test 800 queries, 1,000 gallery images".split()
     assert lines[-3:] == [
-        "  train and score: dvc exp run -S benchmark=drawn_attributes benchmark",
+        "  train and score: dvc exp run -S benchmark=drawn_attributes "
+        "stages/published/dvc.yaml:train",
         "  score a model: python -m cir data score drawn_attributes --part val",
         "  score a model: python -m cir data score drawn_attributes --part test",
     ]

@@ -2,10 +2,10 @@
 
 They are apart from `cir.datasets`, whose sources all become train, val and test shards of our own
 pipeline: these come with galleries, answers and rules for training pairs that are fixed by a
-paper, so what they give is a `Benchmark` (see `base`) and `TrainingPairs` (see `pairs`).
+paper, so what they give is a `QuerySet` (see `base`) and `TrainingPairs` (see `pairs`).
 """
 
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Query
+from cir.published.datasets.base import PublishedDataset, Query, QuerySet
 from cir.published.datasets.circo import CIRCO
 from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.drawn_attributes import DrawnAttributes
@@ -14,7 +14,7 @@ from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
 from cir.published.datasets.pairs import TrainingPairs
 
-DATASETS: dict[str, type[BenchmarkDataset]] = {
+DATASETS: dict[str, type[PublishedDataset]] = {
     "mit_states": MITStates,
     "fashion200k": Fashion200k,
     "fashioniq": FashionIQ,
@@ -24,9 +24,9 @@ DATASETS: dict[str, type[BenchmarkDataset]] = {
 }
 
 
-def name_of(dataset: BenchmarkDataset) -> str:
+def name_of(dataset: PublishedDataset) -> str:
     """The dataset's name in DATASETS."""
     return next(name for name, kind in DATASETS.items() if type(dataset) is kind)
 
 
-__all__ = ["DATASETS", "Benchmark", "BenchmarkDataset", "Query", "TrainingPairs", "name_of"]
+__all__ = ["DATASETS", "PublishedDataset", "Query", "QuerySet", "TrainingPairs", "name_of"]

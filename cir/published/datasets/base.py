@@ -1,4 +1,4 @@
-"""What every published dataset is: parts to be read, benchmarks to be measured by."""
+"""What every published dataset is: parts to be read, query_sets to be measured by."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -20,7 +20,7 @@ Absent = Literal["refuse", "leave out"]
 
 @dataclass(frozen=True)
 class Query:
-    """A query of a benchmark; images are named by id.
+    """A query of a query_set; images are named by id.
 
     The vectors of several `texts` are averaged. `hits` are the images that count as an answer,
     none where the labels are withheld. `target` is the one image that the text was written for,
@@ -38,7 +38,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class QuerySet:
     """Queries, the gallery that they are ranked in, and the protocol that says how.
 
     `images` tells where every image of the gallery and of the queries lies. `notes` are sentences
@@ -83,8 +83,8 @@ class Benchmark:
         """Whether the answers are known."""
         return bool(self.queries[0].hits)
 
-    def without(self, absent: Set[str]) -> "Benchmark":
-        """The benchmark without these images and the queries that need them; the protocol tells.
+    def without(self, absent: Set[str]) -> "QuerySet":
+        """The query_set without these images and the queries that need them; the protocol tells.
 
         Where any image of a caption counts, the others of that caption still do.
         """
@@ -138,7 +138,7 @@ class Part:
 
     name: str
     use: Literal["train", "val", "test", "test server", "withheld"]
-    read: Callable[[], Benchmark | TrainingPairs]
+    read: Callable[[], QuerySet | TrainingPairs]
 
     @property
     def split(self) -> str:
@@ -146,7 +146,7 @@ class Part:
         return self.name.split()[0]
 
 
-class BenchmarkDataset(ABC):
+class PublishedDataset(ABC):
     """A published dataset in its own layout under `root`; the options are its class's fields.
 
     One that is not `stored` has no root and no files: it draws its images.
@@ -175,8 +175,8 @@ class BenchmarkDataset(ABC):
             raise UserError(f"{self.title} has no split train: it has {_splits(self.parts())}")
         return tuple(_complete(part, absent) for part in chosen)
 
-    def benchmarks(self, name: str, absent: Absent = "refuse") -> tuple[Benchmark, ...]:
-        """The benchmark of a part, or those of a split, every image file there.
+    def query_sets(self, name: str, absent: Absent = "refuse") -> tuple[QuerySet, ...]:
+        """The query_set of a part, or those of a split, every image file there.
 
         Raises UserError for files that are missing, broken or at odds, and for absent images,
         unless these and all that needs them shall be left out.
@@ -198,7 +198,7 @@ def _splits(parts: Sequence[Part]) -> str:
     return ", ".join(dict.fromkeys(part.split for part in parts))
 
 
-def _complete(part: Part, absent: Absent) -> Benchmark | TrainingPairs:
+def _complete(part: Part, absent: Absent) -> QuerySet | TrainingPairs:
     content = part.read()
     missing = absent_images(content.images)
     if not missing:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.reading import (
     MissingError,
     is_name,
@@ -38,7 +38,7 @@ _LABELLED = {
 
 
 @dataclass(frozen=True)
-class CIRCO(BenchmarkDataset):
+class CIRCO(PublishedDataset):
     """CIRCO under `root`."""
 
     title: ClassVar[str] = "CIRCO"
@@ -48,11 +48,11 @@ class CIRCO(BenchmarkDataset):
     def parts(self) -> tuple[Part, ...]:
         """Val and test."""
         return (
-            Part("val", "val", partial(self._benchmark, "val")),
-            Part("test", "test server", partial(self._benchmark, "test")),
+            Part("val", "val", partial(self._query_set, "val")),
+            Part("test", "test server", partial(self._query_set, "test")),
         )
 
-    def _benchmark(self, split: str) -> Benchmark:
+    def _query_set(self, split: str) -> QuerySet:
         queries = self.read_queries(split)
         images = self._images()
         unknown = sorted({query.reference for query in queries} - images.keys())
@@ -68,7 +68,7 @@ class CIRCO(BenchmarkDataset):
             dataset=self.title,
             split=split,
         )
-        return Benchmark(f"{self.title} {split}", queries, tuple(images), images, protocol)
+        return QuerySet(f"{self.title} {split}", queries, tuple(images), images, protocol)
 
     def read_queries(self, split: str) -> tuple[Query, ...]:
         """The queries alone; images by COCO's number."""

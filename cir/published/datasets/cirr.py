@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import Listed, ListedPairs
 from cir.published.datasets.reading import (
     MissingError,
@@ -40,7 +40,7 @@ _LABELLED = {**_ENTRY, "target_hard": is_name}
 
 
 @dataclass(frozen=True)
-class CIRR(BenchmarkDataset):
+class CIRR(PublishedDataset):
     """CIRR, release rc2, under `root`, which holds the folder cirr/."""
 
     title: ClassVar[str] = "CIRR"
@@ -51,8 +51,8 @@ class CIRR(BenchmarkDataset):
         """Train, val and test1."""
         return (
             Part("train", "train", self._pairs),
-            Part("val", "val", partial(self._benchmark, "val")),
-            Part("test1", "test server", partial(self._benchmark, "test1")),
+            Part("val", "val", partial(self._query_set, "val")),
+            Part("test1", "test server", partial(self._query_set, "test1")),
         )
 
     def _pairs(self) -> ListedPairs:
@@ -66,7 +66,7 @@ class CIRR(BenchmarkDataset):
         self._refuse_unknown(named, images, "train")
         return ListedPairs(f"{self.title} train", triplets, images)
 
-    def _benchmark(self, split: str) -> Benchmark:
+    def _query_set(self, split: str) -> QuerySet:
         labelled = split != "test1"
         images = self._images(split)
         queries = []
@@ -89,7 +89,7 @@ class CIRR(BenchmarkDataset):
             dataset=self.title,
             split=split,
         )
-        return Benchmark(f"{self.title} {split}", tuple(queries), tuple(images), images, protocol)
+        return QuerySet(f"{self.title} {split}", tuple(queries), tuple(images), images, protocol)
 
     def _entries(self, split: str, labelled: bool) -> list[dict]:
         path = self._file("captions", f"cap.rc2.{split}.json", split)

@@ -31,7 +31,7 @@ from cir.datasets.scenes.attribute_edits import (
 )
 from cir.datasets.scenes.images import draw_one
 from cir.datasets.scenes.neighbourhoods import SIZE, Neighbourhood, sample_neighbourhoods
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import TrainingPairs
 from cir.retrieval.ranking.protocol import Protocol
 
@@ -47,7 +47,7 @@ _LEAST = {
 
 
 @dataclass(frozen=True)
-class DrawnAttributes(BenchmarkDataset):
+class DrawnAttributes(PublishedDataset):
     """Scenes of 2 to 4 objects, each of one of ten colours.
 
     Images come in fives: a scene and four edits of it, near misses of each other. Of each five of
@@ -97,8 +97,8 @@ class DrawnAttributes(BenchmarkDataset):
         """Train, val and test."""
         return (
             Part("train", "train", self._pairs),
-            Part("val", "val", lambda: self._benchmark("val", WORDINGS)),
-            Part("test", "test", lambda: self._benchmark("test", HELD_OUT_WORDINGS)),
+            Part("val", "val", lambda: self._query_set("val", WORDINGS)),
+            Part("test", "test", lambda: self._query_set("test", HELD_OUT_WORDINGS)),
         )
 
     def picture(self, name: str, images: Mapping[str, Path]) -> Image.Image:
@@ -137,7 +137,7 @@ class DrawnAttributes(BenchmarkDataset):
             f"{self.title} train", tuple(self._neighbourhoods["train"]), self.train_pairs
         )
 
-    def _benchmark(self, split: Split, wordings: Mapping[str, Sequence[str]]) -> Benchmark:
+    def _query_set(self, split: Split, wordings: Mapping[str, Sequence[str]]) -> QuerySet:
         """The first edit of each five is asked for, then the second of each, and so on."""
         neighbourhoods = self._neighbourhoods[split]
         asked = [(n, e) for e in range(SIZE - 1) for n in range(len(neighbourhoods))]
@@ -157,7 +157,7 @@ class DrawnAttributes(BenchmarkDataset):
             dataset=self.title,
             split=split,
         )
-        return Benchmark(f"{self.title} {split}", tuple(queries), tuple(gallery), {}, protocol)
+        return QuerySet(f"{self.title} {split}", tuple(queries), tuple(gallery), {}, protocol)
 
 
 def _id(split: Split, number: int, place: int) -> str:

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.reading import MissingError, require_layout
 from cir.published.datasets.word_exchange import WordPairs, by_caption, query_text
 from cir.retrieval.ranking.protocol import Protocol, Text
@@ -24,7 +24,7 @@ _MARKS = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"}
 
 
 @dataclass(frozen=True)
-class Fashion200k(BenchmarkDataset):
+class Fashion200k(PublishedDataset):
     """Fashion200k under `root`.
 
     A query says which word to replace, or, as ComposeAE's option for complete texts has it, the
@@ -39,14 +39,14 @@ class Fashion200k(BenchmarkDataset):
 
     def parts(self) -> tuple[Part, ...]:
         """Train and test; there is no validation split."""
-        return Part("train", "train", self._pairs), Part("test", "test", self._benchmark)
+        return Part("train", "train", self._pairs), Part("test", "test", self._query_set)
 
     def _pairs(self) -> WordPairs:
         captions, notes = self._captions("train")
         images = {name: self.root / name for name in captions}
         return WordPairs(f"{self.title} train", captions, images, self.deletion, self.text, notes)
 
-    def _benchmark(self) -> Benchmark:
+    def _query_set(self) -> QuerySet:
         captions, notes = self._captions("test")
         hits = {caption: frozenset(names) for caption, names in by_caption(captions).items()}
         queries = []
@@ -67,7 +67,7 @@ class Fashion200k(BenchmarkDataset):
         )
         images = {name: self.root / name for name in captions}
         name = f"{self.title} test"
-        return Benchmark(name, tuple(queries), tuple(captions), images, protocol, notes)
+        return QuerySet(name, tuple(queries), tuple(captions), images, protocol, notes)
 
     def _pairs_of_lines(self, captions: Mapping[str, str]) -> list[tuple[str, str]]:
         path = self.root / "test_queries.txt"

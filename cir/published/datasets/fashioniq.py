@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import Listed, ListedPairs
 from cir.published.datasets.reading import (
     MissingError,
@@ -69,7 +69,7 @@ def training_texts(category: str, captions: tuple[str, str], how: Captions) -> t
 
 
 @dataclass(frozen=True)
-class FashionIQ(BenchmarkDataset):
+class FashionIQ(PublishedDataset):
     """FashionIQ under `root`.
 
     `gallery`: "full" is the category's whole split; "val" the references and targets of its
@@ -103,8 +103,8 @@ class FashionIQ(BenchmarkDataset):
             Part(f"{split} {category}", use, partial(read, category))
             for split, use, read in (
                 ("train", "train", self._pairs),
-                ("val", "val", partial(self._benchmark, "val")),
-                ("test", "withheld", partial(self._benchmark, "test")),
+                ("val", "val", partial(self._query_set, "val")),
+                ("test", "withheld", partial(self._query_set, "test")),
             )
             for category in self.categories
         )
@@ -124,7 +124,7 @@ class FashionIQ(BenchmarkDataset):
         notes = (*blank, f"{outside}; they are trained on all the same") if outside else blank
         return ListedPairs(f"{self.title} train {category}", triplets, self._images(named), notes)
 
-    def _benchmark(self, split: str, category: str) -> Benchmark:
+    def _query_set(self, split: str, category: str) -> QuerySet:
         labelled = split != "test"
         entries, blank = self._entries(category, split, labelled)
         queries = []
@@ -148,7 +148,7 @@ class FashionIQ(BenchmarkDataset):
         )
         images = self._images([*gallery, *(query.reference for query in queries)])
         name = f"{self.title} {split} {category}"
-        return Benchmark(name, tuple(queries), gallery, images, protocol, blank)
+        return QuerySet(name, tuple(queries), gallery, images, protocol, blank)
 
     def _gallery(self, queries: list[Query], split: str, category: str) -> tuple[str, ...]:
         if self.gallery == "val":

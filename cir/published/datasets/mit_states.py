@@ -15,7 +15,7 @@ import numpy as np
 from cir.core.errors import UserError
 from cir.core.records import Triplet
 from cir.core.sentences import listed
-from cir.published.datasets.base import Benchmark, BenchmarkDataset, Part, Query
+from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import TrainingPairs, drawn
 from cir.published.datasets.reading import MissingError, require_layout
 from cir.retrieval.ranking.protocol import Protocol, Text
@@ -46,7 +46,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class MITStates(BenchmarkDataset):
+class MITStates(PublishedDataset):
     """MIT-States under `root`.
 
     A query says the adjective asked for, or, as ComposeAE's option for complete texts has it, the
@@ -60,12 +60,12 @@ class MITStates(BenchmarkDataset):
 
     def parts(self) -> tuple[Part, ...]:
         """Train and test; there is no validation split."""
-        return Part("train", "train", self._pairs), Part("test", "test", self._benchmark)
+        return Part("train", "train", self._pairs), Part("test", "test", self._query_set)
 
     def _pairs(self) -> "StatePairs":
         return StatePairs(f"{self.title} train", self._shown("train"), self.text)
 
-    def _benchmark(self) -> Benchmark:
+    def _query_set(self) -> QuerySet:
         """Every image is a query for every other adjective of its noun, hit by caption."""
         shown = self._shown("test")
         hits = {
@@ -88,7 +88,7 @@ class MITStates(BenchmarkDataset):
             text=self.text,
         )
         name = f"{self.title} test"
-        return Benchmark(name, queries, tuple(shown.paths), shown.paths, protocol, shown.notes)
+        return QuerySet(name, queries, tuple(shown.paths), shown.paths, protocol, shown.notes)
 
     def _shown(self, split: str) -> Shown:
         require_layout(self.root, self.title)

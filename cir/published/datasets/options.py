@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cir.core.errors import UserError
-from cir.published.datasets.base import BenchmarkDataset
+from cir.published.datasets.base import PublishedDataset
 
 
 def with_options(
-    kind: type[BenchmarkDataset], root: Path | None, options: Mapping[str, str]
-) -> BenchmarkDataset:
+    kind: type[PublishedDataset], root: Path | None, options: Mapping[str, str]
+) -> PublishedDataset:
     """The dataset with these options, which are its class's fields; lists go between commas.
 
     Raises UserError for an option or a value that it does not have.

@@ -1,4 +1,4 @@
-"""The queries of published benchmarks answered by a model; each image goes through it once."""
+"""Answer published query sets with a model; each image is encoded once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch.nn import functional
 from cir.composers.model import EncodedComposer
 from cir.core.progress import progress
 from cir.core.records import Edit
-from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.experiment.scoring import Answers, answer, averaged
 
 Reader = Callable[[Sequence[str]], Sequence[Edit]]
@@ -21,81 +21,82 @@ Reader = Callable[[Sequence[str]], Sequence[Edit]]
 
 @dataclass(frozen=True)
 class Pictures:
-    """A dataset's images by id, for cir.training.shared.batches.Pixels; `files` tells where they
-    lie."""
+    """The images of a dataset by id, as cir.training.shared.batches.Pixels takes them.
 
-    dataset: BenchmarkDataset
+    `files` has the path of each id.
+    """
+
+    dataset: PublishedDataset
     files: Mapping[str, Path]
 
     def image(self, name: str) -> Image.Image:
-        """The image of this id, in RGB."""
+        """Return the image of this id, in RGB."""
         return self.dataset.picture(name, self.files)
 
 
 class Source(Protocol):
-    """What an image tower takes: cir.training.shared.batches.Pixels, or features that are computed
-    already."""
+    """Where an image tower gets its input: cir.training.shared.batches.Pixels, or features."""
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
-        """[B, …] for the images of these ids."""
+        """Return the input [B, …] for the images of these ids."""
 
 
 def untagged(texts: Sequence[str]) -> list[Edit]:
-    """Edits that are their sentences, for composers that read nothing else."""
+    """Make edits without tags, for composers that read only the sentence."""
     return [Edit(text) for text in texts]
 
 
 @torch.inference_mode()
-def answer_benchmarks(
+def answer_query_sets(
     model: EncodedComposer,
     source: Source,
-    benchmarks: Sequence[Benchmark],
+    query_sets: Sequence[QuerySet],
     read: Reader = untagged,
     batch_size: int = 128,
 ) -> list[Answers]:
-    """Answer the queries of the benchmarks, which may share images.
+    """Answer the queries of the query sets, which may share images.
 
     Args:
-        model: in evaluation mode.
-        source: of what its image tower takes.
-        read: makes edits of the queries' texts; a tagger's `tag`, if the composer reads objects.
-        batch_size: images, and queries, at once.
+        model: encoder and composer, in evaluation mode.
+        source: input of the image tower.
+        read: makes edits of texts; a tagger's `tag`, if the composer reads objects.
+        batch_size: images and queries encoded at once.
     """
-    names = dict.fromkeys(name for one in benchmarks for name in _images_of(one))
-    what = "encoding for " + ", ".join(one.name for one in benchmarks)
+    names = dict.fromkeys(name for one in query_sets for name in _images_of(one))
+    what = "encoding for " + ", ".join(one.name for one in query_sets)
     parts = _parts(list(names), batch_size, what)
     images = torch.cat([model.encoder.encode_images(source.get(part)).float() for part in parts])
     row = {name: number for number, name in enumerate(names)}
     found = []
-    for one in benchmarks:
+    for one in query_sets:
         gallery = functional.normalize(images[[row[name] for name in one.gallery]], dim=1)
         queries = _queries(model, one, images, row, read, batch_size)
         found.append(answer(one, queries, gallery.cpu().numpy()))
     return found
 
 
-def _images_of(benchmark: Benchmark) -> Iterator[str]:
-    yield from benchmark.gallery
-    yield from (query.reference for query in benchmark.queries)
+def _images_of(query_set: QuerySet) -> Iterator[str]:
+    yield from query_set.gallery
+    yield from (query.reference for query in query_set.queries)
 
 
 def _queries(
     model: EncodedComposer,
-    benchmark: Benchmark,
+    query_set: QuerySet,
     images: torch.Tensor,
     row: Mapping[str, int],
     read: Reader,
     batch_size: int,
 ) -> np.ndarray:
-    """Vectors of length one, [Q, D], from the images' features [N, D] and the place of each id."""
-    rows = [row[query.reference] for query in benchmark.queries for _ in query.texts]
-    edits = read([text for query in benchmark.queries for text in query.texts])
+    """Return query vectors [Q, D] of length one; `row` is the row of each id in `images` [N, D]."""
+    rows = [row[query.reference] for query in query_set.queries for _ in query.texts]
+    edits = read([text for query in query_set.queries for text in query.texts])
     encoded = model.encode_all_edits(edits)
     vectors = []
     for start in range(0, len(edits), batch_size):
         part = slice(start, start + batch_size)
         vectors.append(model.compose(images[rows[part]], encoded[part]).cpu().numpy())
-    return averaged(benchmark, np.concatenate(vectors))
+    return averaged(query_set, np.concatenate(vectors))
 
 
 def _parts(names: Sequence[str], size: int, what: str) -> Iterator[Sequence[str]]:

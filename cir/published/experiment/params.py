@@ -36,7 +36,7 @@ from cir.encoders.bert import FrozenBert
 from cir.encoders.paired import GivenFeatures
 from cir.encoders.resnet import ResNet18
 from cir.encoders.words import WordLSTM
-from cir.published.datasets import DATASETS, BenchmarkDataset
+from cir.published.datasets import DATASETS, PublishedDataset
 from cir.published.datasets.base import Absent
 from cir.published.datasets.circo import CIRCO
 from cir.published.experiment.answering import Pictures, Source
@@ -49,7 +49,7 @@ from cir.training.shared.params import DEVICE, Precision, usable
 
 
 class _Dataset(Section):
-    def create(self) -> BenchmarkDataset:
+    def create(self) -> PublishedDataset:
         """Return the dataset with these options."""
         return DATASETS[self.name](**self.model_dump(exclude={"name", "absent"}))
 
@@ -66,7 +66,7 @@ class _Stored(_Dataset):
     absent: Absent
 
 
-def _dataset_section(name: str, kind: type[BenchmarkDataset]) -> type[_Dataset]:
+def _dataset_section(name: str, kind: type[PublishedDataset]) -> type[_Dataset]:
     """Declare a section with the `name` and the options of a dataset, all of them required."""
     types = typing.get_type_hints(kind)
     options = {field.name: (types[field.name], ...) for field in fields(kind)}

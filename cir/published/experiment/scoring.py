@@ -1,4 +1,4 @@
-"""A published benchmark answered with vectors, and what its paper measures of the answers."""
+"""Rank the gallery of a published query set, and score the answers by its protocol."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from cir.core.errors import UserError
-from cir.published.datasets import Benchmark
+from cir.published.datasets import QuerySet
 from cir.retrieval.ranking.metrics import (
     caption_figures,
     circo_figures,
@@ -23,11 +23,11 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a benchmark's queries were answered with; every tuple has one item for each of them.
+    """The answers to a query set; every tuple has one item for each query.
 
-    `top`: the first ids, best first. `hit_ranks`: the ranks of all hits, ascending, from 1.
-    `target_ranks`: those of the targets, 0 where a query has none. `members`: the other images of
-    the query's image set, best first.
+    `top`: the ids of the first images, best first. `hit_ranks`: the ascending ranks of all hits,
+    from 1. `target_ranks`: the ranks of the targets, 0 where a query has none. `members`: the
+    other images of the query's image set, best first.
     """
 
     top: tuple[tuple[str, ...], ...]
@@ -36,12 +36,12 @@ class Answers:
     members: tuple[tuple[str, ...], ...]
 
 
-def averaged(benchmark: Benchmark, vectors: np.ndarray) -> np.ndarray:
-    """One vector of length one for each query from one for each text, [T, D] to [Q, D].
+def averaged(query_set: QuerySet, vectors: np.ndarray) -> np.ndarray:
+    """Average the vectors [T, D] of each query's texts, and scale the means to length one: [Q, D].
 
-    The texts come in the order of the queries; those of one query are averaged.
+    The texts come in the order of the queries.
     """
-    counts = [len(query.texts) for query in benchmark.queries]
+    counts = [len(query.texts) for query in query_set.queries]
     assert len(vectors) == sum(counts), f"{len(vectors)} vectors for {sum(counts)} texts"
     starts = np.cumsum([0, *counts[:-1]])
     sums = np.add.reduceat(vectors, starts, axis=0)
@@ -49,7 +49,7 @@ def averaged(benchmark: Benchmark, vectors: np.ndarray) -> np.ndarray:
 
 
 def answer(
-    benchmark: Benchmark,
+    query_set: QuerySet,
     queries: np.ndarray,
     gallery: np.ndarray,
     k: int = 50,
@@ -60,19 +60,19 @@ def answer(
     An image that scores as high as a hit goes before the hit. Scores of `block` queries are in
     memory at a time.
     """
-    assert queries.shape == (len(benchmark.queries), gallery.shape[1]), f"{queries.shape}"
-    assert len(gallery) == len(benchmark.gallery), f"{len(gallery)} vectors"
-    row_of = {name: row for row, name in enumerate(benchmark.gallery)}
-    hits = [np.array([row_of[name] for name in one.hits], np.int64) for one in benchmark.queries]
-    references = np.array([row_of.get(one.reference, -1) for one in benchmark.queries])
-    excluded = None if benchmark.protocol.reference_kept else references
-    scores, what = cosine(queries, gallery), f"ranking for {benchmark.name}"
+    assert queries.shape == (len(query_set.queries), gallery.shape[1]), f"{queries.shape}"
+    assert len(gallery) == len(query_set.gallery), f"{len(gallery)} vectors"
+    row_of = {name: row for row, name in enumerate(query_set.gallery)}
+    hits = [np.array([row_of[name] for name in one.hits], np.int64) for one in query_set.queries]
+    references = np.array([row_of.get(one.reference, -1) for one in query_set.queries])
+    excluded = None if query_set.protocol.reference_kept else references
+    scores, what = cosine(queries, gallery), f"ranking for {query_set.name}"
     blocks = lowered_blocks(
         scores, len(gallery), hits, excluded=excluded, block=block, what=what, show=True
     )
     rows: list[tuple] = []
     for numbers, _, lowered in blocks:
-        for query, own, row in zip(benchmark.queries[numbers], hits[numbers], lowered, strict=True):
+        for query, own, row in zip(query_set.queries[numbers], hits[numbers], lowered, strict=True):
             order = np.argsort(-row, kind="stable")
             ranks = np.empty(len(row), np.int64)
             ranks[order] = np.arange(1, len(row) + 1)
@@ -81,7 +81,7 @@ def answer(
             members.pop(query.reference, None)
             rows.append(
                 (
-                    tuple(benchmark.gallery[place] for place in top),
+                    tuple(query_set.gallery[place] for place in top),
                     np.sort(ranks[own]),
                     0 if query.target is None else int(ranks[row_of[query.target]]),
                     tuple(sorted(members, key=members.get)),
@@ -90,26 +90,26 @@ def answer(
     return Answers(*zip(*rows, strict=True))
 
 
-def _of_captions(benchmark: Benchmark, answers: Answers) -> dict[str, float]:
+def _of_captions(query_set: QuerySet, answers: Answers) -> dict[str, float]:
     return caption_figures(answers.hit_ranks)
 
 
-def _of_fashioniq(benchmark: Benchmark, answers: Answers) -> dict[str, float]:
+def _of_fashioniq(query_set: QuerySet, answers: Answers) -> dict[str, float]:
     return fashioniq_figures(np.array(answers.target_ranks))
 
 
-def _of_cirr(benchmark: Benchmark, answers: Answers) -> dict[str, float]:
-    pairs = zip(benchmark.queries, answers.members, strict=True)
+def _of_cirr(query_set: QuerySet, answers: Answers) -> dict[str, float]:
+    pairs = zip(query_set.queries, answers.members, strict=True)
     subset_ranks = np.array([1 + members.index(query.target) for query, members in pairs])
     return cirr_figures(np.array(answers.target_ranks), subset_ranks)
 
 
-def _of_circo(benchmark: Benchmark, answers: Answers) -> dict[str, float]:
-    aspects = [query.aspects for query in benchmark.queries]
+def _of_circo(query_set: QuerySet, answers: Answers) -> dict[str, float]:
+    aspects = [query.aspects for query in query_set.queries]
     return circo_figures(answers.hit_ranks, np.array(answers.target_ranks), aspects)
 
 
-FIGURES: dict[str, Callable[[Benchmark, Answers], dict[str, float]]] = {
+FIGURES: dict[str, Callable[[QuerySet, Answers], dict[str, float]]] = {
     "MIT-States": _of_captions,
     "Fashion200k": _of_captions,
     "FashionIQ": _of_fashioniq,
@@ -120,44 +120,43 @@ FIGURES: dict[str, Callable[[Benchmark, Answers], dict[str, float]]] = {
 
 
 def results(
-    benchmarks: Sequence[Benchmark],
+    query_sets: Sequence[QuerySet],
     answers: Sequence[Answers],
     query: QueryKind,
     edit: Literal["tagged", "true", "none"],
 ) -> list[Row]:
-    """A row of figures with its protocol for each benchmark, and FashionIQ's average as the last.
+    """Return a row of figures and their protocol for each query set, and FashionIQ's average last.
 
-    `query` and `edit` say what the query vectors were made of.
-
-    Raises UserError for a benchmark whose answers are withheld.
+    `query` and `edit` say what the query vectors were made of. Raises UserError for a query set
+    whose answers are withheld.
     """
     rows = []
-    for benchmark, given in zip(benchmarks, answers, strict=True):
-        if not benchmark.labelled:
-            raise UserError(cannot_be_scored(benchmark))
-        protocol = replace(benchmark.protocol, query=query, edit=edit)
+    for query_set, given in zip(query_sets, answers, strict=True):
+        if not query_set.labelled:
+            raise UserError(cannot_be_scored(query_set))
+        protocol = replace(query_set.protocol, query=query, edit=edit)
         rows.append(
             {
-                "what": benchmark.name,
-                "queries": len(benchmark.queries),
-                "gallery_size": len(benchmark.gallery),
-                **FIGURES[benchmark.protocol.dataset](benchmark, given),
+                "what": query_set.name,
+                "queries": len(query_set.queries),
+                "gallery_size": len(query_set.gallery),
+                **FIGURES[query_set.protocol.dataset](query_set, given),
                 "protocol": protocol.to_dict(),
             }
         )
     return rows + _average(rows)
 
 
-def cannot_be_scored(benchmark: Benchmark) -> str:
-    """Says of a benchmark without answers that it is one."""
+def cannot_be_scored(query_set: QuerySet) -> str:
+    """Return the sentence that says that the answers to a query set are withheld."""
     return (
-        f"{benchmark.name} cannot be scored: the answers of all its {len(benchmark.queries):,} "
+        f"{query_set.name} cannot be scored: the answers of all its {len(query_set.queries):,} "
         "queries are withheld"
     )
 
 
 def _average(rows: Sequence[Row]) -> list[Row]:
-    """FashionIQ's row over the categories that were measured."""
+    """Return the row that averages FashionIQ over the measured categories, if there are any."""
     of = [row for row in rows if row["protocol"]["dataset"] == "FashionIQ"]
     if not of:
         return []
@@ -177,6 +176,6 @@ def _average(rows: Sequence[Row]) -> list[Row]:
 
 
 def said(row: Row) -> str:
-    """A row of `results` as a line for the screen."""
+    """Put a row of `results` into a line for the screen."""
     figures = (f"{name} {value:.2%}" for name, value in row.items() if isinstance(value, float))
     return f"{row['what']}: {', '.join(figures)} of {row['queries']:,} queries"

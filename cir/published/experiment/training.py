@@ -1,7 +1,6 @@
-"""Train a composer on a published dataset, by the rules of its paper.
+"""Give the training on a published dataset its batches, cached features and parameter groups.
 
-The objective is cir.training.composition's and the loop cir.training.shared.loop's; here are the
-batches that they get, and the image features of a tower that stands still, each computed once.
+The objective is in cir.training.composition and the loop in cir.training.shared.loop.
 """
 
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from cir.training.shared.batches import Pixels
 
 
 class CachedFeatures:
-    """The features of an image tower that stands still, each image encoded when first asked for.
+    """Cache the features of a frozen image tower; each image is encoded when first asked for.
 
     Args:
         pixels: the images.
@@ -35,7 +34,7 @@ class CachedFeatures:
         self._known: dict[str, torch.Tensor] = {}
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
-        """Features float32 [B, D] of the images of these ids, not normalised."""
+        """Return features float32 [B, D] of the images of these ids, not normalised."""
         new = [name for name in dict.fromkeys(names) if name not in self._known]
         for start in range(0, len(new), self._batch_size):
             part = new[start : start + self._batch_size]
@@ -46,19 +45,20 @@ class CachedFeatures:
 
 
 class PairBatches(Dataset):
-    """Item s is the batch of step s; an epoch ends with its last whole batch.
+    """The batches of training pairs: item s is the batch of step s.
 
-    Pairs come as the dataset's own rule draws them, so two of a batch may have one target.
+    An epoch ends with its last whole batch. The dataset's own rule draws the pairs, so two pairs
+    of a batch may have the same target.
 
     Args:
-        pairs: what to train on.
-        source: of what the image tower takes.
-        batch_size: pairs in a batch; fewer where an epoch has fewer.
-        steps: how many batches.
-        seed: of the pairs.
+        pairs: training pairs of the dataset.
+        source: input of the image tower.
+        batch_size: pairs in a batch; an epoch with fewer pairs makes one smaller batch.
+        steps: number of batches.
+        seed: seed of the draws.
 
     Raises:
-        UserError: an epoch has fewer pairs than two, or than there are processes.
+        UserError: an epoch has fewer pairs than two, or fewer than there are processes.
     """
 
     def __init__(
@@ -97,15 +97,15 @@ def published_groups(
     backbone_share: float,
     weight_decay: float,
 ) -> list[dict]:
-    """The parameter groups of TIRG's and ComposeAE's code, for an optimiser.
+    """Return the parameter groups of the published code of TIRG and ComposeAE.
 
-    They are the linear layer of the image tower; the rest of that tower, at `backbone_share` of
-    the learning rate, as it is pretrained; and everything else. All weights decay, biases too.
+    The groups are the linear layer of the image tower; the rest of the tower, which is pretrained,
+    at `backbone_share` of the learning rate; and everything else. All weights decay, also biases.
 
     Args:
-        objective: all that is trained.
-        images: its image tower, with a `projection` and a `backbone`; a group without weights,
-            as of a tower that stands still, is left out.
+        objective: everything that is trained.
+        images: the image tower in it, with a `projection` and a `backbone`. A group without
+            weights, as of a frozen tower, is left out.
     """
     projection, backbone = list(images.projection.parameters()), list(images.backbone.parameters())
     taken = {id(weight) for weight in projection + backbone}

@@ -1,4 +1,4 @@
-"""A saved model asked the queries of a published dataset: scored, or filed for a test server."""
+"""Run a saved model on a published dataset: score its answers, or write them for a test server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
-from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.base import Absent
-from cir.published.experiment.answering import Pictures, answer_benchmarks, untagged
+from cir.published.experiment.answering import Pictures, answer_query_sets, untagged
 from cir.published.experiment.scoring import Answers, Row, cannot_be_scored, results
 from cir.published.servers.server_files import for_server
 from cir.published.servers.what_is_there import answers_command
@@ -23,10 +23,10 @@ from cir.training.shared.batches import Pixels
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a model lies: an encoder with its composer in one folder, a tagger in another.
+    """The folders of a saved model: an encoder with its composer, and a tagger.
 
-    The tagger is opened only for a composer that reads objects; those trained on published
-    datasets read the sentences as they are.
+    The tagger is loaded only for a composer that reads objects. Composers trained on published
+    datasets read the plain sentences.
     """
 
     model: Path
@@ -34,43 +34,43 @@ class Saved:
 
 
 def score(
-    dataset: BenchmarkDataset,
+    dataset: PublishedDataset,
     names: Sequence[str],
     saved: Saved,
     out: Path | None = None,
     absent: Absent = "refuse",
 ) -> list[Row]:
-    """Score a model on parts or splits, and write the rows to `out` as JSON if it is given.
+    """Score a model on parts or splits, and write the rows to `out`, if given, as JSON.
 
-    Raises UserError before anything is encoded where the answers are withheld.
+    Raises UserError before anything is encoded if the answers are withheld.
     """
     chosen = dict.fromkeys(part.name for name in names for part in dataset.measured(name))
     for name in chosen:
         _require_answers(dataset, name)
-    benchmarks = [one for name in chosen for one in dataset.benchmarks(name, absent)]
+    query_sets = [one for name in chosen for one in dataset.query_sets(name, absent)]
     model = EncodedComposer.load(saved.model)
-    answers = _answer(model, saved, dataset, benchmarks)
-    rows = results(benchmarks, answers, *made_of(model.composer))
+    answers = _answer(model, saved, dataset, query_sets)
+    rows = results(query_sets, answers, *made_of(model.composer))
     if out is not None:
         files.write_json(out, {"model": str(saved.model), "results": rows})
     return rows
 
 
 def write_answers(
-    dataset: BenchmarkDataset, name: str, saved: Saved, folder: Path
+    dataset: PublishedDataset, name: str, saved: Saved, folder: Path
 ) -> tuple[Path, ...]:
-    """Write the files that the dataset's test server takes to `folder`.
+    """Write the files for the dataset's test server to `folder`.
 
-    Raises UserError before anything is encoded where there is no such server.
+    Raises UserError before anything is encoded if there is no such server.
     """
     server, _ = for_server(dataset, name)
-    (benchmark,) = dataset.benchmarks(name)
+    (query_set,) = dataset.query_sets(name)
     model = EncodedComposer.load(saved.model)
-    (answers,) = _answer(model, saved, dataset, [benchmark])
-    return server.write(folder, benchmark, answers)
+    (answers,) = _answer(model, saved, dataset, [query_set])
+    return server.write(folder, query_set, answers)
 
 
-def _require_answers(dataset: BenchmarkDataset, name: str) -> None:
+def _require_answers(dataset: PublishedDataset, name: str) -> None:
     (part,) = dataset.measured(name)
     if part.use not in ("withheld", "test server"):
         return
@@ -84,17 +84,17 @@ def _require_answers(dataset: BenchmarkDataset, name: str) -> None:
 def _answer(
     model: EncodedComposer,
     saved: Saved,
-    dataset: BenchmarkDataset,
-    benchmarks: Sequence[Benchmark],
+    dataset: PublishedDataset,
+    query_sets: Sequence[QuerySet],
 ) -> list[Answers]:
-    """Answer the benchmarks, on a GPU if there is one, and tell their notes."""
-    for benchmark in benchmarks:
-        for note in benchmark.notes:
-            say(f"{benchmark.name}: {note}")
+    """Answer the query sets, on a GPU if there is one, and print their notes."""
+    for query_set in query_sets:
+        for note in query_set.notes:
+            say(f"{query_set.name}: {note}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     read = Tagger.load(saved.tagger, device).tag if reads_tags(model.composer) else untagged
     model = model.to(device).eval()
-    where = {name: path for benchmark in benchmarks for name, path in benchmark.images.items()}
+    where = {name: path for query_set in query_sets for name, path in query_set.images.items()}
     # Each image is asked for once, so none need be kept.
     source = Pixels(Pictures(dataset, where), model.encoder, budget=0)
-    return answer_benchmarks(model, source, benchmarks, read)
+    return answer_query_sets(model, source, query_sets, read)

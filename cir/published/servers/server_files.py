@@ -14,7 +14,7 @@ from typing import Any
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.sentences import listed
-from cir.published.datasets import Benchmark, BenchmarkDataset
+from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.reading import is_text, is_whole, read_json
 from cir.published.experiment.scoring import Answers
 
@@ -25,70 +25,70 @@ CIRR_BYTES = 5_000_000
 Problems = dict[str, list[Any]]  # by query: what is wrong with its answers
 
 
-def write_cirr(folder: Path, benchmark: Benchmark, answers: Answers) -> tuple[Path, Path]:
+def write_cirr(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Path, Path]:
     """Write recall.json and recall_subset.json to `folder`; what is wrong is never written."""
-    _require(benchmark, "CIRR")
+    _require(query_set, "CIRR")
     lists = {"recall": answers.top, "recall_subset": answers.members}
     for metric, count in CIRR_ANSWERS.items():
         content: dict[str, Any] = {"version": "rc2", "metric": metric}
-        for query, names in zip(benchmark.queries, lists[metric], strict=True):
+        for query, names in zip(query_set.queries, lists[metric], strict=True):
             content[query.id] = list(names[:count])
-        _write(folder / f"{metric}.json", content, _cirr_faults(content, benchmark), CIRR_BYTES)
+        _write(folder / f"{metric}.json", content, _cirr_faults(content, query_set), CIRR_BYTES)
     return folder / "recall.json", folder / "recall_subset.json"
 
 
-def write_circo(folder: Path, benchmark: Benchmark, answers: Answers) -> tuple[Path]:
+def write_circo(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Path]:
     """Write circo.json to `folder`; what is wrong is never written."""
-    _require(benchmark, "CIRCO")
+    _require(query_set, "CIRCO")
     path = folder / "circo.json"
-    pairs = zip(benchmark.queries, answers.top, strict=True)
+    pairs = zip(query_set.queries, answers.top, strict=True)
     content = {query.id: [int(name) for name in names[:CIRCO_ANSWERS]] for query, names in pairs}
-    _write(path, content, _circo_faults(content, benchmark))
+    _write(path, content, _circo_faults(content, query_set))
     return (path,)
 
 
-def check_cirr(path: Path, benchmark: Benchmark) -> None:
+def check_cirr(path: Path, query_set: QuerySet) -> None:
     """Raise UserError unless CIRR's server can score the file: all that is wrong, with counts."""
-    _require(benchmark, "CIRR")
-    faults = _cirr_faults(_read(path), benchmark) + _too_large(path.stat().st_size, CIRR_BYTES)
+    _require(query_set, "CIRR")
+    faults = _cirr_faults(_read(path), query_set) + _too_large(path.stat().st_size, CIRR_BYTES)
     _refuse(path, faults)
 
 
-def check_circo(path: Path, benchmark: Benchmark) -> None:
+def check_circo(path: Path, query_set: QuerySet) -> None:
     """Raise UserError unless CIRCO's server can score the file: all that is wrong, with counts."""
-    _require(benchmark, "CIRCO")
-    _refuse(path, _circo_faults(_read(path), benchmark))
+    _require(query_set, "CIRCO")
+    _refuse(path, _circo_faults(_read(path), query_set))
 
 
 @dataclass(frozen=True)
 class Server:
     """How a test server wants its files: `write` them to a folder, `check` one of them."""
 
-    write: Callable[[Path, Benchmark, Answers], tuple[Path, ...]]
-    check: Callable[[Path, Benchmark], None]
+    write: Callable[[Path, QuerySet, Answers], tuple[Path, ...]]
+    check: Callable[[Path, QuerySet], None]
 
 
 SERVERS = {"CIRR": Server(write_cirr, check_cirr), "CIRCO": Server(write_circo, check_circo)}
 
 
-def server_of(benchmark: Benchmark) -> Server:
-    """The server that scores the benchmark's dataset; UserError where there is none."""
-    if benchmark.protocol.dataset not in SERVERS:
-        raise UserError(f"no test server scores {benchmark.name}: {' and '.join(SERVERS)} have one")
-    return SERVERS[benchmark.protocol.dataset]
+def server_of(query_set: QuerySet) -> Server:
+    """The server that scores the query_set's dataset; UserError where there is none."""
+    if query_set.protocol.dataset not in SERVERS:
+        raise UserError(f"no test server scores {query_set.name}: {' and '.join(SERVERS)} have one")
+    return SERVERS[query_set.protocol.dataset]
 
 
-def check_answers(dataset: BenchmarkDataset, name: str, path: Path) -> str:
+def check_answers(dataset: PublishedDataset, name: str, path: Path) -> str:
     """Say that a file is as the dataset's test server wants it, or raise UserError why not.
 
     The images need not be there.
     """
-    server, benchmark = for_server(dataset, name)
-    server.check(path, benchmark)
-    return f"{path}: {len(benchmark.queries):,} queries, as the test server wants them"
+    server, query_set = for_server(dataset, name)
+    server.check(path, query_set)
+    return f"{path}: {len(query_set.queries):,} queries, as the test server wants them"
 
 
-def part_for_server(dataset: BenchmarkDataset) -> str:
+def part_for_server(dataset: PublishedDataset) -> str:
     """The part whose answers a test server has; UserError where there is none."""
     found = next((part.name for part in dataset.parts() if part.use == "test server"), None)
     if found is None:
@@ -96,21 +96,21 @@ def part_for_server(dataset: BenchmarkDataset) -> str:
     return found
 
 
-def for_server(dataset: BenchmarkDataset, name: str) -> tuple[Server, Benchmark]:
+def for_server(dataset: PublishedDataset, name: str) -> tuple[Server, QuerySet]:
     """The server and what it asks, whether the images are there or not."""
     part_for_server(dataset)
     (part,) = dataset.measured(name)
-    benchmark = part.read()
-    return server_of(benchmark), benchmark
+    query_set = part.read()
+    return server_of(query_set), query_set
 
 
-def _require(benchmark: Benchmark, title: str) -> None:
-    if benchmark.protocol.dataset != title:
-        raise UserError(f"a file for {title} holds answers to its queries, not {benchmark.name}")
-    if benchmark.protocol.left_out:
+def _require(query_set: QuerySet, title: str) -> None:
+    if query_set.protocol.dataset != title:
+        raise UserError(f"a file for {title} holds answers to its queries, not {query_set.name}")
+    if query_set.protocol.left_out:
         raise UserError(
-            f"{benchmark.name}: the server wants every query and ranks the whole gallery; left "
-            f"out, as image files were absent: {benchmark.protocol.left_out}"
+            f"{query_set.name}: the server wants every query and ranks the whole gallery; left "
+            f"out, as image files were absent: {query_set.protocol.left_out}"
         )
 
 
@@ -142,7 +142,7 @@ def _refuse(path: Path, faults: Sequence[str]) -> None:
         raise UserError(f"{path}: " + "; ".join(faults))
 
 
-def _cirr_faults(content: Mapping[str, Any], benchmark: Benchmark) -> list[str]:
+def _cirr_faults(content: Mapping[str, Any], query_set: QuerySet) -> list[str]:
     faults, metric = [], content.get("metric")
     if content.get("version") != "rc2":
         faults.append(f'"version" is {content.get("version")!r}, expected "rc2"')
@@ -150,31 +150,31 @@ def _cirr_faults(content: Mapping[str, Any], benchmark: Benchmark) -> list[str]:
         expected = " or ".join(f'"{name}"' for name in CIRR_ANSWERS)
         return [*faults, f'"metric" is {metric!r}, expected {expected}']
     given = {key: value for key, value in content.items() if key not in ("version", "metric")}
-    lists, more = _lists(given, benchmark, is_text, "names")
-    faults += more + _faults_of_lists(lists, benchmark, CIRR_ANSWERS[metric])
-    faults += _references(lists, benchmark)
+    lists, more = _lists(given, query_set, is_text, "names")
+    faults += more + _faults_of_lists(lists, query_set, CIRR_ANSWERS[metric])
+    faults += _references(lists, query_set)
     if metric == "recall_subset":
-        members = {query.id: query.members for query in benchmark.queries}
+        members = {query.id: query.members for query in query_set.queries}
         outside = {
             key: [name for name in names if name not in members[key]]
             for key, names in lists.items()
         }
-        faults += _told("answer with images outside their image set", outside, benchmark)
+        faults += _told("answer with images outside their image set", outside, query_set)
     return faults
 
 
-def _circo_faults(content: Mapping[str, Any], benchmark: Benchmark) -> list[str]:
-    lists, faults = _lists(content, benchmark, is_whole, "whole numbers")
-    faults += _faults_of_lists(lists, benchmark, CIRCO_ANSWERS)
-    return faults if benchmark.protocol.reference_kept else faults + _references(lists, benchmark)
+def _circo_faults(content: Mapping[str, Any], query_set: QuerySet) -> list[str]:
+    lists, faults = _lists(content, query_set, is_whole, "whole numbers")
+    faults += _faults_of_lists(lists, query_set, CIRCO_ANSWERS)
+    return faults if query_set.protocol.reference_kept else faults + _references(lists, query_set)
 
 
 def _lists(
-    given: Mapping[str, Any], benchmark: Benchmark, fits: Callable[[Any], bool], what: str
+    given: Mapping[str, Any], query_set: QuerySet, fits: Callable[[Any], bool], what: str
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The lists of answers as ids, and what is wrong with the rest."""
     lists, others = {}, []
-    ids = dict.fromkeys(query.id for query in benchmark.queries)
+    ids = dict.fromkeys(query.id for query in query_set.queries)
     for key in ids.keys() & given.keys():
         if isinstance(given[key], list) and all(map(fits, given[key])):
             lists[key] = [str(name) for name in given[key]]
@@ -192,8 +192,8 @@ def _lists(
     return {key: lists[key] for key in ids if key in lists}, faults
 
 
-def _faults_of_lists(lists: Mapping[str, list[str]], benchmark: Benchmark, count: int) -> list[str]:
-    gallery = set(benchmark.gallery)
+def _faults_of_lists(lists: Mapping[str, list[str]], query_set: QuerySet, count: int) -> list[str]:
+    gallery = set(query_set.gallery)
     short = {key: [len(names)] for key, names in lists.items() if len(names) != count}
     twice = {
         key: [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -202,19 +202,19 @@ def _faults_of_lists(lists: Mapping[str, list[str]], benchmark: Benchmark, count
     }
     unknown = {key: [n for n in names if n not in gallery] for key, names in lists.items()}
     return [
-        *_told(f"have not {count} answers", short, benchmark),
-        *_told("have an answer twice", twice, benchmark),
-        *_told(f"have answers outside the {len(gallery)} gallery images", unknown, benchmark),
+        *_told(f"have not {count} answers", short, query_set),
+        *_told("have an answer twice", twice, query_set),
+        *_told(f"have answers outside the {len(gallery)} gallery images", unknown, query_set),
     ]
 
 
-def _references(lists: Mapping[str, list[str]], benchmark: Benchmark) -> list[str]:
-    own = {q.id: [q.reference] for q in benchmark.queries if q.reference in lists.get(q.id, ())}
-    return _told("have their own reference among the answers", own, benchmark)
+def _references(lists: Mapping[str, list[str]], query_set: QuerySet) -> list[str]:
+    own = {q.id: [q.reference] for q in query_set.queries if q.reference in lists.get(q.id, ())}
+    return _told("have their own reference among the answers", own, query_set)
 
 
-def _told(what: str, problems: Problems, benchmark: Benchmark) -> list[str]:
+def _told(what: str, problems: Problems, query_set: QuerySet) -> list[str]:
     found = [f"{key} ({listed(why)})" for key, why in problems.items() if why]
     if not found:
         return []
-    return [f"{len(found)} of {len(benchmark.queries)} queries {what}: {listed(found)}"]
+    return [f"{len(found)} of {len(query_set.queries)} queries {what}: {listed(found)}"]

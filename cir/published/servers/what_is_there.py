@@ -1,4 +1,4 @@
-"""What there is of a published dataset, what is missing, and what can be run with it."""
+"""Find out which parts of a published dataset are there, and what can be run with them."""
 
 import re
 import shlex
@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cir.core.errors import UserError
-from cir.published.datasets import Benchmark, BenchmarkDataset, TrainingPairs, name_of
+from cir.published.datasets import PublishedDataset, QuerySet, TrainingPairs, name_of
 from cir.published.datasets.base import Part, absent_images, absent_sentence
 from cir.published.datasets.reading import MissingError, require_layout
 
+_STAGE = "stages/published/dvc.yaml:train"
 _WITHHELD = "the answers are withheld, so it cannot be scored"
 _WHOLE = "the test server wants every query, so no image may be absent"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One part: `state` in a word, what is there, what is missing, and if it can be run.
+    """What was found of one part.
 
-    `absent`: it runs without some images, which are left out.
+    `state` is one word and `sentences` say what is there and what is missing. `runs`: it can be
+    trained on or scored. `absent`: it runs only if absent images are left out.
     """
 
     part: Part
@@ -28,14 +30,14 @@ class Finding:
     absent: bool = False
 
 
-def check(dataset: BenchmarkDataset) -> tuple[list[str], bool]:
-    """Lines for one screen, and whether anything can be run.
+def check(dataset: PublishedDataset) -> tuple[list[str], bool]:
+    """Return lines for one screen, and whether anything can be run.
 
-    Raises UserError where the root has another layout.
+    Raises UserError if the root has another layout.
     """
     if dataset.stored:
         require_layout(dataset.root, dataset.title)
-        # A path that begins with it is then told from one that has its name further on.
+        # Messages then tell a path below the root from one that only contains its name.
         dataset = replace(dataset, root=dataset.root.absolute())
     findings = [_look(part) for part in dataset.parts()]
     width = max(len(finding.part.name) for finding in findings)
@@ -50,29 +52,29 @@ def check(dataset: BenchmarkDataset) -> tuple[list[str], bool]:
     return lines, bool(runs)
 
 
-def score_command(dataset: BenchmarkDataset, *parts: str) -> str:
-    """What to type to score a saved model on parts, or on a split."""
+def score_command(dataset: PublishedDataset, *parts: str) -> str:
+    """Return the command that scores a saved model on parts, or on a split."""
     return _data_command("score", dataset, "--part", *parts)
 
 
-def answers_command(dataset: BenchmarkDataset, part: str) -> str:
-    """What to type for the test server's files."""
+def answers_command(dataset: PublishedDataset, part: str) -> str:
+    """Return the command that writes the files for the test server."""
     return _data_command("answers", dataset, "--part", part) + " --out FOLDER"
 
 
-def _data_command(command: str, dataset: BenchmarkDataset, *rest: str) -> str:
+def _data_command(command: str, dataset: PublishedDataset, *rest: str) -> str:
     root = ("--root", str(dataset.root)) if dataset.stored else ()
     return shlex.join(("python", "-m", "cir", "data", command, name_of(dataset), *root, *rest))
 
 
-def _where(dataset: BenchmarkDataset) -> str:
+def _where(dataset: PublishedDataset) -> str:
     if dataset.stored:
         return f"{dataset.title} in {dataset.root}"
     return f"{dataset.title}: its images are drawn, so no files are needed"
 
 
-def _without_root(sentence: str, dataset: BenchmarkDataset) -> str:
-    """On one screen the first line's root goes without saying."""
+def _without_root(sentence: str, dataset: PublishedDataset) -> str:
+    """Remove the root, which the first line of the screen names, from a sentence."""
     if not dataset.stored:
         return sentence
     root = re.escape(str(dataset.root))
@@ -99,9 +101,9 @@ def _look(part: Part) -> Finding:
 
 
 def _look_without(
-    part: Part, content: Benchmark | TrainingPairs, absent: Sequence[str], sentences: tuple
+    part: Part, content: QuerySet | TrainingPairs, absent: Sequence[str], sentences: tuple
 ) -> Finding:
-    """What is left without the absent images."""
+    """Find out what is left without the absent images."""
     try:
         rest = _size(content.without(set(absent)))
     except UserError as error:
@@ -111,15 +113,15 @@ def _look_without(
     return Finding(part, "in part", (*sentences, f"without them: {rest}"), True, True)
 
 
-def _size(content: Benchmark | TrainingPairs) -> str:
+def _size(content: QuerySet | TrainingPairs) -> str:
     if isinstance(content, TrainingPairs):
         stored = f", {len(content.images):,} images" if content.images else ""
         return f"{len(content):,} pairs an epoch{stored}"
     return f"{len(content.queries):,} queries, {len(content.gallery):,} gallery images"
 
 
-def _runs(dataset: BenchmarkDataset, findings: Sequence[Finding]) -> list[str]:
-    """The commands that can be run, each with what it does."""
+def _runs(dataset: PublishedDataset, findings: Sequence[Finding]) -> list[str]:
+    """Return the commands that can be run, each with what it does."""
     lines = []
     of_training = [finding for finding in findings if finding.part.use == "train"]
     scored = [finding for finding in findings if finding.part.use in ("val", "test")]
@@ -129,7 +131,7 @@ def _runs(dataset: BenchmarkDataset, findings: Sequence[Finding]) -> list[str]:
         if any(finding.absent for finding in (*of_training, *scored)):
             settings.append("benchmark.dataset.absent=leave out")
         overrides = " ".join(f"-S {shlex.quote(setting)}" for setting in settings)
-        lines.append(f"train and score: dvc exp run {overrides} benchmark")
+        lines.append(f"train and score: dvc exp run {overrides} {_STAGE}")
     by_split: dict[str, list[Finding]] = {}
     for finding in scored:
         by_split.setdefault(finding.part.split, []).append(finding)
