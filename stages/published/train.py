@@ -42,7 +42,7 @@ class Params(StageParams):
 
 
 class Task:
-    """The dataset's parts: what is trained on, what chooses the checkpoint, what is scored."""
+    """The dataset's parts: for training, for choosing the checkpoint, and for scoring."""
 
     def __init__(self, experiment: Experiment):
         dataset, absent = experiment.dataset.create(), experiment.dataset.absent
@@ -83,10 +83,10 @@ def main() -> None:
 
 
 def splits(dataset: PublishedDataset) -> tuple[str, str | None]:
-    """The split that is scored, and the one that chooses the checkpoint, if there is a third.
+    """Return the split to score, and the split that chooses the checkpoint, if there is one.
 
-    Where a paper gives its results on the validation split, for want of labels of the test split,
-    nothing is left to choose by.
+    Where papers score the validation split, because the test split has no labels, no split is left
+    to choose by.
     """
     split_for = {part.use: part.split for part in dataset.parts()}
     if "test" in split_for:
@@ -102,7 +102,7 @@ def train(
     checkpoints: Path,
     curve: Curve,
 ) -> tuple[list[dict], int]:
-    """Train on the dataset's own pairs; returns history and number of weights."""
+    """Train on the dataset's own pairs; return history and number of trained weights."""
     experiment = params.benchmark
     objective = CompositionObjective(model, 0.0, 0.0, experiment.criterion.create())
     groups = experiment.optimiser.groups(objective, model.encoder.images)
@@ -124,10 +124,10 @@ def train(
 def validation(
     model: EncodedComposer, source: Source, query_sets: Sequence[QuerySet]
 ) -> Callable[[], dict[str, float]]:
-    """What chooses the checkpoint: recall on these query_sets or, without any, being the last.
+    """Return the measurement that chooses the checkpoint: recall@1 on these query sets.
 
-    The schedules of the papers have a fixed end, at which the learning rate has fallen; a share
-    of the training images held out would be a training split that is not theirs.
+    Without query sets the last checkpoint is chosen. The papers' schedules have a fixed end, where
+    the learning rate is low, and holding out training images would change their training split.
     """
 
     def measure() -> dict[str, float]:
@@ -142,18 +142,18 @@ def validation(
 def answer_all(
     model: EncodedComposer, source: Source, query_sets: Sequence[QuerySet]
 ) -> list[Answers]:
-    """Answer every one of the query_sets."""
+    """Answer all query sets."""
     return answer_query_sets(model.eval(), source, query_sets)
 
 
 def mean_recall(answers: Sequence[Answers], k: int) -> float:
-    """How often the first k hold a right answer, as a mean over query_sets."""
+    """Return the share of queries with a hit among the first k, averaged over query sets."""
     firsts = (np.array([ranks[0] for ranks in given.hit_ranks]) for given in answers)
     return float(np.mean([recall_at_k(first, k) for first in firsts]))
 
 
 def score(answers: Sequence[Answers], task: Task, history: list[dict], trained: int) -> Metrics:
-    """The metrics of the weights that were chosen."""
+    """Return the metrics of the chosen weights, and print a line for each result."""
     best = max(history, key=lambda row: (row["score"], row["step"]))
     recalls = {f"benchmark_recall@{k}": mean_recall(answers, k) for k in (1, 10)}
     if "recall_at_1" in best:

@@ -1,8 +1,8 @@
-"""Published datasets of composed retrieval in their own layouts, one file each, and a drawn one.
+"""Read the published datasets of composed retrieval in their own layouts, and draw one more.
 
-They are apart from `cir.datasets`, whose sources all become train, val and test shards of our own
-pipeline: these come with galleries, answers and rules for training pairs that are fixed by a
-paper, so what they give is a `QuerySet` (see `base`) and `TrainingPairs` (see `pairs`).
+Each dataset gives `QuerySet`s (see `base`) and `TrainingPairs` (see `pairs`). Its paper fixes its
+galleries, answers and rule for training pairs. So the datasets are apart from `cir.datasets`, whose
+sources all become train, val and test shards of the main pipeline.
 """
 
 from cir.published.datasets.base import PublishedDataset, Query, QuerySet
@@ -25,7 +25,7 @@ DATASETS: dict[str, type[PublishedDataset]] = {
 
 
 def name_of(dataset: PublishedDataset) -> str:
-    """The dataset's name in DATASETS."""
+    """Return the dataset's name in DATASETS."""
     return next(name for name, kind in DATASETS.items() if type(dataset) is kind)
 
 

@@ -1,4 +1,4 @@
-"""What every published dataset is: parts to be read, query_sets to be measured by."""
+"""Declare what a published dataset gives: its parts, and query sets with their protocol."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -20,12 +20,12 @@ Absent = Literal["refuse", "leave out"]
 
 @dataclass(frozen=True)
 class Query:
-    """A query of a query_set; images are named by id.
+    """A query; images are named by id.
 
-    The vectors of several `texts` are averaged. `hits` are the images that count as an answer,
-    none where the labels are withheld. `target` is the one image that the text was written for,
-    where there is such a one. `members` is CIRR's set of six similar images, the reference among
-    them. `aspects` are CIRCO's kinds of wording.
+    The vectors of several `texts` are averaged. `hits` are the images that count as answers; there
+    are none if the labels are withheld. `target` is the image that the text was written for, if
+    the dataset names one. `members` is CIRR's set of six similar images with the reference.
+    `aspects` are CIRCO's semantic aspects.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Query:
 
 @dataclass(frozen=True)
 class QuerySet:
-    """Queries, the gallery that they are ranked in, and the protocol that says how.
+    """Queries, the gallery that is ranked for them, and the protocol.
 
-    `images` tells where every image of the gallery and of the queries lies. `notes` are sentences
-    about what is odd in the files but harmless.
+    `images` has the path of every image of the gallery and of the queries. `notes` are sentences
+    about harmless oddities in the files.
     """
 
     name: str
@@ -53,7 +53,7 @@ class QuerySet:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise UserError where the queries cannot be measured in this gallery, with counts."""
+        """Raise UserError, with counts, if the queries cannot be scored in this gallery."""
         if not self.queries:
             raise UserError(f"{self.name} has no queries")
         self._refuse_repeated("query ids", [query.id for query in self.queries])
@@ -80,13 +80,13 @@ class QuerySet:
 
     @property
     def labelled(self) -> bool:
-        """Whether the answers are known."""
+        """Tell whether the answers are known."""
         return bool(self.queries[0].hits)
 
     def without(self, absent: Set[str]) -> "QuerySet":
-        """The query_set without these images and the queries that need them; the protocol tells.
+        """Leave out these images and the queries that need them, and say so in the protocol.
 
-        Where any image of a caption counts, the others of that caption still do.
+        Where any image of a caption is a hit, the caption's other images remain hits.
         """
         if not absent:
             return self
@@ -131,9 +131,9 @@ class QuerySet:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a dataset that can be read by itself, and what it is good for.
+    """A part of a dataset that can be read by itself, and its use.
 
-    One whose answers are withheld is for the dataset's test server, if it has one.
+    A part whose answers are withheld is for the dataset's test server, if there is one.
     """
 
     name: str
@@ -142,14 +142,14 @@ class Part:
 
     @property
     def split(self) -> str:
-        """The first word of the name."""
+        """Return the first word of the name."""
         return self.name.split()[0]
 
 
 class PublishedDataset(ABC):
-    """A published dataset in its own layout under `root`; the options are its class's fields.
+    """A published dataset in its own layout under `root`; its options are the fields of its class.
 
-    One that is not `stored` has no root and no files: it draws its images.
+    A dataset that is not `stored` has no root and no files: it draws its images.
     """
 
     title: ClassVar[str]
@@ -158,33 +158,33 @@ class PublishedDataset(ABC):
 
     @abstractmethod
     def parts(self) -> tuple[Part, ...]:
-        """All parts that the published dataset has, whether they are there or not.
+        """Return all parts of the published dataset, whether their files are there or not.
 
-        Reading one opens its annotations and says where its images should be, without looking
-        for them. It raises UserError for files that are missing, broken or at odds.
+        `Part.read` reads the annotations and gives the paths of the images without looking for
+        them. It raises UserError for files that are missing, broken or contradict each other.
         """
 
     def picture(self, name: str, images: Mapping[str, Path]) -> Image.Image:
-        """The image of this id in RGB; `images` tells where it lies."""
+        """Return the image of this id in RGB; `images` has its path."""
         return decode(images[name], name)
 
     def training_pairs(self, absent: Absent = "refuse") -> tuple[TrainingPairs, ...]:
-        """The training parts, every image file there."""
+        """Read the training parts; raise UserError for absent images unless they are left out."""
         chosen = [part for part in self.parts() if part.use == "train"]
         if not chosen:
             raise UserError(f"{self.title} has no split train: it has {_splits(self.parts())}")
         return tuple(_complete(part, absent) for part in chosen)
 
     def query_sets(self, name: str, absent: Absent = "refuse") -> tuple[QuerySet, ...]:
-        """The query_set of a part, or those of a split, every image file there.
+        """Read the query set of a part, or the query sets of a split.
 
-        Raises UserError for files that are missing, broken or at odds, and for absent images,
-        unless these and all that needs them shall be left out.
+        Raises UserError for files that are missing, broken or contradict each other, and for
+        absent images unless they, and the queries that need them, are left out.
         """
         return tuple(_complete(part, absent) for part in self.measured(name))
 
     def measured(self, name: str) -> list[Part]:
-        """The part of that name, or those of the split, that one is measured by."""
+        """Return the part of this name, or the parts of this split, that have queries."""
         parts = [part for part in self.parts() if part.use != "train"]
         chosen = [part for part in parts if name in (part.name, part.split)]
         if not chosen:
@@ -213,11 +213,11 @@ def _complete(part: Part, absent: Absent) -> QuerySet | TrainingPairs:
 
 
 def absent_images(images: Mapping[str, Path]) -> list[str]:
-    """The ids whose file is not there."""
+    """Return the ids whose file does not exist."""
     return [name for name, path in images.items() if not path.is_file()]
 
 
 def absent_sentence(images: Mapping[str, Path], absent: Sequence[str]) -> str:
-    """How many files are not there, with the first few."""
+    """Say how many files do not exist, and name the first few."""
     paths = [images[name] for name in absent]
     return f"{len(absent):,} of {len(images):,} images are not there: {listed(paths)}"

@@ -1,11 +1,12 @@
-"""CIRCO: queries on COCO's unlabelled photos, with all their right answers.
+"""Read CIRCO: queries on COCO's unlabelled photos, with all their right answers.
 
     annotations/{val,test}.json
     COCO2017_unlabeled/annotations/image_info_unlabeled2017.json   the gallery
     COCO2017_unlabeled/unlabeled2017/                              its photos
 
-The test split has no targets: its server takes the file that cir.published.servers.server_files
-writes. There is nothing to train on.
+Baldrati et al., "Zero-Shot Composed Image Retrieval with Textual Inversion", ICCV 2023. The test
+split has no targets: the test server takes the file that cir.published.servers.server_files writes.
+There is no training split.
 """
 
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class CIRCO(PublishedDataset):
         return QuerySet(f"{self.title} {split}", queries, tuple(images), images, protocol)
 
     def read_queries(self, split: str) -> tuple[Query, ...]:
-        """The queries alone; images by COCO's number."""
+        """Read only the queries; images have COCO's numbers."""
         require_layout(self.root, self.title)
         path = self.root / "annotations" / f"{split}.json"
         if not path.exists():

@@ -1,11 +1,12 @@
-"""CIRR: photos of the open world in sets of six that resemble each other.
+"""Read CIRR: photos of the open world in sets of six similar ones.
 
     cirr/captions/cap.rc2.<split>.json        queries
     cirr/image_splits/split.rc2.<split>.json  name → ./dev/x.png
     dev/ test1/ train/                        photos, there or in cirr/img_raw/
 
-The split test1 has no targets: its server takes the files that cir.published.servers.server_files
-writes.
+Liu et al., "Image Retrieval on Real-life Images with Pre-trained Vision-and-Language Models", ICCV
+2021. The split test1 has no targets: the test server takes the files that
+cir.published.servers.server_files writes.
 """
 
 from dataclasses import dataclass

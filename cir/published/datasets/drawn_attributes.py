@@ -1,12 +1,12 @@
-"""Drawn scenes and sentences that change one thing in them: "make the red mug blue".
+"""Draw scenes, and sentences that change one thing in them: "make the red mug blue".
 
-It is a task like CSS, the drawn data of Vo et al., Composing Text and Image for Image Retrieval
-(TIRG, 2019): objects are added, removed or changed. Here they are everyday objects, and nothing is
-stored: what an image shows and looks like follows from the seed and its id.
+The task is like CSS, the drawn data of Vo et al., "Composing Text and Image for Image Retrieval"
+(TIRG), CVPR 2019: objects are added, removed or changed. Here they are everyday objects, and
+nothing is stored: the seed and an image's id determine the image.
 
-The set of names that an image shows is its caption. Place, size, shape, ground and light are drawn
-anew for every image, and no sentence speaks of them. So there is one right answer: were places
-kept, the scenes that add an object in one free place or another would be different answers.
+The caption of an image is the set of names that it shows. Place, size, shape, ground and light are
+drawn anew for every image, and no sentence mentions them. So there is one right answer; if places
+were kept, an added object could stand in any free place, and each place would be another answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -50,17 +50,17 @@ _LEAST = {
 class DrawnAttributes(PublishedDataset):
     """Scenes of 2 to 4 objects, each of one of ten colours.
 
-    Images come in fives: a scene and four edits of it, near misses of each other. Of each five of
-    val and test, the four edits are asked for; training pairs are any two that lie one edit apart.
-    No set of names is in two images, of whatever split. The test split's sentences are put in ways
-    that training never sees, in words that it does.
+    Images come in fives: a scene and four edits of it, which are near misses of each other. In val
+    and test, the queries of a five ask for its four edits; a training pair is any two images of a
+    five that lie one edit apart. No two images, of any split, show the same set of names. The test
+    split's sentences have wordings that training never sees, made of words that it does see.
 
     Args:
-        seed: what is drawn.
-        train_pairs: how many an epoch has.
-        train_images: how many they are drawn from, at most.
-        queries, gallery: how many val has, and test.
-        image_size: pixels of a side.
+        seed: seed of everything that is drawn.
+        train_pairs: pairs in an epoch.
+        train_images: training images.
+        queries, gallery: queries and gallery images of val, and of test.
+        image_size: side of an image in pixels.
         reference_kept: whether a query's own reference stays in its gallery.
     """
 
@@ -75,7 +75,7 @@ class DrawnAttributes(PublishedDataset):
     reference_kept: bool = True
 
     def __post_init__(self) -> None:
-        """Raise UserError for numbers that no such data can have."""
+        """Raise UserError for impossible numbers."""
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 got = getattr(self, name)
@@ -138,7 +138,7 @@ class DrawnAttributes(PublishedDataset):
         )
 
     def _query_set(self, split: Split, wordings: Mapping[str, Sequence[str]]) -> QuerySet:
-        """The first edit of each five is asked for, then the second of each, and so on."""
+        """Ask for the first edit of each five, then for the second of each, and so on."""
         neighbourhoods = self._neighbourhoods[split]
         asked = [(n, e) for e in range(SIZE - 1) for n in range(len(neighbourhoods))]
         rng = np.random.default_rng((self.seed, ["test", "val"].index(split), 1))
@@ -173,10 +173,10 @@ def _worded(
 
 @dataclass(frozen=True)
 class AttributePairs(TrainingPairs):
-    """Pairs of images of one five that lie one edit apart, in either direction.
+    """Draw pairs of images of one five that lie one edit apart, in either direction.
 
-    Two in a row are of one five and have different targets, so that a batch holds near misses.
-    Fives, pairs and wordings are drawn at random, so that epochs never end.
+    Pairs 2i and 2i + 1 are of one five and have different targets, so that a batch holds near
+    misses. Fives, pairs and wordings are random, so an epoch may have any number of pairs.
     """
 
     name: str
@@ -187,7 +187,7 @@ class AttributePairs(TrainingPairs):
 
     @cached_property
     def _steps(self) -> list[list[tuple[int, int, AttributeEdit]]]:
-        """For each five, the places of reference and target, and the edit between them."""
+        """Return for each five the places of reference and target, and the edit between them."""
         found = []
         for neighbourhood in self.neighbourhoods:
             sets = enumerate(map(frozenset, neighbourhood.sets()))
@@ -200,7 +200,7 @@ class AttributePairs(TrainingPairs):
         return self.size
 
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         assert 0 <= number < self.size, f"number {number} of {self.size}"
         rng = np.random.default_rng((seed, epoch, number // 2))
         five = int(rng.integers(len(self.neighbourhoods)))
@@ -222,13 +222,13 @@ class AttributePairs(TrainingPairs):
         )
 
     def texts(self) -> Iterator[str]:
-        """See the base class: every name with its article, and every wording."""
+        """Yield every name with its article, and every wording."""
         names = all_names()
         yield from (said(AttributeEdit(None, name), "{a new}") for name in names)
         for wordings in WORDINGS.values():
             yield from (said(AttributeEdit(names[0], names[0]), wording) for wording in wordings)
 
     def without(self, absent: Set[str]) -> "AttributePairs":
-        """The same: images that are drawn are never absent."""
+        """Return the same pairs, as drawn images are never absent."""
         assert not absent, f"{len(absent)} drawn images are said to be absent"
         return self

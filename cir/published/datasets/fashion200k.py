@@ -1,11 +1,11 @@
-"""Fashion200k: product photos with attribute captions; queries exchange one word of them.
+"""Read Fashion200k: product photos with captions; a query exchanges one word of a caption.
 
     labels/*_{train,test}_detect_all.txt   path, detection score and caption between tabs
     women/<category>/<caption>/<id>/*.jpeg the cropped photos
     test_queries.txt                       source and target of a test query in each line
 
-Training pairs and test queries are those of Vo et al., Composing Text and Image for Image
-Retrieval (TIRG, 2019).
+Training pairs and test queries are those of Vo et al., "Composing Text and Image for Image
+Retrieval" (TIRG), CVPR 2019.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ _MARKS = {".": "dotmark", "?": "questionmark", "&": "andmark", "*": "starmark"}
 class Fashion200k(PublishedDataset):
     """Fashion200k under `root`.
 
-    A query says which word to replace, or, as ComposeAE's option for complete texts has it, the
-    target's whole caption, which gives the answer away. `deletion`: see `word_exchange.parents`.
+    `text`: a query says which word to replace, or gives the target's whole caption. The second is
+    ComposeAE's option for complete texts, and it gives the answer away. `deletion`: see
+    `word_exchange.parents`.
     """
 
     title: ClassVar[str] = "Fashion200k"
@@ -92,7 +93,7 @@ class Fashion200k(PublishedDataset):
         return [(source, target) for source, target in lines]
 
     def _captions(self, split: str) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Captions by image path, and what is odd."""
+        """Return captions by image path, and notes."""
         require_layout(self.root, self.title)
         named = (self.root / "labels").glob(f"*{split}*.txt")
         paths = sorted(path for path in named if not path.name.startswith("."))

@@ -1,10 +1,11 @@
-"""FashionIQ: products of three categories, two captions from a reference to a target.
+"""Read FashionIQ: products of three categories, with two captions from reference to target.
 
     captions/cap.<category>.<split>.json        [{candidate, target, captions: [2]}]
     image_splits/split.<category>.<split>.json  ids
     images/<id>.jpg or .png
 
-Results are given on the validation split, category by category. The test split has no targets.
+Wu et al., "Fashion IQ: A New Dataset Towards Retrieving Images by Natural Language Feedback", CVPR
+2021. Papers report the validation split by category, as the test split has no targets.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,10 +41,11 @@ _LABELLED = {**_ENTRY, "target": is_name}
 
 
 def query_texts(category: str, captions: tuple[str, str], how: Captions) -> list[tuple[str, ...]]:
-    """The texts of the queries that a pair of captions gives, several texts to be averaged.
+    """Return the queries that a pair of captions gives, each with one or several texts.
 
     "clip4cir": "C1 and c2". "composeae": "<category> c1 and it c2" in lower case. "searle": both
-    orders in one query. "separate": a query for each caption, as in VAL.
+    orders in one query, whose vectors are averaged. "separate": a query for each caption, as in
+    VAL.
     """
     one, two = captions
     bare, other = one.strip(".?, "), two.strip(".?, ")
@@ -56,10 +58,10 @@ def query_texts(category: str, captions: tuple[str, str], how: Captions) -> list
 
 
 def training_texts(category: str, captions: tuple[str, str], how: Captions) -> tuple[str, ...]:
-    """The texts of which a training triplet gets one at random.
+    """Return the texts from which a training triplet gets one at random.
 
-    "clip4cir" has four: both orders joined, and each caption alone. The others have what they are
-    evaluated with.
+    "clip4cir" has four: both orders joined, and each caption alone. The other ways have the texts
+    of their queries.
     """
     if how == "clip4cir":
         bare, other = (caption.strip(".?, ") for caption in captions)
@@ -72,9 +74,9 @@ def training_texts(category: str, captions: tuple[str, str], how: Captions) -> t
 class FashionIQ(PublishedDataset):
     """FashionIQ under `root`.
 
-    `gallery`: "full" is the category's whole split; "val" the references and targets of its
-    queries, as in VAL, which gives much higher figures; "pooled" the splits of all categories,
-    as in ComposeAE. `captions`: see `query_texts`.
+    `gallery`: "full" is the category's whole split. "val" holds only the references and targets
+    of its queries, as in VAL, and gives much higher figures. "pooled" joins the splits of all
+    categories, as in ComposeAE. `captions`: see `query_texts`.
     """
 
     title: ClassVar[str] = "FashionIQ"
@@ -85,7 +87,7 @@ class FashionIQ(PublishedDataset):
     categories: tuple[str, ...] = CATEGORIES
 
     def __post_init__(self) -> None:
-        """Raise UserError for categories that there are not, or for any given twice."""
+        """Raise UserError for unknown or repeated categories."""
         known = f"expected any of {', '.join(CATEGORIES)}, each once"
         if not self.categories:
             raise UserError(f"{self.title}: categories is empty; {known}")
@@ -160,11 +162,11 @@ class FashionIQ(PublishedDataset):
             pairs = [(query.reference, query.target) for query in queries]
             return tuple(dict.fromkeys(name for pair in pairs for name in pair if name))
         chosen = self.categories if self.gallery == "pooled" else (category,)
-        # A product may be in two categories; in the pool it is one image.
+        # A product in two categories is one image of the pool.
         return tuple(dict.fromkeys(name for one in chosen for name in self._split(one, split)))
 
     def _outside(self, named: Iterable[str], category: str, split: str) -> str | None:
-        """Says, with counts, which of the images named are not in the list of the split."""
+        """Say, with counts, which of the named images are not in the list of the split."""
         names, there = dict.fromkeys(named), set(self._split(category, split))
         outside = [name for name in names if name not in there]
         if not outside:
@@ -204,7 +206,7 @@ class FashionIQ(PublishedDataset):
 
     @cached_property
     def _files(self) -> Mapping[str, Path]:
-        """The images that are there, by id; one listing in place of two looks for each."""
+        """Return the existing images by id, from one listing of the folder."""
         folder = self.root / "images"
         paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ()
         return {path.stem: path for path in paths if path.suffix in (".jpg", ".png")}

@@ -1,7 +1,8 @@
-"""MIT-States: objects in states, `images/<adjective noun>/*.jpg`; queries ask for another state.
+"""Read MIT-States: objects in states, `images/<adjective noun>/*.jpg`.
 
-The test split is that of Vo et al., Composing Text and Image for Image Retrieval (TIRG, 2019):
-the images of 49 nouns, none of which is seen in training.
+A query asks for another state of the object. Splits and queries are those of Vo et al., "Composing
+Text and Image for Image Retrieval" (TIRG), CVPR 2019, section 4: the test split has the images of
+49 nouns, none of which occurs in training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -30,7 +31,7 @@ TEST_NOUNS = frozenset(
 
 @dataclass(frozen=True)
 class Shown:
-    """The images of some nouns: where each lies, its adjective and its noun."""
+    """The images of some nouns: path, and adjective and noun, by id."""
 
     paths: Mapping[str, Path]
     states: Mapping[str, tuple[str, str]]
@@ -38,7 +39,7 @@ class Shown:
 
     @cached_property
     def by_noun(self) -> dict[str, dict[str, list[str]]]:
-        """Image ids by noun, then by adjective."""
+        """Return image ids by noun, then by adjective."""
         found: dict[str, dict[str, list[str]]] = {}
         for name, (adjective, noun) in self.states.items():
             found.setdefault(noun, {}).setdefault(adjective, []).append(name)
@@ -49,8 +50,8 @@ class Shown:
 class MITStates(PublishedDataset):
     """MIT-States under `root`.
 
-    A query says the adjective asked for, or, as ComposeAE's option for complete texts has it, the
-    target's whole caption, which gives the answer away.
+    `text`: a query says the new adjective, or the target's whole caption. The second is ComposeAE's
+    option for complete texts, and it gives the answer away.
     """
 
     title: ClassVar[str] = "MIT-States"
@@ -66,7 +67,7 @@ class MITStates(PublishedDataset):
         return StatePairs(f"{self.title} train", self._shown("train"), self.text)
 
     def _query_set(self) -> QuerySet:
-        """Every image is a query for every other adjective of its noun, hit by caption."""
+        """Make a query of every image and every other adjective of its noun; hits go by caption."""
         shown = self._shown("test")
         hits = {
             (adjective, noun): frozenset(names)
@@ -147,11 +148,11 @@ def _refuse_single(name: str, shown: Shown) -> None:
 
 @dataclass(frozen=True)
 class StatePairs(TrainingPairs):
-    """Pairs as TIRG draws them; two in a row share their reference.
+    """Draw pairs as TIRG's code does; pairs 2i and 2i + 1 share their reference.
 
-    An epoch takes every second image of a new order as reference. Both targets' adjectives are
-    uniform over those of its noun, drawn again until they differ; one of them may be the
-    reference's own, and then the target may be the reference.
+    An epoch takes every second image of a new order as reference. The adjectives of the two targets
+    are uniform over the adjectives of its noun, drawn again until they differ. One of them may be
+    the reference's own, and then the target may be the reference.
     """
 
     name: str
@@ -160,12 +161,12 @@ class StatePairs(TrainingPairs):
 
     @property
     def images(self) -> Mapping[str, Path]:
-        """Where the images lie."""
+        """Return the path of each image."""
         return self.shown.paths
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out of the folders."""
+        """Return notes on what the folders hold besides."""
         return self.shown.notes
 
     @cached_property
@@ -176,7 +177,7 @@ class StatePairs(TrainingPairs):
         return len(self._names)
 
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         first = number - number % 2
         reference = self._names[drawn(len(self), seed, epoch, first)]
         noun = self.shown.states[reference][1]
@@ -193,14 +194,14 @@ class StatePairs(TrainingPairs):
         return Triplet(f"{epoch}-{number}", reference, said, target)
 
     def texts(self) -> Iterator[str]:
-        """See the base class: every adjective of every noun."""
+        """Yield every adjective of every noun."""
         by_noun = self.shown.by_noun
         return (
             _said(state, noun, self.text) for noun, states in by_noun.items() for state in states
         )
 
     def without(self, absent: Set[str]) -> "StatePairs":
-        """The pairs without these images; the folders themselves list no absent ones."""
+        """Return the pairs without these images; the folders themselves list no absent ones."""
         kept = {name: path for name, path in self.images.items() if name not in absent}
         states = {name: state for name, state in self.shown.states.items() if name in kept}
         shown = Shown(kept, states, self.notes)

@@ -1,4 +1,4 @@
-"""A dataset whose options are given as text, as on a command line."""
+"""Create a dataset from options given as text, as on a command line."""
 
 import typing
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from cir.published.datasets.base import PublishedDataset
 def with_options(
     kind: type[PublishedDataset], root: Path | None, options: Mapping[str, str]
 ) -> PublishedDataset:
-    """The dataset with these options, which are its class's fields; lists go between commas.
+    """Return the dataset with these options, the fields of its class; commas separate list items.
 
-    Raises UserError for an option or a value that it does not have.
+    Raises UserError for an unknown option or value.
     """
     known = [field.name for field in fields(kind) if field.name != "root"]
     unknown = [name for name in options if name not in known]

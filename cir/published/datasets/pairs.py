@@ -1,4 +1,4 @@
-"""Training triplets of a published dataset, drawn by its own rule."""
+"""Draw the training triplets of a published dataset by its own rule."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Set
@@ -15,7 +15,7 @@ from cir.core.records import Triplet
 class TrainingPairs(ABC):
     """Training triplets drawn by the dataset's own rule; the same seed gives the same triplets.
 
-    `images` tells where every image that a triplet may name lies.
+    `images` has the path of every image that a triplet may name.
     """
 
     name: str
@@ -24,27 +24,27 @@ class TrainingPairs(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many triplets an epoch has."""
+        """Return the number of triplets in an epoch."""
 
     @abstractmethod
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """Triplet `number`, from 0 to the length, of an epoch; in whatever order asked for."""
+        """Return triplet `number`, from 0, of an epoch; the order of the calls does not matter."""
 
     @abstractmethod
     def without(self, absent: Set[str]) -> "TrainingPairs":
-        """The pairs that can be made without these images."""
+        """Return the pairs that can be made without these images."""
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Triplet]:
-        """The triplets of an epoch in turn."""
+        """Return the triplets of an epoch in order."""
         return (self.pair(seed, epoch, number) for number in range(len(self)))
 
     def texts(self) -> Iterator[str]:
-        """Texts that hold every word a triplet may say; here those of one epoch."""
+        """Return texts with every word that a triplet may have; by default the texts of one epoch."""
         return (triplet.text for triplet in self.epoch(0, 0))
 
 
 def drawn(size: int, seed: int, epoch: int, number: int) -> int:
-    """What an epoch of `size` images or triplets takes as its `number`th: each comes once."""
+    """Return item `number` of the epoch's random order of `size` items."""
     assert 0 <= number < size, f"number {number} of {size}"
     return int(_order(size, seed, epoch)[number])
 
@@ -56,7 +56,7 @@ def _order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Listed:
-    """A triplet from a file; its text is any of `texts`, each as likely as the others."""
+    """A triplet from a file; its text is drawn uniformly from `texts`."""
 
     reference: str
     target: str
@@ -65,7 +65,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class ListedPairs(TrainingPairs):
-    """Triplets that a file lists: an epoch shows each once, in a new order."""
+    """The triplets of a file: an epoch shows each once, in a new order."""
 
     name: str
     triplets: tuple[Listed, ...]
@@ -80,18 +80,18 @@ class ListedPairs(TrainingPairs):
         return len(self.triplets)
 
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         chosen = self.triplets[drawn(len(self), seed, epoch, number)]
         texts = chosen.texts
         text = texts[np.random.default_rng((seed, epoch, number)).integers(len(texts))]
         return Triplet(f"{epoch}-{number}", chosen.reference, text, chosen.target)
 
     def texts(self) -> Iterator[str]:
-        """See the base class: all of the file."""
+        """Return all texts of the file."""
         return (text for triplet in self.triplets for text in triplet.texts)
 
     def without(self, absent: Set[str]) -> "ListedPairs":
-        """The triplets both of whose images are there."""
+        """Return the triplets that need none of these images."""
         kept = tuple(t for t in self.triplets if not {t.reference, t.target} & absent)
         images = {name: path for name, path in self.images.items() if name not in absent}
         lost = len(self.triplets) - len(kept)
@@ -101,25 +101,25 @@ class ListedPairs(TrainingPairs):
 
 @dataclass(frozen=True)
 class JoinedPairs(TrainingPairs):
-    """Several parts as one: an epoch shows every triplet of each, in a new order of all."""
+    """Several parts joined: an epoch shows every triplet of every part, in one new order."""
 
     parts: tuple[TrainingPairs, ...]
 
     @property
     def name(self) -> str:
-        """The names of the parts."""
+        """Return the names of the parts."""
         return ", ".join(part.name for part in self.parts)
 
     @property
     def images(self) -> Mapping[str, Path]:
-        """Where the images of all parts lie."""
+        """Return the paths of the images of all parts."""
         return {name: path for part in self.parts for name, path in part.images.items()}
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         place = drawn(len(self), seed, epoch, number)
         for part in self.parts:
             if place < len(part):
@@ -128,9 +128,9 @@ class JoinedPairs(TrainingPairs):
         raise AssertionError("a place beyond the last part")
 
     def texts(self) -> Iterator[str]:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         return (text for part in self.parts for text in part.texts())
 
     def without(self, absent: Set[str]) -> "JoinedPairs":
-        """Each part without these images."""
+        """Return every part without these images."""
         return JoinedPairs(tuple(part.without(absent) for part in self.parts))

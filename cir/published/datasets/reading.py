@@ -1,4 +1,4 @@
-"""Annotation files read with care: which layout a folder has, and JSON lists of entries."""
+"""Check the layout of a dataset's folder, and read its JSON annotations."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.core.sentences import listed
 
-# By title: what lies in a root of that layout; one of them is enough to tell it from the others.
+# By title: patterns of files in a root of that layout; one match tells it from other layouts.
 SIGNS = {
     "MIT-States": ("images/* *",),
     "Fashion200k": ("labels/*train*.txt", "labels/*test*.txt", "test_queries.txt"),
@@ -19,11 +19,11 @@ SIGNS = {
 
 
 class MissingError(UserError):
-    """Files that a part of a dataset needs are not there; those that are may be in order."""
+    """Files that a part of a dataset needs do not exist; the others may be in order."""
 
 
 def require_layout(root: Path, title: str) -> None:
-    """Raise UserError unless `root` has the layout of `title`; it says what it looks like."""
+    """Raise UserError unless `root` has the layout of `title`; it names the layout it resembles."""
     if not root.is_dir():
         raise UserError(f"{root} is no folder: expected the root of {title}")
     if _has_layout(root, title):
@@ -43,9 +43,9 @@ def _has_layout(root: Path, title: str) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; UserError names the file, and its size where it may have been cut off.
+    """Read JSON. Raises MissingError if there is no such file, and UserError if it is not JSON.
 
-    A file that is not there raises MissingError.
+    The error gives the file's size, as a download may have been cut off.
     """
     try:
         return files.read_json(path)
@@ -58,9 +58,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_entries(path: Path, keys: Mapping[str, Callable[[Any], bool]]) -> list[dict]:
-    """Read a JSON list of objects, each with all `keys`, whose values pass their test.
+    """Read a JSON list of objects, each with all `keys`, whose values pass the key's test.
 
-    Raises UserError with the number of entries that do not, and the first of them.
+    Raises UserError with the number of entries that fail, and the first of them.
     """
     content = read_json(path)
     if not isinstance(content, list) or not content:
@@ -83,22 +83,22 @@ def _first_wrong(entry: Any, keys: Mapping[str, Callable[[Any], bool]]) -> str |
 
 
 def is_text(value: Any) -> bool:
-    """Whether the value is a string."""
+    """Tell whether the value is a string."""
     return isinstance(value, str)
 
 
 def is_name(value: Any) -> bool:
-    """Whether the value is a string that is not empty."""
+    """Tell whether the value is a string that is not empty."""
     return isinstance(value, str) and bool(value)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether the value is a whole number."""
+    """Tell whether the value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def list_of(test: Callable[[Any], bool], count: int | None = None) -> Callable[[Any], bool]:
-    """A test for lists whose items pass `test`: `count` of them, or any number but none."""
+    """Return a test for lists whose items pass `test`: `count` items, or at least one."""
 
     def passes(value: Any) -> bool:
         right = isinstance(value, list) and (len(value) == count if count else bool(value))

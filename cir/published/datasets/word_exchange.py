@@ -1,4 +1,4 @@
-"""Captions that become each other by exchanging one word, and training pairs made of them."""
+"""Pair captions that differ in one word, and draw training pairs of their images."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from cir.retrieval.ranking.protocol import Text
 
 
 def _legacy_parents(caption: str) -> list[str]:
-    """Upstream's rule: the letters of a word vanish wherever they stand, in other words too."""
+    """Delete the letters of each word wherever they stand, also within other words."""
     return [caption.replace(word, "").replace("  ", " ").strip() for word in caption.split()]
 
 
@@ -31,19 +31,19 @@ _PARENTS: dict[str, Callable[[str], list[str]]] = {
 
 
 def parents(caption: str, deletion: Literal["legacy", "fixed"]) -> list[str]:
-    """The different captions that are left when any one word is deleted.
+    """Return the different captions that remain when any one word is deleted.
 
-    With "legacy" the word is deleted as a string, as in the published code: "a black cat" minus
-    "a" is "blck ct". "fixed" deletes the one word.
+    "legacy" deletes the word as a string, as in TIRG's published code: "a black cat" minus "a" is
+    "blck ct". "fixed" deletes only the word.
     """
     return list(dict.fromkeys(_PARENTS[deletion](caption)))
 
 
 def replacement(source: str, target: str) -> str:
-    """The text of a query between two captions: "replace <word> with <word>".
+    """Return the text of a query between two captions: "replace <word> with <word>".
 
-    The words are the first that the other caption does not have, or, as in the published code,
-    the caption's last one where it has no such word.
+    Each word is the first of its caption that the other caption lacks. If there is none, it is the
+    caption's last word, as in the published code.
     """
     old, new = source.split(), target.split()
     gone = next((word for word in old if word not in new), old[-1])
@@ -52,12 +52,12 @@ def replacement(source: str, target: str) -> str:
 
 
 def query_text(source: str, target: str, text: Text) -> str:
-    """What a query between two captions says: see `replacement`, or all of the target's."""
+    """Return the text of a query between two captions: a `replacement`, or the target's caption."""
     return replacement(source, target) if text == "the change" else target
 
 
 def by_caption(captions: Mapping[str, str]) -> dict[str, list[str]]:
-    """The images of every caption, from the captions of all images."""
+    """Return the images of every caption."""
     found: dict[str, list[str]] = {}
     for name, caption in captions.items():
         found.setdefault(caption, []).append(name)
@@ -66,11 +66,11 @@ def by_caption(captions: Mapping[str, str]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class WordPairs(TrainingPairs):
-    """Pairs of images whose captions have a parent in common.
+    """Draw pairs of images whose captions share a parent, as TIRG's code does.
 
-    An epoch takes every image in a new order as reference. One without a sibling gives way to a
-    random image. A parent, then a child of it, is drawn until the caption is another one than the
-    reference's; the target is any image with it.
+    An epoch takes every image as reference, in a new order; a random image replaces one whose
+    caption has no sibling. A parent and then a child of it are drawn until the child differs from
+    the reference's caption. The target is a random image with that caption.
     """
 
     name: str
@@ -97,7 +97,7 @@ class WordPairs(TrainingPairs):
 
     @cached_property
     def _families(self) -> dict[str, list[list[str]]]:
-        """For a caption with siblings: the children of each of its parents, itself included."""
+        """Return for a caption with siblings the children of each of its parents, with itself."""
         children: dict[str, list[str]] = {}
         for caption in self._by_caption:
             for parent in parents(caption, self.deletion):
@@ -112,7 +112,7 @@ class WordPairs(TrainingPairs):
         return len(self._names)
 
     def pair(self, seed: int, epoch: int, number: int) -> Triplet:
-        """See the base class."""
+        """Return triplet `number` of an epoch."""
         rng = np.random.default_rng((seed, epoch, number))
         place = drawn(len(self), seed, epoch, number)
         while (caption := self.captions[self._names[place]]) not in self._families:
@@ -127,12 +127,12 @@ class WordPairs(TrainingPairs):
         return Triplet(f"{epoch}-{number}", self._names[place], text, target)
 
     def texts(self) -> Iterator[str]:
-        """See the base class: all captions, and a query between two of them."""
+        """Yield all captions, and the text of a query."""
         yield from self._by_caption
         yield replacement(*[next(iter(self._by_caption))] * 2)
 
     def without(self, absent: Set[str]) -> "WordPairs":
-        """The pairs among the images that are there."""
+        """Return the pairs among the other images."""
         captions = {name: text for name, text in self.captions.items() if name not in absent}
         images = {name: self.images[name] for name in captions}
         note = f"{len(self) - len(captions):,} of {len(self):,} images are absent and left out"

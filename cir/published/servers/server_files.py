@@ -1,4 +1,4 @@
-"""Files for the test servers of CIRR and CIRCO: written from answers, and checked.
+"""Write and check the files for the test servers of CIRR and CIRCO.
 
 CIRR takes two JSON files, {"version": "rc2", "metric": ..., "<pairid>": [names]}: 50 names of the
 whole gallery for "recall", 3 of the image set for "recall_subset". CIRCO takes one,
@@ -22,11 +22,11 @@ CIRCO_ANSWERS = 50
 CIRR_ANSWERS = {"recall": 50, "recall_subset": 3}
 CIRR_BYTES = 5_000_000
 
-Problems = dict[str, list[Any]]  # by query: what is wrong with its answers
+Problems = dict[str, list[Any]]  # by query: the wrong answers
 
 
 def write_cirr(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Path, Path]:
-    """Write recall.json and recall_subset.json to `folder`; what is wrong is never written."""
+    """Write recall.json and recall_subset.json to `folder`; raise UserError for wrong answers."""
     _require(query_set, "CIRR")
     lists = {"recall": answers.top, "recall_subset": answers.members}
     for metric, count in CIRR_ANSWERS.items():
@@ -38,7 +38,7 @@ def write_cirr(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Pat
 
 
 def write_circo(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Path]:
-    """Write circo.json to `folder`; what is wrong is never written."""
+    """Write circo.json to `folder`; raise UserError for wrong answers."""
     _require(query_set, "CIRCO")
     path = folder / "circo.json"
     pairs = zip(query_set.queries, answers.top, strict=True)
@@ -48,21 +48,21 @@ def write_circo(folder: Path, query_set: QuerySet, answers: Answers) -> tuple[Pa
 
 
 def check_cirr(path: Path, query_set: QuerySet) -> None:
-    """Raise UserError unless CIRR's server can score the file: all that is wrong, with counts."""
+    """Raise UserError, with every fault and counts, unless CIRR's server can score the file."""
     _require(query_set, "CIRR")
     faults = _cirr_faults(_read(path), query_set) + _too_large(path.stat().st_size, CIRR_BYTES)
     _refuse(path, faults)
 
 
 def check_circo(path: Path, query_set: QuerySet) -> None:
-    """Raise UserError unless CIRCO's server can score the file: all that is wrong, with counts."""
+    """Raise UserError, with every fault and counts, unless CIRCO's server can score the file."""
     _require(query_set, "CIRCO")
     _refuse(path, _circo_faults(_read(path), query_set))
 
 
 @dataclass(frozen=True)
 class Server:
-    """How a test server wants its files: `write` them to a folder, `check` one of them."""
+    """The files of a test server: `write` writes them to a folder, `check` checks one of them."""
 
     write: Callable[[Path, QuerySet, Answers], tuple[Path, ...]]
     check: Callable[[Path, QuerySet], None]
@@ -72,16 +72,16 @@ SERVERS = {"CIRR": Server(write_cirr, check_cirr), "CIRCO": Server(write_circo, 
 
 
 def server_of(query_set: QuerySet) -> Server:
-    """The server that scores the query_set's dataset; UserError where there is none."""
+    """Return the test server of the query set's dataset. Raises UserError if there is none."""
     if query_set.protocol.dataset not in SERVERS:
         raise UserError(f"no test server scores {query_set.name}: {' and '.join(SERVERS)} have one")
     return SERVERS[query_set.protocol.dataset]
 
 
 def check_answers(dataset: PublishedDataset, name: str, path: Path) -> str:
-    """Say that a file is as the dataset's test server wants it, or raise UserError why not.
+    """Return the sentence that the dataset's test server can score a file, or raise UserError.
 
-    The images need not be there.
+    The images need not exist.
     """
     server, query_set = for_server(dataset, name)
     server.check(path, query_set)
@@ -89,7 +89,7 @@ def check_answers(dataset: PublishedDataset, name: str, path: Path) -> str:
 
 
 def part_for_server(dataset: PublishedDataset) -> str:
-    """The part whose answers a test server has; UserError where there is none."""
+    """Return the part for the test server. Raises UserError if the dataset has no server."""
     found = next((part.name for part in dataset.parts() if part.use == "test server"), None)
     if found is None:
         raise UserError(f"{dataset.title} has no test server")
@@ -97,7 +97,7 @@ def part_for_server(dataset: PublishedDataset) -> str:
 
 
 def for_server(dataset: PublishedDataset, name: str) -> tuple[Server, QuerySet]:
-    """The server and what it asks, whether the images are there or not."""
+    """Return the server and its query set; the images need not exist."""
     part_for_server(dataset)
     (part,) = dataset.measured(name)
     query_set = part.read()
@@ -124,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(
     path: Path, content: Mapping[str, Any], faults: list[str], limit: int | None = None
 ) -> None:
-    # Without spaces: with them, CIRR's file comes close to what its server takes.
+    # With spaces, CIRR's file would come close to the size that its server takes.
     text = json.dumps(content, separators=(",", ":"))
     _refuse(path, faults + _too_large(len(text), limit))
     with files.whole_file(path) as unfinished:
@@ -172,7 +172,7 @@ def _circo_faults(content: Mapping[str, Any], query_set: QuerySet) -> list[str]:
 def _lists(
     given: Mapping[str, Any], query_set: QuerySet, fits: Callable[[Any], bool], what: str
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """The lists of answers as ids, and what is wrong with the rest."""
+    """Return the lists of answers as ids, and what is wrong with the other entries."""
     lists, others = {}, []
     ids = dict.fromkeys(query.id for query in query_set.queries)
     for key in ids.keys() & given.keys():
