@@ -1,4 +1,4 @@
-"""The images of the test split → data/embeddings, in the space of the trained encoder."""
+"""Embed the images of the test split with the trained encoder → data/embeddings."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The trained models → export/submission, a folder that answers the contest's queries alone."""
+"""Export the trained models → export/submission, a folder that runs by itself."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The test queries against the embedded gallery → metrics/retrieval.json, plots and pictures."""
+"""Score the test queries against the embedded gallery → metrics/retrieval.json and pictures."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def write_answers(scores: Scores, task: Task, retriever: Retriever) -> None:
-    """What every query asked for and found, for the report."""
+    """Write what every query asked for and found, for the report."""
     rows = answers(scores.hard, task.triplets, scores.edits)
     labels = retriever.tagger.word_labels([triplet.text for triplet in task.triplets])
     for row, of_words in zip(rows, labels, strict=True):
@@ -68,7 +68,7 @@ def write_answers(scores: Scores, task: Task, retriever: Retriever) -> None:
 
 
 def write_tables(scores: Scores, task: Task) -> None:
-    """The curve of recall and the failures as CSV, and the two plots."""
+    """Write the curve of recall and the failures as CSV, and the two plots."""
     curve = pd.DataFrame(recall_curves(scores))
     with files.whole_file(METRICS / "curves" / "recall_at_k.csv") as path:
         curve.to_csv(path, index=False)
@@ -94,7 +94,7 @@ def write_csv(name: str, rows: list[dict], columns: list[str] | None = None) -> 
 def draw_pictures(
     scores: Scores, task: Task, images: ImageShards, retriever: Retriever, rows: int
 ) -> None:
-    """Sheets of queries that found their target and of those that did not; one for the README."""
+    """Draw sheets of queries that found their target and that did not, and one for the README."""
     edits = edits_to_group_by(task.triplets, scores.edits)
     kinds = [kind_of(edit) for edit in edits]
     correct = scores.hard.correct

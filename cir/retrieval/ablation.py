@@ -1,4 +1,4 @@
-"""What the arithmetic composer's choices are worth: the same encoder, other arithmetic."""
+"""Compare variants of the arithmetic composer on one trained encoder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,11 +29,11 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
 def compare_arithmetic(
     retriever: Retriever, images: ImageShards, task: Task, edits: Sequence[Edit]
 ) -> list[dict[str, object]]:
-    """Accuracy of every variant with the trained encoder as it is; images are encoded once.
+    """Return the accuracy of each variant with the trained encoder; images are encoded once.
 
-    The encoder was trained with one of the variants, "as trained", which has an advantage over the
-    others: this says what may be changed after training, not what would have been best to train
-    with. The protocol is that of the main figure.
+    The encoder was trained with one variant, "as trained", which has an advantage over the others.
+    So the table shows what can be changed after training, not what is best to train with. The
+    protocol is that of the headline.
     """
     composers = {
         "as trained": retriever.model.composer,

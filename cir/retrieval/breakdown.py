@@ -1,4 +1,4 @@
-"""Which queries a retriever gets right and which it loses: a ranking taken apart."""
+"""Break accuracy down by kind of edit and number of objects, and list the queries that failed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from cir.retrieval.ranking.ranking import Ranking
 
 
 def kind_of(edit: Edit) -> str:
-    """How many objects an edit adds and removes: "+2 -1"."""
+    """Return how many objects an edit adds and removes: "+2 -1"."""
     return f"+{len(edit.add)} -{len(edit.remove)}"
 
 
 def edits_to_group_by(triplets: Sequence[Triplet], tagged: Sequence[Edit]) -> list[Edit]:
-    """The true edit of every query, or the tagged one where the source does not know it."""
+    """Return the true edit of every query, or the tagged edit if the data source has none."""
     return [triplet.edit or edit for triplet, edit in zip(triplets, tagged, strict=True)]
 
 
 def accuracy_by(
     name: str, keys: Sequence[str] | Sequence[int], correct: np.ndarray
 ) -> list[dict[str, object]]:
-    """A row of count and accuracy for each key, which stands under `name`, in order."""
+    """Return count and accuracy for each key, which stands under `name`; rows are sorted by key."""
     keys_of = np.array(keys)
     return [
         {
@@ -39,7 +39,7 @@ def accuracy_by(
 def error_counts(
     ranking: Ranking, triplets: Sequence[Triplet], tagged: Sequence[Edit]
 ) -> list[dict[str, object]]:
-    """What came first where the target did not, and how many of these edits were misread."""
+    """Count what came first instead of the target, and how many of these edits were misread."""
     counts = Counter({"own reference": 0, "own near miss": 0, "another image": 0, "a tie": 0})
     misread = 0
     for row in np.flatnonzero(~ranking.correct):
@@ -60,7 +60,7 @@ def error_counts(
 def failures(
     ranking: Ranking, triplets: Sequence[Triplet], tagged: Sequence[Edit]
 ) -> list[dict[str, object]]:
-    """A row for every query whose target did not come first, the worst rank first."""
+    """Return a row for every query whose target did not come first, the worst rank first."""
     rows = [
         {
             "query": triplets[row].id,
@@ -82,7 +82,7 @@ def failures(
 def answers(
     ranking: Ranking, triplets: Sequence[Triplet], tagged: Sequence[Edit], shown: int = 5
 ) -> list[dict[str, object]]:
-    """A row for every query: what it asks for, its first `shown` answers, its target's rank."""
+    """Return a row for every query: the request, the first `shown` answers, the target's rank."""
     edits = edits_to_group_by(triplets, tagged)
     return [
         {
@@ -103,7 +103,7 @@ def answers(
 
 
 def spread(rows: Sequence[int], kinds: Sequence[str], count: int) -> list[int]:
-    """Up to `count` of the query numbers `rows`, taken in turn from each kind of edit."""
+    """Choose up to `count` of the query numbers `rows`, in turn from each kind of edit."""
     by_kind: dict[str, list[int]] = {kind: [] for kind in sorted(set(kinds))}
     for row in rows:
         by_kind[kinds[row]].append(int(row))

@@ -1,4 +1,4 @@
-"""The retriever: tagger, encoder and composer as one thing, for queries and for galleries."""
+"""Encode queries and galleries with a tagger, an encoder and a composer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from cir.encoders import Encoder
 
 
 class Retriever:
-    """Everything that a query passes through.
+    """Tagger, encoder and composer in one object.
 
     Args:
         model: encoder and composer.
@@ -31,23 +31,23 @@ class Retriever:
     def load(
         cls, encoder_folder: Path | str, tagger_folder: Path | str, batch_size: int = 128
     ) -> "Retriever":
-        """Read a trained encoder with its composer, and a trained tagger; on a GPU if there is."""
+        """Load an encoder with its composer, and a tagger, on a GPU if there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = EncodedComposer.load(encoder_folder).to(device)
         return cls(model, Tagger.load(tagger_folder, device), batch_size)
 
     @property
     def encoder(self) -> Encoder:
-        """The image-text encoder."""
+        """Return the image-text encoder."""
         return self.model.encoder
 
     def encode_queries(self, images: Sequence[Image.Image], texts: Sequence[str]) -> np.ndarray:
-        """RGB reference images and sentences → float32 [N, D], rows of length 1."""
+        """Encode RGB reference images and their sentences: float32 [N, D], rows of length 1."""
         return self.encode_edits(images, self.tagger.tag(texts))
 
     @torch.inference_mode()
     def encode_edits(self, images: Sequence[Image.Image], edits: Sequence[Edit]) -> np.ndarray:
-        """As `encode_queries`, with the edits instead of sentences."""
+        """Encode RGB reference images and their edits, as `encode_queries` does."""
         assert len(images) == len(edits), f"{len(images)} images, {len(edits)} edits"
         encoded = self.model.encode_all_edits(edits, 2 * self.batch_size)
         return self._batched(
@@ -58,7 +58,7 @@ class Retriever:
         )
 
     def encode_gallery(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """RGB images → float32 [N, D], rows of length 1."""
+        """Encode RGB images: float32 [N, D], rows of length 1."""
         return self._batched(
             len(images), lambda rows: self.model.gallery(self._pixels(images[rows]))
         )

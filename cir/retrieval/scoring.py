@@ -1,4 +1,4 @@
-"""How well the retriever does on a test split, taken apart by what the queries ask for."""
+"""Score the retriever on a test split, also by kind of query."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Scores:
-    """`metrics` as they are published, and the rankings that they come from.
+    """The `metrics`, in the form of results.Metrics, and the rankings behind them.
 
-    `hard` ranks the whole gallery, `contest_like` the targets and references alone (None where
-    the gallery holds nothing else); both with the tagged `edits`, one for each query.
+    `hard` ranks the whole gallery. `contest_like` ranks only targets and references; it is None if
+    the gallery holds nothing else. Both use the tagged `edits`, one for each query.
     """
 
     metrics: dict[str, object]
@@ -41,7 +41,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Task:
-    """The test queries and the gallery that they are ranked in."""
+    """The test queries and the embedded gallery. Raises UserError if an image is missing."""
 
     triplets: Sequence[Triplet]
     embeddings: Embeddings
@@ -59,13 +59,13 @@ class Task:
             )
 
     def rows(self, names: Iterable[str]) -> np.ndarray:
-        """Where these images stand in the gallery."""
+        """Return the gallery rows of these images."""
         row_of = {name: row for row, name in enumerate(self.embeddings.ids)}
         return np.array([row_of[name] for name in names])
 
     @property
     def contest_like(self) -> np.ndarray:
-        """[N] bool: the images that are some query's target or reference."""
+        """Return [N] bool: which images are the target or reference of a query."""
         mask = np.zeros(len(self.embeddings.ids), bool)
         mask[self.rows(t.target for t in self.triplets)] = True
         mask[self.rows(t.reference for t in self.triplets)] = True
@@ -86,11 +86,10 @@ class Task:
 def score(
     retriever: Retriever, images: ImageShards, task: Task, seed: int, resamples: int = 10_000
 ) -> Scores:
-    """Rank the gallery for every query, and say how often, and for which, the target comes first.
+    """Rank the gallery for every query, and measure how often the target comes first.
 
-    In `metrics`, the few headline figures stand alone and everything else is in lists of rows:
-    "results" holds one row per ranking with its protocol. What the source cannot tell (true edits,
-    names never trained on) has no row, and "absent" says why.
+    "results" of the metrics has one row per ranking, with its protocol. If the data source does not
+    allow a result (true edits, names never trained on), "absent" gives the reason instead.
     """
     triplets = task.triplets
     edits = retriever.tagger.tag([triplet.text for triplet in triplets])
@@ -125,7 +124,7 @@ def score(
 
 @dataclass(frozen=True)
 class Measure:
-    """Turns a ranking into a row of results; `seed` and `resamples` are of the bootstrap."""
+    """Turns a ranking into a row of results, with the bootstrap's `seed` and `resamples`."""
 
     seed: int
     resamples: int
@@ -133,7 +132,7 @@ class Measure:
     def __call__(
         self, what: str, ranking: Ranking, protocol: Protocol, chosen: np.ndarray | None = None
     ) -> dict[str, object]:
-        """The row of all queries, or of those that are `chosen` [Q] bool."""
+        """Return the row of all queries, or of the `chosen` ones, bool [Q]."""
         ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
         correct = ranks == 1
         return {
@@ -150,7 +149,7 @@ class Measure:
 
 
 def _headline(headline: Row, rows: Sequence[Row]) -> dict[str, object]:
-    """The figures that stand alone."""
+    """Return the scalars of the metrics file."""
     figures = {name: headline[name] for name in HEADLINE}
     novel = [row["accuracy"] for row in rows if row["what"] == "novel names"]
     return {**figures, "novel_accuracy": novel[0]} if novel else figures
@@ -159,7 +158,7 @@ def _headline(headline: Row, rows: Sequence[Row]) -> dict[str, object]:
 def query_vectors(
     retriever: Retriever, images: ImageShards, triplets: Sequence[Triplet], edits: Sequence[Edit]
 ) -> np.ndarray:
-    """Query vectors [Q, D] of length one; one batch of images in memory at a time."""
+    """Return query vectors [Q, D] of length one, with one batch of images in memory at a time."""
     size = retriever.batch_size
     starts = range(0, len(triplets), size)
     batches = progress(starts, len(starts), "encoding the queries", "batches")
@@ -173,7 +172,7 @@ def query_vectors(
 def _by_names(
     triplets: Sequence[Triplet], ranking: Ranking, protocol: Protocol, measure: Measure
 ) -> tuple[list[Row], list[Row]]:
-    """Rows for queries whose names were trained on and for the others; and which are absent."""
+    """Return rows for queries with trained-on names and with novel names, and the absent ones."""
     novel = np.array([triplet.novel for triplet in triplets])
     rows, absent = [], []
     for kind, chosen in (("seen", ~novel), ("novel", novel)):
@@ -188,7 +187,7 @@ def _by_names(
 def _groups(
     triplets: Sequence[Triplet], tagged: Sequence[Edit], correct: np.ndarray
 ) -> dict[str, list[Row]]:
-    """Accuracy by kind of edit and by number of objects."""
+    """Return accuracy by kind of edit and by number of objects."""
     edits = edits_to_group_by(triplets, tagged)
     kinds = accuracy_by("kind", [kind_of(edit) for edit in edits], correct)
     counts = {kind_of(edit): (len(edit.add), len(edit.remove)) for edit in edits}
@@ -205,7 +204,7 @@ def _ranked_by_true_edits(
     tagged: Sequence[Edit],
     queries: np.ndarray,
 ) -> Ranking:
-    """The ranking with true edits, all else the same: it shows what the tagger costs.
+    """Rank with the true edits and all else the same, which shows what the tagger costs.
 
     Only the queries whose sentence was misread are encoded again.
     """
@@ -226,7 +225,7 @@ def _halves(
     protocol: Protocol,
     measure: Measure,
 ) -> list[Row]:
-    """What one half of a query finds alone: the reference's own vector, or the edit's."""
+    """Return rows for each half of the query alone: the reference's own vector, and the edit's."""
     references = task.embeddings.vectors[task.rows(t.reference for t in task.triplets)]
     of_edits = _edit_vectors(retriever, edits)
     return [
@@ -237,7 +236,7 @@ def _halves(
 
 @torch.inference_mode()
 def _edit_vectors(retriever: Retriever, edits: Sequence[Edit]) -> np.ndarray:
-    """The composer's vectors [Q, D] for an image of zeros; zeros where an edit is empty."""
+    """Compose each edit with zeros as image features: [Q, D], zeros where an edit is empty."""
     model, size = retriever.model, retriever.batch_size
     parts = []
     for start in range(0, len(edits), size):
@@ -249,7 +248,7 @@ def _edit_vectors(retriever: Retriever, edits: Sequence[Edit]) -> np.ndarray:
 
 
 def recall_curves(scores: Scores) -> list[dict[str, float]]:
-    """Rows of recall by k: the whole gallery, and targets and references only if ranked."""
+    """Return recall by k for the whole gallery, and for targets and references if ranked."""
     rows = []
     for k in CURVE:
         row: dict[str, float] = {"k": k, "recall": recall_at_k(scores.hard.target_ranks, k)}

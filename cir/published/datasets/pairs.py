@@ -39,7 +39,7 @@ class TrainingPairs(ABC):
         return (self.pair(seed, epoch, number) for number in range(len(self)))
 
     def texts(self) -> Iterator[str]:
-        """Return texts with every word that a triplet may have; by default the texts of one epoch."""
+        """Return texts that have every word of any triplet; by default the texts of an epoch."""
         return (triplet.text for triplet in self.epoch(0, 0))
 
 

@@ -1,8 +1,8 @@
-"""The gallery as vectors on disk: made shard by shard, resumed after a kill, checked when read.
+"""Embed a gallery into vectors on disk, shard by shard and resumable, and read it back.
 
 vectors-00000.npy ...   float32 [images of the shard, D], L2-normalised
 ids-00000.json ...      the ids of the rows
-info.json               the fingerprint of the model that made them, and the counts
+info.json               the fingerprint of the model, and the counts
 """
 
 import shutil
@@ -27,29 +27,29 @@ from cir.images.shards import Shard
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_Batch = tuple[Path, list[tuple[str, bytes]]]  # where its vectors go, (id, encoded image)
+_Batch = tuple[Path, list[tuple[str, bytes]]]  # path for the vectors, (id, encoded image)
 
 
 class ImageEncoder(Protocol):
-    """What embedding asks of an encoder; `cir.encoders` has the real ones."""
+    """The methods of an encoder that embedding needs; the encoders are in `cir.encoders`."""
 
     device: torch.device
 
     def fingerprint(self) -> str:
-        """A digest of the model."""
+        """Return a digest of the model."""
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image to uint8 [3, S, S]."""
+        """Turn an RGB image into uint8 [3, S, S]."""
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, 3, S, S] to features [B, D], not normalised."""
+        """Turn uint8 [B, 3, S, S] into features [B, D], not normalised."""
 
 
 @dataclass(frozen=True)
 class Embeddings:
     """The vectors of a gallery: row i of `vectors` [N, D] is the image `ids[i]`.
 
-    float32, L2-normalised; `fingerprint` names the model that made them.
+    `vectors` are float32 and L2-normalised; `fingerprint` is the digest of their model.
     """
 
     ids: tuple[str, ...]
@@ -60,8 +60,8 @@ class Embeddings:
     def load(cls, folder: Path, fingerprint: str) -> "Embeddings":
         """Read a folder that `embed` wrote with the model of this fingerprint.
 
-        Raises UserError for vectors of another model, an id that comes twice, and vectors that
-        are missing, of another number than their ids, not finite or not of length one.
+        Raises UserError for vectors of another model, a repeated id, and vectors that are missing,
+        do not match their ids in number, are not finite or not of length one.
         """
         info = files.read_json(folder / "info.json")
         if info["fingerprint"] != fingerprint:
@@ -93,11 +93,11 @@ def embed(
 ) -> None:
     """Embed every image of the shards into `folder`, which appears whole at the end.
 
-    Finished shards wait in `work`, under the fingerprint of the model and of the shard, so a run
-    that was stopped goes on where it was. `workers` threads take a batch each, from the encoded
-    images to the vectors (0: as many threads as torch computes with); memory holds a few batches,
-    and the vectors of one shard. Raises UserError for an image that cannot be decoded or whose
-    vector has no direction. `what` is embedded, for the progress line.
+    Finished shards wait in `work`, under the fingerprint of the model and of the shard, so a
+    stopped run resumes there. `workers` threads take one batch each, from encoded images to
+    vectors (0: as many threads as torch computes with); memory holds a few batches and the vectors
+    of one shard. `what` names the images in the progress line. Raises UserError for an image that
+    cannot be decoded or whose vector has no direction.
     """
     assert batch_size > 0
     if not any(shard.ids for shard in shards):
@@ -129,9 +129,9 @@ def embed(
 
 
 def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
-    """The rows of `features` [N, D] at length one, float32.
+    """Scale the rows of `features` [N, D] to length one, float32.
 
-    Raises UserError naming the first image whose row is not finite or all zeros.
+    Raises UserError that names the first image whose row is not finite or all zeros.
     """
     features = features.float()
     lengths = features.norm(dim=1)
@@ -145,7 +145,7 @@ def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
 
 
 def _batches(todo: Iterable[tuple[Shard, Path]], batch_size: int) -> Iterator[_Batch]:
-    """Batches of encoded images, each with its part; no batch holds images of two shards."""
+    """Yield batches of encoded images with their part; no batch holds images of two shards."""
     for shard, part in todo:
         encoded = shard.encoded()
         while batch := list(islice(encoded, batch_size)):
@@ -155,12 +155,12 @@ def _batches(todo: Iterable[tuple[Shard, Path]], batch_size: int) -> Iterator[_B
 def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
 ) -> Iterator[Result]:
-    """`work(item)` of every item, in order, by threads that are two items ahead of the reader.
+    """Yield `work(item)` of every item, in order, from threads two items ahead of the reader.
 
-    Threads suffice for batches of images: Pillow decodes, and torch computes, without Python's
-    lock. On a processor a whole batch per thread is faster than all threads on one batch, which
-    wait for each other after every layer and for the decoding. On a GPU, some decode while
-    another's batch is there. `workers` 0: as many threads as torch computes with.
+    Threads suffice for batches of images, as Pillow decodes and torch computes without Python's
+    lock. On a CPU one batch per thread is faster than all threads on one batch, which wait for
+    each other after every layer and for the decoding. On a GPU, some threads decode while the
+    batch of another is computed. `workers` 0: as many threads as torch computes with.
     """
     assert workers >= 0
     threads = torch.get_num_threads()
@@ -177,16 +177,16 @@ def in_threads(
                 while waiting:
                     yield waiting.popleft().result()
             finally:
-                for future in waiting:  # after an error or Ctrl-C, finish what has begun only
+                for future in waiting:  # after an error or Ctrl-C, only started work ends
                     future.cancel()
     finally:
-        torch.set_num_threads(threads)  # the setting is the whole process's
+        torch.set_num_threads(threads)  # the setting is that of the whole process
 
 
 def _embedded(
     encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """The part and the vectors [B, D] of every batch, in order."""
+    """Yield the part and the vectors [B, D] of every batch, in order."""
 
     def vectors(part_and_batch: _Batch) -> tuple[Path, np.ndarray]:
         part, batch = part_and_batch

@@ -19,20 +19,20 @@ Captions = Literal["composeae", "clip4cir", "searle", "separate"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """What was ranked against what. It is stored beside every result.
+    """The protocol of a ranking; it is stored beside every result.
 
     `gallery`: "hard" holds every test image, so for each query its target, its reference and its
-    near misses; "contest-like" holds the targets and references only; the others are those of
-    the published benchmarks. `query`: what the query vector is made of. `edit`: its objects as
-    the tagger reads them from the sentence, or the true ones, or none. `reference_kept`: whether
-    a query's own reference stays in its gallery. `hit`: the answer that counts. `ties`: an image
-    that scores as high as the target goes before it.
+    near misses. "contest-like" holds only targets and references. The other galleries are those of
+    published datasets. `query`: what the query vector is made of. `edit`: the edit's objects as the
+    tagger reads them, the true ones, or none. `reference_kept`: whether the query's reference stays
+    in its gallery. `hit`: which answer counts. `ties`: an image that scores as high as the target
+    goes before it.
 
-    The rest is for published benchmarks and None elsewhere. `dataset` and `split` name them.
-    `text`: what a query says, where it was made from captions; the whole caption of the target
-    gives the answer away. `captions`: how several captions of a query become its text.
-    `deletion`: how a word was deleted where training pairs came from. `left_out`: what is not in
-    the measurement because image files were absent.
+    The other fields are for published datasets and None elsewhere. `dataset` and `split` name the
+    query set. `text`: what a query made from captions says; the target's whole caption gives the
+    answer away. `captions`: how several captions of a query become its text. `deletion`: how a
+    word was deleted to make training pairs. `left_out`: queries and images that were left out
+    because image files were absent.
     """
 
     gallery: Gallery
@@ -50,5 +50,5 @@ class Protocol:
     left_out: str | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """The protocol as it is stored; what does not concern a result has no entry."""
+        """Return the protocol as it is stored, without fields that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -27,9 +27,9 @@ Scores = Callable[[slice], np.ndarray]  # rows of the queries → [b, N], higher
 class Ranking:
     """The first k gallery images of every query, best first, and the rank of its target.
 
-    `top_indices` [Q, k] points into `gallery_ids`; `top_scores` [Q, k] are cosines, never
-    rising along a row; `target_ranks` [Q] and `target_scores` [Q] tell of the target, whose
-    rank counts from 1. `gallery_size` is how many of the images were ranked.
+    `top_indices` [Q, k] points into `gallery_ids`. `top_scores` [Q, k] are cosines and never rise
+    along a row. `target_ranks` [Q], from 1, and `target_scores` [Q] are those of the targets.
+    `gallery_size` counts the ranked images.
     """
 
     query_ids: tuple[str, ...]
@@ -58,12 +58,12 @@ class Ranking:
             assert (np.diff(self.top_scores, axis=1) <= 0).all(), "scores rise along a row"
 
     def top_ids(self, query: int) -> list[str]:
-        """The ids of the first k images of the query at position `query`, best first."""
+        """Return the ids of the first k images of the query at position `query`, best first."""
         return [self.gallery_ids[index] for index in self.top_indices[query]]
 
     @property
     def correct(self) -> np.ndarray:
-        """[Q] bool: whether the target comes first."""
+        """Return [Q] bool: whether the target comes first."""
         return self.target_ranks == 1
 
 
@@ -81,11 +81,10 @@ def rank(
 ) -> Ranking:
     """Rank `gallery` [N, D] for `queries` [Q, D] by dot product (cosine for unit vectors).
 
-    `targets` [Q] holds each query's gallery index. `allowed` [N] bool keeps part of the gallery;
-    `excluded` [Q] takes one image out of each query's gallery (-1: none). A target's rank is 1
-    plus the number of other images that score as high or higher, so ties count against us.
-    Images of equal score keep the gallery's order. No more than `block` scores (queries, images)
-    are in memory at a time.
+    `targets` [Q] are gallery indices. `allowed` [N] bool keeps part of the gallery; `excluded` [Q]
+    removes one image from each query's gallery (-1: none). A target's rank is 1 plus the number of
+    other images that score as high or higher, so ties count against us. Images of equal score keep
+    the gallery's order. No more than `block` scores (queries, images) are in memory at a time.
     """
     allowed = np.ones(len(gallery), bool) if allowed is None else allowed
     excluded = np.full(len(queries), -1) if excluded is None else excluded
@@ -121,7 +120,7 @@ def _rank_block(
     k: int,
     width: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Top indices and scores [q, k], target ranks [q] and target scores [q] of a few queries."""
+    """Return top indices and scores [q, k], target ranks [q] and target scores [q] of a block."""
     rows = np.arange(len(queries))
     target_scores = np.einsum("qd,qd->q", queries, gallery[targets])
     ahead = np.zeros(len(queries), np.int64)
@@ -147,10 +146,10 @@ def _rank_block(
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """The columns [Q, k] of the k highest of `scores` [Q, N], best first, the leftmost of equals.
+    """Return the columns [Q, k] of the k highest of `scores` [Q, N], the leftmost of equals first.
 
-    A partial sort alone picks among equals at the border as it likes; so every column that
-    reaches the k-th score is taken and these few are sorted in full.
+    A partial sort alone chooses arbitrarily among equals at the border. So every column that
+    reaches the k-th score is taken, and these few are sorted in full.
     """
     border = np.partition(scores, -k, axis=1)[:, -k]
     rows, columns = np.nonzero(scores >= border[:, None])

@@ -1,7 +1,7 @@
-"""A folder that answers queries by itself, in the form that the contest asks for.
+"""Export a folder that encodes queries and galleries by itself, in the contest's form.
 
-`folder/` holds the scripts that go into it as they are. `sources` takes along every module of this
-package that they import, under another name: the folder runs this very code, and there is no
-second version of it to drift. `assembly` puts models into one file of weights and back together.
-`export` does it all, and tries the result before it appears.
+`export.export(encoder, tagger, folder, batch_size)` writes the folder and tries it before it
+appears. `folder/` holds its scripts. `sources` copies the modules that the scripts import, under
+another package name, so that there is no second version of the code. `assembly` puts all weights
+into one file and builds the retriever from it.
 """

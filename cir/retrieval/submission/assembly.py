@@ -1,4 +1,4 @@
-"""The exported folder's weights and settings: written here, and made a retriever again here."""
+"""Write the exported folder's weights and settings, and build the retriever from them."""
 
 import shutil
 from pathlib import Path
@@ -20,9 +20,9 @@ _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 
 
 def take_apart(encoder: Path, tagger: Path, batch_size: int, folder: Path) -> None:
-    """Write all weights of a trained encoder and tagger to one file, and beside it the rest.
+    """Write all weights of a trained encoder and tagger to one file in `folder`.
 
-    The rest are the two architectures with their tokenizers, and the settings.
+    Beside it stand the settings, and the two architectures with their tokenizers.
     """
     model = EncodedComposer.load(encoder)
     classifier = AutoModelForTokenClassification.from_pretrained(tagger, local_files_only=True)

@@ -1,4 +1,4 @@
-"""Put the submission's folder together, and try it before it appears."""
+"""Write the submission's folder, and try it before it appears."""
 
 import os
 import shutil
@@ -31,11 +31,11 @@ np.savez("trial.npz", queries=encode_queries(frame), database=encode_database(fr
 
 
 def export(encoder: Path, tagger: Path, folder: Path, batch_size: int) -> int:
-    """Write the submission for a trained encoder and tagger to `folder`; return its bytes.
+    """Write the submission for a trained encoder and tagger to `folder`; return its size in bytes.
 
-    Before it appears it is run in a process of its own, from another place and without this
-    repository, and must give the vectors that the retriever gives here. Raises UserError where it
-    would be larger than the contest allows.
+    Before the folder appears, it runs in a process of its own, from another working directory and
+    without this repository, and must give the retriever's vectors. Raises UserError if it is
+    larger than the contest allows.
     """
     retriever = Retriever.load(encoder, tagger, batch_size)
     with files.whole_folder(folder) as unfinished:
@@ -63,7 +63,7 @@ def _copy_code(folder: Path) -> None:
 
 
 def _try(folder: Path, retriever: Retriever) -> None:
-    """Compare the folder's vectors for three pictures and sentences with the retriever's."""
+    """Compare the folder's vectors for three images and sentences with the retriever's."""
     rng = np.random.default_rng(0)
     size = (48, 64, 3)
     shown = [Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)) for _ in range(3)]

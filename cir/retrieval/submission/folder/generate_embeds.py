@@ -1,8 +1,8 @@
-"""The contest's interface: data frames of image files and sentences become vectors.
+"""Encode data frames of image files and sentences: the contest's interface.
 
-Paths are taken as they are, or relative to the folder that the environment variable IMAGE_ROOT
-names, or else to the working directory. Vectors are float32, L2-normalised; the answer to a query
-is the database image whose vector has the highest dot product with the query's.
+Relative paths start at the folder in the environment variable IMAGE_ROOT, or else at the working
+directory. Vectors are float32 and L2-normalised; the answer to a query is the database image whose
+vector has the highest dot product with the query's.
 """
 
 import os
@@ -22,7 +22,7 @@ from cir.images import decoding as images
 
 
 class ImageFiles(Sequence):
-    """Images by path, decoded when a batch of them is asked for."""
+    """Images by path, which are decoded when a batch is read."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         root = Path(os.environ.get("IMAGE_ROOT", "."))
@@ -36,11 +36,11 @@ class ImageFiles(Sequence):
 
 
 def encode_queries(df: pd.DataFrame) -> np.ndarray:
-    """Vectors [N, D] for the rows of `query_image` (a path) and `query_text` (a sentence)."""
+    """Encode the rows of `query_image` (a path) and `query_text` (a sentence): [N, D]."""
     references = ImageFiles(df["query_image"].tolist())
     return model.load().encode_queries(references, df["query_text"].tolist())
 
 
 def encode_database(df: pd.DataFrame) -> np.ndarray:
-    """Vectors [N, D] for the rows of `target_image` (a path)."""
+    """Encode the rows of `target_image` (a path): [N, D]."""
     return model.load().encode_gallery(ImageFiles(df["target_image"].tolist()))

@@ -1,4 +1,4 @@
-"""The retriever of this folder, built when it is first asked for."""
+"""Build the retriever of this folder when it is first needed."""
 
 import os
 from functools import lru_cache
@@ -14,5 +14,5 @@ from cir.retrieval.submission.assembly import assemble
 
 @lru_cache(maxsize=1)
 def load() -> Retriever:
-    """The retriever whose weights and settings lie beside this file."""
+    """Return the retriever whose weights and settings lie beside this file."""
     return assemble(Path(__file__).resolve().parent)
