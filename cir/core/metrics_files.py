@@ -1,13 +1,9 @@
-"""Files of metrics and pictures, held against the form that the report reads."""
+"""The base of the forms of metrics files, and the parts that several forms share."""
 
-import base64
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self
 
-import pandas as pd
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from cir.core import files
 from cir.core.errors import UserError
@@ -15,15 +11,33 @@ from cir.core.params import Section
 
 
 class MetricsFile(Section):
-    """The form of a stage's metrics file.
+    """The form of a metrics file, which one stage writes and the report reads.
 
-    Its few scalars become columns of `dvc exp show` and `dvc metrics diff`. Everything else is in
-    lists, which DVC leaves out of its tables. The file holds no key for a value of None.
+    Scalars become columns of `dvc exp show` and `dvc metrics diff`. All other figures are in
+    lists, which DVC leaves out of its tables. A value of None has no key in the file.
     """
 
     def write(self, path: Path) -> None:
-        """Write the file, whole."""
+        """Write the file; an interrupted write leaves the old file as it was."""
         files.write_json(path, self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file.
+
+        Raises UserError naming the file and the first key that does not fit the form.
+        """
+        content = files.read_json(path)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(str, problem["loc"])) or "the whole file"
+            said = problem["msg"][0].lower() + problem["msg"][1:]
+            raise UserError(
+                f"{path} does not have the form that its stage writes ({key}: {said}); "
+                "run the stage again"
+            ) from None
 
 
 class Fingerprint(Section):
@@ -31,63 +45,3 @@ class Fingerprint(Section):
 
     model: str
     fingerprint: str
-
-
-class Measured(BaseModel):
-    """Part of a metrics file: what the page shows of it. Keys that it does not show may stand."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A JPEG file as a data URI, and its size in pixels."""
-
-    uri: str
-    width: int
-    height: int
-
-
-M = TypeVar("M", bound=Measured)
-
-
-def read_form(form: type[M], path: Path) -> M:
-    """The JSON file; UserError names it, and the part that is missing or of another form."""
-    try:
-        return form.model_validate(files.read_json(path))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "the whole"
-        said = problem["msg"][0].lower() + problem["msg"][1:]
-        raise UserError(
-            f"{path} has not the form that the report reads ({where}: {said}); "
-            "run the stage that writes it again"
-        ) from None
-
-
-def read_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The CSV file; UserError if it is missing, is no table or lacks one of the `columns`."""
-    try:
-        table = pd.read_csv(path, dtype_backend="numpy_nullable")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage that writes it") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a table of comma-separated values: {error}") from None
-    lacking = [name for name in columns if name not in table]
-    if lacking:
-        raise UserError(f"{path} lacks the column {lacking[0]}, it has {', '.join(table)}")
-    return table
-
-
-def read_sheet(path: Path) -> Sheet:
-    """The picture as it lies there: drawing it again would lose what JPEG has left of it."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            width, height = image.size
-            image.load()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; run the stage that writes it") from None
-    except OSError as error:
-        raise UserError(f"{path} is not a JPEG picture that can be read: {error}") from None
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Sheet(f"data:image/jpeg;base64,{content}", width, height)

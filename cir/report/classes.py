@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from cir.classes.scoring.results import ClassProtocol, Result
 from cir.report import wording
-from cir.report.class_results import ClassProtocol, ClassResult, ClassResults
 from cir.report.figures import dot_plot
+from cir.report.results import ClassResults
 
 WORST = 10  # classes that are listed
 SEEN = {
@@ -60,16 +61,17 @@ def kind(protocol: ClassProtocol) -> str:
 
 def done(protocol: ClassProtocol) -> str:
     """What a way to rank does, in words: whose vectors, what refinement, by which graph."""
-    vectors = {**BASELINES, **VECTORS}.get(protocol.vectors, protocol.vectors)
-    told = [] if protocol.vectors == "embedder" else [vectors]
+    told = []
+    if protocol.vectors != "embedder":
+        told.append({**BASELINES, **VECTORS}[protocol.vectors])
     if protocol.refinement != "none":
         told.append(protocol.refinement)
     if protocol.graph is not None:
-        told.append(GRAPHS.get(protocol.graph, protocol.graph))
+        told.append(GRAPHS[protocol.graph])
     return "; ".join(told) or "the embedder's vectors as they are"
 
 
-def protocol(result: ClassResult) -> str:
+def protocol(result: Result) -> str:
     """What was ranked against what, and what counts, in a few sentences."""
     said = result.protocol
     queries, images = wording.count(result.queries), wording.count(result.gallery_size)
@@ -77,7 +79,7 @@ def protocol(result: ClassResult) -> str:
         f"{queries} queries, each {QUERIES.get(said.query, said.query)}, were ranked by "
         f"{said.similarity} against one gallery of {images} {said.gallery}.",
         f"A hit is {said.hit}; ties count {said.ties}.",
-        SEEN.get(said.classes, f"Their classes: {said.classes}."),
+        SEEN[said.classes],
     ]
     if said.left_out is not None:
         sentences.append(f"Left out as unusable in the source: {said.left_out}.")

@@ -10,12 +10,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cir.edits.results import Split
 from cir.report import classes, text_search, wording
-from cir.report.class_results import ClassResults
 from cir.report.figures import dot_plot, line_plot
 from cir.report.gallery import Gallery
-from cir.report.results import Compared, Group, Results
-from cir.report.text_results import TextResults
+from cir.report.results import ClassResults, Results, TextResults
+from cir.training.results import ComposerFigures
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 60  # of a curve's table; a longer one is thinned out
@@ -119,11 +119,10 @@ def render(
     )
 
 
-def _splits(results: Results) -> list:
+def _splits(results: Results) -> list[Split]:
     """The tagger's splits, the hardest first."""
     order = list(wording.SPLITS)
-    place = {name: number for number, name in enumerate(order)}
-    return sorted(results.tagger.splits, key=lambda split: place.get(split.split, len(order)))
+    return sorted(results.tagger.splits, key=lambda split: order.index(split.split))
 
 
 def _recall(table: pd.DataFrame) -> dict:
@@ -143,7 +142,8 @@ def _groups(results: Results, by: str) -> dict:
     for group in groups:
         right = round(group.accuracy * group.queries)
         bounds = wording.wilson_interval(right, group.queries)
-        rows.append({"group": group, "name": _name(group), "right": right, "interval": bounds})
+        name = wording.kind(group.kind) if by == "kind" else str(group.objects)
+        rows.append({"group": group, "name": name, "right": right, "interval": bounds})
     across = "accuracy, 95% interval"
     up = "added, removed" if by == "kind" else "objects in the edit"
     label = f"Accuracy by {'kind of edit' if by == 'kind' else 'number of objects'}: "
@@ -153,11 +153,7 @@ def _groups(results: Results, by: str) -> dict:
     return {"by": by, "rows": rows, "plot": plot}
 
 
-def _name(group: Group) -> str:
-    return str(group.objects) if group.kind is None else wording.kind(group.kind)
-
-
-def _comparison(rows: Sequence[Compared]) -> dict:
+def _comparison(rows: Sequence[ComposerFigures]) -> dict:
     """The compared composers, and a plot of their accuracies with the intervals."""
     points = {wording.composer(r.composer): (r.accuracy, *r.interval95) for r in rows}
     label = "Accuracy of the composers: "

@@ -1,151 +1,65 @@
-"""What the stages measured, read back from the files of metrics."""
+"""Read the files that the report shows: metrics, tables and sheets."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import Field
+from PIL import Image
 
-from cir.core.metrics_files import Measured, read_form, read_table
+from cir.classes.embedder.results import Metrics as ClassTraining
+from cir.classes.scoring.results import Metrics as ClassRetrieval
+from cir.core.errors import UserError
+from cir.edits.results import Metrics as Tagger
+from cir.retrieval.results import Metrics as Retrieval
+from cir.text_search.scoring.results import EncodersMetrics, TextSearchMetrics
+from cir.training.results import ComposersMetrics, FinetuneMetrics
 
 CURVES = ("tagger", "pretrain", "finetune", "recall_at_k")
 
 
-class Result(Measured):
-    """One way of asking and how well it went; None where the source cannot tell."""
+@dataclass(frozen=True)
+class Sheet:
+    """A JPEG file as a data URI, with its size in pixels."""
 
-    what: str
-    accuracy: float
-    queries: int | None = None
-    gallery_size: int | None = None
-    interval95: tuple[float, float] | None = None
-    recall_at_5: float | None = Field(None, alias="recall@5")
-    recall_at_10: float | None = Field(None, alias="recall@10")
-    mrr: float | None = None
-    protocol: dict[str, str | bool] | None = None
-
-
-class Group(Measured):
-    """Accuracy of the queries of one kind of edit, or with one number of objects."""
-
-    kind: str | None = None
-    objects: int | None = None
-    queries: int
-    accuracy: float
-
-
-class Cause(Measured):
-    cause: str
-    queries: int
-
-
-class Absent(Measured):
-    what: str
-    why: str
-
-
-class Fingerprint(Measured):
-    model: str
-    fingerprint: str
-
-
-class Retrieval(Measured):
-    """How queries fared; the first of `results` is the headline."""
-
-    accuracy: float
-    interval95: tuple[float, float]
-    results: list[Result] = Field(min_length=1)
-    by_kind: list[Group]
-    by_objects: list[Group]
-    errors: list[Cause]
-    absent: list[Absent] = Field(default_factory=list)
-    fingerprints: list[Fingerprint] = Field(default_factory=list)
-
-    @property
-    def headline(self) -> Result:
-        return self.results[0]
-
-    def result(self, what: str) -> Result | None:
-        """The result of that name, if the source could give it."""
-        return next((result for result in self.results if result.what == what), None)
-
-
-class Share(Measured):
-    """Exact edits of the sentences with so many objects, or of one style."""
-
-    objects: int | None = None
-    style: str | None = None
-    count: int
-    exact_edit: float
-
-
-class Confusion(Measured):
-    """How many words that are truly `true` were read as each label."""
-
-    true: str
-    other: int
-    pos: int
-    neg: int
-
-
-class Split(Measured):
-    split: str
-    count: int
-    exact_edit: float
-    span_precision: float
-    span_recall: float
-    span_f1: float
-    by_objects: list[Share] = Field(default_factory=list)
-    by_style: list[Share] = Field(default_factory=list)
-    confusion: list[Confusion] = Field(default_factory=list)
-
-
-class Tagger(Measured):
-    """How sentences were read, split by split."""
-
-    splits: list[Split]
-
-
-class Finetune(Measured):
-    """The kept weights on validation."""
-
-    val_accuracy: float
-    val_mrr: float
-    best_step: int
-    trained_weights: int
-
-
-class Compared(Measured):
-    """One composer, on an encoder that stands still, in the same gallery as all others."""
-
-    composer: str
-    text: str
-    accuracy: float
-    interval95: tuple[float, float]
-    seen_accuracy: float | None = None
-    novel_accuracy: float | None = None
-    recall_at_10: float = Field(alias="recall@10")
-    parameters: int
-    microseconds_per_query: float
-
-
-class Comparison(Measured):
-    """Composers trained alike, the best first."""
-
-    composers: list[Compared]
+    uri: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that was measured. `curves` has a table by name; `experiments` is None if not made."""
+    """Results of the main job.
+
+    `curves` has a table for each name in CURVES; `experiments` is None if there are none.
+    """
 
     retrieval: Retrieval
     tagger: Tagger
-    finetune: Finetune
-    comparison: Comparison
+    finetune: FinetuneMetrics
+    comparison: ComposersMetrics
     ablation: pd.DataFrame
     curves: dict[str, pd.DataFrame]
     experiments: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class ClassResults:
+    """Results of class-level retrieval; `curve` is the table of the embedder's training."""
+
+    retrieval: ClassRetrieval
+    training: ClassTraining
+    curve: pd.DataFrame
+    sheet: Sheet
+
+
+@dataclass(frozen=True)
+class TextResults:
+    """Results of search by words; `encoders` is None if no encoders were compared."""
+
+    search: TextSearchMetrics
+    sheet: Sheet
+    encoders: EncodersMetrics | None
 
 
 def read_results(
@@ -157,20 +71,87 @@ def read_results(
     curves: Path,
     experiments: Path,
 ) -> Results:
-    """Read the files; `curves` is the folder that holds a CSV file for each of CURVES.
+    """Read the results of the main job; `curves` is the folder with the tables of CURVES.
 
-    Raises UserError naming a file that is missing or not of its form. Only `experiments` may be
-    missing or empty: it is written by hand when there is something to compare.
+    `experiments` may be missing or empty, since a user writes it when there is something to
+    compare. Raises UserError naming any other file that is missing or does not fit its form.
     """
     return Results(
-        read_form(Retrieval, retrieval),
-        read_form(Tagger, tagger),
-        read_form(Finetune, finetune),
-        read_form(Comparison, composers),
+        Retrieval.read(retrieval),
+        Tagger.read(tagger),
+        FinetuneMetrics.read(finetune),
+        ComposersMetrics.read(composers),
         read_table(ablation, ("variant", "accuracy")),
         {name: read_table(curves / f"{name}.csv") for name in CURVES},
         _experiments(experiments),
     )
+
+
+def read_class_results(
+    retrieval: Path, training: Path, curve: Path, sheet: Path
+) -> ClassResults | None:
+    """Read the results of class-level retrieval; return None if none of the files exists.
+
+    Raises UserError naming a file that is missing while others exist, or that does not fit its
+    form.
+    """
+    if not any(path.exists() for path in (retrieval, training, curve, sheet)):
+        return None
+    return ClassResults(
+        ClassRetrieval.read(retrieval),
+        ClassTraining.read(training),
+        read_table(curve, ("step", "map")),
+        read_sheet(sheet),
+    )
+
+
+def read_text_results(search: Path, sheet: Path, encoders: Path) -> TextResults | None:
+    """Read the results of search by words; return None if none of the files exists.
+
+    `encoders` may be missing. Raises UserError naming any other file that is missing while others
+    exist, or that does not fit its form.
+    """
+    if not any(path.exists() for path in (search, sheet, encoders)):
+        return None
+    return TextResults(
+        TextSearchMetrics.read(search),
+        read_sheet(sheet),
+        EncodersMetrics.read(encoders) if encoders.exists() else None,
+    )
+
+
+def read_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV file.
+
+    Raises UserError if it is missing, is not a table or lacks one of `columns`.
+    """
+    try:
+        table = pd.read_csv(path, dtype_backend="numpy_nullable")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage that writes it") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a table of comma-separated values: {error}") from None
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise UserError(f"{path} lacks the column {lacking[0]}; its columns are {', '.join(table)}")
+    return table
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a JPEG file as it is: encoding it again would lose quality.
+
+    Raises UserError if it is missing or cannot be decoded.
+    """
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            width, height = image.size
+            image.load()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; run the stage that writes it") from None
+    except OSError as error:
+        raise UserError(f"{path} is not a JPEG picture that can be read: {error}") from None
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Sheet(f"data:image/jpeg;base64,{content}", width, height)
 
 
 def _experiments(path: Path) -> pd.DataFrame | None:

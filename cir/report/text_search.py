@@ -6,9 +6,9 @@ from markupsafe import Markup
 
 from cir.report import wording
 from cir.report.figures import dot_plot
-from cir.report.text_results import Encoders, TextResult, TextResults
+from cir.report.results import TextResults
+from cir.text_search.scoring.results import AS_WRITTEN, EncodersMetrics, Result
 
-AS_WRITTEN = "as written"  # what a protocol says of a text that no prompt surrounds
 COSINE = "cosine"
 
 
@@ -34,7 +34,7 @@ def section(results: TextResults) -> dict:
     }
 
 
-def protocol(result: TextResult) -> str:
+def protocol(result: Result) -> str:
     """What was ranked against what, and what counts, in a few sentences."""
     said = result.protocol
     queries, images = wording.count(result.queries), wording.count(result.gallery_size)
@@ -52,7 +52,7 @@ def read(text: str) -> str:
     return f"the query within “{text}”"
 
 
-def _kinds(rows: Sequence[TextResult]) -> list[dict]:
+def _kinds(rows: Sequence[Result]) -> list[dict]:
     """A row for each kind of query: nDCG@10 of every system, and what the last one gained."""
     systems = [{of.kind: of for of in row.by_kind} for row in rows]
     return [
@@ -65,7 +65,7 @@ def _kinds(rows: Sequence[TextResult]) -> list[dict]:
     ]
 
 
-def _encoders(compared: Encoders) -> dict:
+def _encoders(compared: EncodersMetrics) -> dict:
     """The table of encoders, whose columns may lack a GPU's memory."""
     first = compared.encoders[0]
     queries, images = wording.count(first.queries), wording.count(first.gallery_size)

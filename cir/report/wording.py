@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from cir.report.results import Absent, Result
+from cir.retrieval.results import Absent, Result
 
 NONE = "–"
 SPLITS = {
@@ -43,9 +43,9 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return f"{100 * share:.{decimals}f}%"
 
 
-def interval(bounds: tuple[float, float] | None) -> str:
+def interval(bounds: tuple[float, float]) -> str:
     """Two shares as "98.8% to 99.7%"."""
-    return NONE if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+    return f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def count(number: float | None) -> str:
@@ -58,8 +58,9 @@ def rate(per_second: float) -> str:
     return count(per_second) if per_second >= 10 else f"{per_second:.2g}"
 
 
-def decimal(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
+def decimal(value: float) -> str:
+    """0.8125 as "0.812"."""
+    return f"{value:.3f}"
 
 
 def kind(kind: str) -> str:
@@ -78,25 +79,19 @@ def kind_in_words(kind: str) -> str:
 
 def protocol(result: Result) -> str:
     """What was ranked against what, and what counts, in a few sentences."""
-    if result.protocol is None:
-        return "The protocol was not written down."
-    said: Mapping[str, str | bool] = result.protocol
-    query = _known(_QUERIES, said.get("query"))
-    gallery = _known(_GALLERIES, said.get("gallery"))
-    size = f" of {count(result.gallery_size)} images" if result.gallery_size else ""
-    queries = f"{count(result.queries)} queries" if result.queries else "The queries"
+    said = result.protocol
+    query, gallery = _known(_QUERIES, said["query"]), _known(_GALLERIES, said["gallery"])
     sentences = [
-        f"{queries}, each {query}, were ranked by {said.get('similarity', 'similarity')} against "
-        f"one gallery{size} ({gallery}).",
-        f"A query counts as right if {said.get('hit', 'the target')} comes first.",
+        f"{count(result.queries)} queries, each {query}, were ranked by {said['similarity']} "
+        f"against one gallery of {count(result.gallery_size)} images ({gallery}).",
+        f"A query counts as right if {said['hit']} comes first.",
     ]
-    if said.get("edit") not in (None, "none"):
+    if said["edit"] != "none":
         sentences.append(f"The edit is {_known(_EDITS, said['edit'])}.")
-    if said.get("ties") == "against the target":
+    if said["ties"] == "against the target":
         sentences.append("An image that scores as high as the target goes before it.")
-    if "reference_kept" in said:
-        stays = "stays in" if said["reference_kept"] else "is taken out of"
-        sentences.append(f"A query's own reference {stays} its gallery.")
+    stays = "stays in" if said["reference_kept"] else "is taken out of"
+    sentences.append(f"A query's own reference {stays} its gallery.")
     return " ".join(sentences)
 
 

@@ -108,11 +108,17 @@ def tagger():
 
 def composers():
     """metrics/composers.json: two of them, one without a figure for novel names."""
-    row = {"recall@10": 0.99, "parameters": 655872, "microseconds_per_query": 11.4}
+    row = {
+        **{**RECALLS, "recall@10": 0.99, "val_accuracy": 0.8, "by_seed": [0.5, 0.6]},
+        **{"queries": 24, "gallery_size": 72, "recall": [{"k": 1, "recall": 0.5}]},
+        **{"parameters": 655872, "trainings": 2, "training_seconds": 9.5},
+        **{"microseconds_per_query": 11.4, "protocol": PROTOCOL},
+    }
     ours = {"composer": "corrected_arithmetic", "text": "none", "accuracy": 0.9817, **row}
     theirs = {"composer": "tirg", "text": "edit", "accuracy": 0.2123, **row}
     return {
         "best_composer": "corrected_arithmetic",
+        "best_composer_accuracy": 0.9817,
         "composers": [
             {**ours, "interval95": [0.9746, 0.9889], "novel_accuracy": 0.9654},
             {**theirs, "interval95": [0.1927, 0.2344]},

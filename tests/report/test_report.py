@@ -12,25 +12,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cir.classes.scoring.results import ClassProtocol, Graph
+from cir.classes.scoring.results import ClassProtocol, Graph, Result
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
 from cir.report import build_gallery, classes, figures, read_answers, wording
-from cir.report.class_results import ClassResult
 from cir.report.gallery import Answer, choose, data_uri
-from cir.report.results import Retrieval
+from cir.retrieval.results import Metrics as Retrieval
 from stages import report
-from stages.classes import score as score_classes
-from stages.classes import train as train_class_embedder
 from tests.helpers.report_page import Page, change, make_page
 from tests.helpers.report_project import (
     CLASS_FILES,
     CLASS_PROTOCOL,
     NASTY,
     answer,
-    class_embedder,
     class_result,
-    class_retrieval,
     default_answers,
     retrieval,
     write_results,
@@ -279,11 +274,6 @@ def test_a_class_metrics_file_that_is_missing_beside_others_is_named(project, na
         report.main()
 
 
-def test_the_class_metrics_made_by_hand_are_of_the_stages_form():
-    score_classes.Metrics.model_validate(class_retrieval())
-    train_class_embedder.Metrics.model_validate(class_embedder())
-
-
 def test_all_that_a_class_protocol_can_say_has_words():
     fields = ClassProtocol.model_fields
     vectors = set(typing.get_args(fields["vectors"].annotation))
@@ -304,7 +294,7 @@ def test_all_that_a_class_protocol_can_say_has_words():
     ],
 )
 def test_the_class_protocol_in_words(changes, said):
-    result = ClassResult.model_validate(class_result("plain", 0.9, **changes))
+    result = Result.model_validate(class_result("plain", 0.9, **changes))
     words = classes.protocol(result)
     assert "Left out" not in words if said is None else said in words
     assert CLASS_PROTOCOL["similarity"] in words
@@ -326,11 +316,11 @@ def test_no_queries_to_show(project):
         (lambda: Path("metrics/ablation.csv").write_text("a,b\n1,2\n"), "lacks the column variant"),
         (
             lambda: change("metrics/class_retrieval.json", results=[]),
-            "class_retrieval.json has not the form that the report reads (results: list should",
+            "class_retrieval.json does not have the form that its stage writes (results:",
         ),
         (
             lambda: change("metrics/class_retrieval.json", results=[{"what": "plain"}]),
-            "(results.0.queries: field required)",
+            "(results.0.recall@1: field required)",
         ),
         (
             lambda: Path("metrics/curves/class_embedder.csv").write_text("step,loss\n1,2\n"),
