@@ -1,40 +1,17 @@
 """The params of the stage prepare_data: one section for each source of images and triplets."""
 
-import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from cir.core.params import Section
-
-_ProperShare = Annotated[float, Field(gt=0, lt=1)]
+from cir.core.params import Section, SplitShares, WithWorkers
 
 
-class SplitShares(Section):
-    """The shares of val and test; train gets the rest."""
-
-    val: _ProperShare
-    test: _ProperShare
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> "SplitShares":
-        if self.val + self.test >= 1:
-            raise ValueError(f"val and test leave nothing for train: {self.val} + {self.test}")
-        return self
-
-    def shares(self) -> dict[str, float]:
-        return {"train": 1 - self.val - self.test, "val": self.val, "test": self.test}
-
-
-class Source(Section):
+class Source(WithWorkers):
     """Params that every source has."""
 
-    workers: NonNegativeInt  # 0: one process for each core
     rows_per_shard: PositiveInt
-
-    def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
 
 
 class ScenesData(Source):

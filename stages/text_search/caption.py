@@ -1,12 +1,9 @@
-"""Images without a caption get some from the captioner → data/captions.csv."""
+"""Caption the images that have no caption → data/captions.csv."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
-
 from cir.core.errors import UserError
-from cir.core.params import Section
 from cir.core.progress import say
 from cir.core.sentences import listed
 from cir.datasets.sources import ImageSource, ShardSource, find_source
@@ -17,6 +14,7 @@ from cir.text_search.training.caption_truth import share_naming_what_is_shown, s
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioning import caption_images
 from cir.text_search.training.finetuning import captions_by_image
+from cir.text_search.training.params import CaptionImages
 from cir.text_search.training.results import CaptionsMetrics as Metrics
 from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
@@ -26,21 +24,6 @@ TRAIN = Path("data/text_search/train")
 MODEL = Path("models/captioner")
 OUT = Path("data/captions.csv")
 METRICS = Path("metrics/captions.json")
-
-
-class CaptionImages(Section):
-    """`folder` holds shards or image files; null is the training split.
-
-    `people` is a file of captions beside the images, by people, in one of the forms of
-    cir.text_search.data.captioned_folder; of the training split they are known. Every other image
-    gets `each` captions: the likeliest at temperature 0, drawn ones above.
-    """
-
-    folder: Path | None
-    people: Path | None
-    each: NonNegativeInt
-    temperature: NonNegativeFloat
-    batch_size: PositiveInt
 
 
 class Params(StageParams):
@@ -58,7 +41,7 @@ def main() -> None:
     paths = [path for path in found if is_unicode(path)]
     for path in found:
         if not is_unicode(path):
-            say(f"left out: {path!a}, a name that is no UTF-8, as {OUT} is")
+            say(f"left out: {path!a}, because its name is not UTF-8, as {OUT} must be")
     if not paths:
         raise UserError(f"{source.name} holds no image to caption")
     known = by_people(section, set(paths))
@@ -84,12 +67,12 @@ def main() -> None:
 
 
 def is_unicode(path: str) -> bool:
-    """Whether the name of a file can be written as UTF-8; see cir.datasets.sources.Listed."""
+    """Return whether the name of a file can be written as UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def by_people(section: CaptionImages, paths: set[str]) -> Mapping[str, Sequence[str]]:
-    """The captions that need not be made."""
+    """Return the captions by people, by image."""
     if section.people is not None:
         known = placed(captioned_folder.read(section.people), paths)
         absent = sorted(set(known) - paths)
@@ -103,7 +86,7 @@ def by_people(section: CaptionImages, paths: set[str]) -> Mapping[str, Sequence[
 
 
 def placed(known: Mapping[str, list[str]], paths: set[str]) -> dict[str, list[str]]:
-    """The captions by paths: an image that is not beside its captions may lie in images/."""
+    """Return the captions by path; an image that is not beside its captions may be in images/."""
     found: dict[str, list[str]] = {}
     for name, captions in known.items():
         inside = f"images/{name}"
@@ -115,11 +98,11 @@ def placed(known: Mapping[str, list[str]], paths: set[str]) -> dict[str, list[st
 def truth(
     section: CaptionImages, source: ImageSource, found: Sequence[tuple[str, Sequence[str]]]
 ) -> dict[str, float | None]:
-    """The shares of the captions that are true, where objects are known, as in Metrics."""
+    """Return the shares of the captions that are true, if objects are known, as in Metrics."""
     if not isinstance(source, ShardSource):
         return {}
     shards = ImageShards(section.folder or TRAIN)
-    # Of the whole set: what may be named, and whether numbers are known, is told by all of it.
+    # The whole set determines which names are known, and whether numbers are.
     objects = {name: shards.objects(name) for name in shards.ids}
     return {
         "captions_true": share_true(found, objects),

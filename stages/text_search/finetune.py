@@ -1,10 +1,8 @@
-"""Fine-tune the encoder on images with captions, both towers, as such encoders are pre-trained."""
+"""Fine-tune both towers of the encoder on images with captions."""
 
 from pathlib import Path
-from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
@@ -21,14 +19,15 @@ from cir.text_search.training.finetuning import (
     CaptionObjective,
     caption_score,
     captions_by_image,
+    mixed,
 )
-from cir.text_search.training.mixing import mixed
+from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from cir.training.shared.params import DEVICE, Optimisation, sole_writer
+from cir.training.shared.params import DEVICE, sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -42,22 +41,6 @@ MODEL = Path("models/text_search")
 METRICS = Path("metrics/text_finetune.json")
 CURVE = Path("metrics/curves/text_finetune.csv")
 COLUMNS = ("step", "learning_rate", "loss", "contrastive", "made_wrong", "score")
-
-
-class Finetune(Optimisation):
-    """See cir.text_search.training.finetuning and, for `share`, cir.text_search.training.mixing.
-
-    A step sees up to `captions` of each image. `use` chooses whose: those by people, by the
-    captioner, or both; `hard_negatives` makes captions wrong, see CaptionObjective.
-    """
-
-    steps: PositiveInt
-    captions: PositiveInt
-    hard_negatives: NonNegativeFloat | None
-    layer_decay: Annotated[PositiveFloat, Field(le=1)]
-    gradient_checkpointing: bool
-    share: Annotated[float, Field(gt=0, le=1)]
-    use: Annotated[list[captions_file.By], Field(min_length=1)]
 
 
 class Params(StageParams):
@@ -89,7 +72,7 @@ def main() -> None:
 def train(
     model: EncodedComposer, params: Params, checkpoints: Path, curve: Curve
 ) -> tuple[list[dict[str, float]], float]:
-    """Train, then mix the weights with those of before; history, and the score of the mixture."""
+    """Train, then mix the weights with the earlier ones; return the history and the score."""
     section, encoder, images = params.finetune_text_search, model.encoder, ImageShards(TRAIN)
     captions = chosen_captions(section, images)
     before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
@@ -132,7 +115,7 @@ def save(model: EncodedComposer, history: list[dict[str, float]], score: float) 
 
 
 def composed(model: EncodedComposer) -> float:
-    """The accuracy of the main job on its validation split, sentences read by the tagger."""
+    """Return the accuracy on the main job's validation split, with sentences read by the tagger."""
     shards, triplets = ImageShards(COMPOSED), read_triplets(COMPOSED)
     edits = Tagger.load(TAGGER, DEVICE).tag([triplet.text for triplet in triplets])
     pixels = Pixels(shards, model.encoder)
@@ -141,7 +124,7 @@ def composed(model: EncodedComposer) -> float:
 
 
 def chosen_captions(section: Finetune, images: ImageShards) -> dict[str, list[str]]:
-    """The captions of each image to train on, by whom they are wanted."""
+    """Return the captions of each training image by the authors in `use`."""
     rows = captions_file.read(CAPTIONS)
     absent = sorted({name for name, _, _ in rows if name not in images})
     if absent:

@@ -1,6 +1,6 @@
-"""Words that look for images, before and after fine-tuning → metrics/text_search.json and pictures.
+"""Score text-to-image search before and after fine-tuning → metrics/text_search.json and pictures.
 
-Every system ranks the same images of the test split for the same queries.
+Every system ranks the images of the test split for the same queries.
 """
 
 import re
@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import NonNegativeInt, PositiveInt
 
 from cir.core import files
-from cir.core.params import Section
 from cir.drawing.saving import save_sheet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import Embeddings, embed
 from cir.retrieval.ranking.ranking import cosine
 from cir.text_search.data.queries import read_queries
+from cir.text_search.scoring.params import ScoreTextSearch
 from cir.text_search.scoring.results import AS_WRITTEN, Result, TextProtocol
 from cir.text_search.scoring.results import TextSearchMetrics as Metrics
 from cir.text_search.scoring.scoring import (
@@ -41,19 +40,6 @@ METRICS = Path("metrics/text_search.json")
 CURVE = Path("metrics/curves/text_search.csv")
 SHEET = Path("metrics/pictures/text_search.jpg")
 ANSWERS = 10  # kept of each query
-
-
-class ScoreTextSearch(Section):
-    """`least_grade` counts as relevant; `rows` of the sheet for each kind of query.
-
-    `workers` threads encode a batch of images each (0: one per core).
-    """
-
-    batch_size: PositiveInt
-    workers: NonNegativeInt
-    least_grade: PositiveInt
-    resamples: PositiveInt
-    rows: PositiveInt
 
 
 class Params(StageParams):
@@ -88,7 +74,7 @@ def main() -> None:
 def encode_images(
     encoder: Encoder, folder: Path, images: ImageShards, section: ScoreTextSearch
 ) -> np.ndarray:
-    """Vectors [N, D] of all images; what was embedded before a kill is not embedded again."""
+    """Embed all images → vectors [N, D]; a run after a kill goes on where the last one stopped."""
     work = files.checkpoint_folder("score_text_search", *code_of(__file__), folder, TEST)
     with files.exclusive(work):
         embed(
@@ -102,16 +88,16 @@ def encode_images(
 
 
 def ways(name: str, encoder: Encoder) -> dict[str, str | None]:
-    """The system's rows and their prompts; None for the queries as written.
+    """Return the prompts of the system's rows by name; None means the queries as written.
 
-    Before fine-tuning the encoder knows names within its prompt alone, and bare words are foreign
-    to it: the second row says how much of the difference is that.
+    Before fine-tuning the encoder has only seen names in its prompt. The second row shows how much
+    of the difference comes from the missing prompt.
     """
     return {name: None} | ({f"{name}, in the prompt": encoder.prompt} if name == BEFORE else {})
 
 
 def write_metrics(results: Sequence[Result], fingerprints: list[dict[str, str]]) -> None:
-    """Write text_search.json, and nDCG@10 by kind and system as a table to plot."""
+    """Write the metrics file, and nDCG@10 by kind and system as a table to plot."""
     last = results[-1]
     Metrics(
         ndcg_at_10=last.ndcg_at_10,
@@ -132,12 +118,12 @@ def write_metrics(results: Sequence[Result], fingerprints: list[dict[str, str]])
 
 
 def key(kind: str) -> str:
-    """ "pair of objects" as "pair_of_objects"."""
+    """Return the kind as part of a key: "pair of objects" gives "pair_of_objects"."""
     return re.sub(r"\W+", "_", kind.lower()).strip("_")
 
 
 def said(system: Result) -> str:
-    """Lines of figures: overall, then by kind."""
+    """Return lines of figures: overall, then by kind."""
     low, high = system.ndcg_interval
     lines = [
         f"{system.what:26}nDCG@10 {system.ndcg_at_10:.3f} ({low:.3f} to {high:.3f})  "

@@ -1,16 +1,15 @@
-"""A CoCa that captions images: a published one, or a micro one trained on captions there are."""
+"""Load a published captioner, or train a micro one on the images that have captions."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
-from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_captions
 from cir.text_search.training.captioner import Captioner
@@ -20,10 +19,11 @@ from cir.text_search.training.captioner_training import (
     word_accuracy,
 )
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
+from cir.text_search.training.params import Micro, Published
 from cir.text_search.training.results import CaptionerMetrics as Metrics
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
-from cir.training.shared.params import Optimisation, sole_writer
+from cir.training.shared.params import sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -34,32 +34,6 @@ MODEL = Path("models/captioner")
 METRICS = Path("metrics/captioner.json")
 CURVE = Path("metrics/curves/captioner.csv")
 COLUMNS = ("step", "learning_rate", "loss", "contrastive", "captioning", "score")
-
-
-class Published(Section):
-    """An open_clip CoCa; it is not trained here.
-
-    `model` by name with a tag or a file of weights as `pretrained`, or hf-hub:owner/repository or
-    local-dir:folder, which bring their weights, with null.
-    """
-
-    kind: Literal["published"]
-    model: str
-    pretrained: str | None
-
-
-class Micro(Optimisation):
-    """See cir.text_search.training.captioner.Captioner.micro and cir.training.shared.loop.Schedule.
-
-    The image tower learns at `tower_rate` times the learning rate.
-    """
-
-    kind: Literal["micro"]
-    layers: PositiveInt
-    heads: PositiveInt
-    steps: PositiveInt
-    captioning_weight: PositiveFloat
-    tower_rate: Annotated[float, Field(ge=0, le=1)]
 
 
 class Params(StageParams):

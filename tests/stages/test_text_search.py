@@ -168,8 +168,8 @@ def test_the_data_is_what_the_params_say(made):
 def test_what_training_showed_before_is_asked_for_by_no_query(project, monkeypatch):
     given = []
 
-    def load(plan, names, seen, seed, workers):
-        given.append((plan, names, seen, seed, workers))
+    def load(params, names, seen, seed):
+        given.append((params, names, seen, seed))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare_text_search.drawn, "load", load)
@@ -178,9 +178,9 @@ def test_what_training_showed_before_is_asked_for_by_no_query(project, monkeypat
     with pytest.raises(KeyboardInterrupt):
         prepare_text_search.main()
     assert Path("data/text_search/test/queries.parquet").read_bytes() == before
-    ((plan, names, seen, seed, workers),) = given
-    assert plan == prepare_text_search.drawn.Plan(40, 7, 3, 40, 1, 40, 2, 48)
-    assert (names, seed, workers) == (NAMES, 17, 3)
+    ((params, names, seen, seed),) = given
+    assert (params.described, params.val_queries_each, params.image_size) == (7, 1, 48)
+    assert (names, seed, params.processes()) == (NAMES, 17, 3)
     pairs = ["red mug, blue car", "green fish, yellow hat", "green fish, red key"]
     pairs += ["yellow hat, red key"]
     assert seen == {frozenset(pair.split(", ")) for pair in pairs}

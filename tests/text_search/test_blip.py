@@ -9,7 +9,8 @@ from transformers import BlipForConditionalGeneration
 
 from cir.core.errors import UserError
 from cir.datasets.scenes import draw_scene
-from cir.text_search.scoring.blip import BlipCandidate, BlipEncoder
+from cir.text_search.scoring.blip import BlipEncoder
+from cir.text_search.scoring.params import Blip
 from tests.helpers.text_images import WORDS, save_blip, tiny_blip
 
 TEXTS = ["a red mug", "a photo of a blue car and a hat"]
@@ -24,7 +25,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(folder):
-    return BlipCandidate("tiny", str(folder)).load().eval()
+    return BlipEncoder.load(str(folder)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,16 @@ def test_a_folder_without_a_model_is_named(tmp_path, monkeypatch):
         BlipEncoder.load(str(tmp_path))
 
 
+def blip(name, model):
+    return Blip(kind="blip", name=name, model=model, prompt=None, rerank=0)
+
+
 @pytest.mark.parametrize("model", ["nowhere", "./a/b", "/a/b", "a/b/c"])
 def test_a_folder_that_is_not_there_is_known_early(model):
     with pytest.raises(UserError, match=f'tiny: "{model}" is neither a folder'):
-        BlipCandidate("tiny", model).check()
+        blip("tiny", model).check()
 
 
 def test_a_hub_name_and_a_folder_pass(folder):
-    BlipCandidate("hub", "Salesforce/blip-itm-base-coco").check()
-    BlipCandidate("folder", str(folder)).check()
+    blip("hub", "Salesforce/blip-itm-base-coco").check()
+    blip("folder", str(folder)).check()

@@ -12,6 +12,7 @@ from PIL import Image
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards, read_info
 from cir.text_search.data import captioned_folder
+from cir.text_search.data.params import CaptionedFolder
 from cir.text_search.data.queries import read_captions, read_queries
 
 SHARES = {"train": 0.5, "val": 0.2, "test": 0.3}
@@ -40,8 +41,10 @@ def root(tmp_path):
     return tmp_path
 
 
-def load(root, captions=JSONL, shares=SHARES, seed=1, max_side=64):
-    return captioned_folder.load(root, captions, shares, max_side, seed, workers=1)
+def load(root, captions=JSONL, seed=1, max_side=64):
+    given = {"source": "captioned_folder", "root": root, "captions": captions}
+    given |= {"val": SHARES["val"], "test": SHARES["test"], "max_side": max_side}
+    return captioned_folder.load(CaptionedFolder(**given, rows_per_shard=50, workers=1), seed)
 
 
 def names_of(split):

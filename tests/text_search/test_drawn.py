@@ -13,13 +13,13 @@ from cir.datasets.scenes.draw import _cast_shadow, _corner, draw_ground, draw_li
 from cir.text_search.data.drawn import (
     Gallery,
     HeldOut,
-    Plan,
     Sampler,
     load,
     pairs_shown,
     sample_gallery,
     sample_scenes,
 )
+from cir.text_search.data.params import DrawnScenes
 
 NAMES = [f"{c} {k}" for c in ("red", "blue", "green", "yellow") for k in ("mug", "car", "fish")]
 NAMES += [f"{c} {k}" for c in ("red", "blue", "green", "yellow") for k in ("hat", "key", "tree")]
@@ -30,7 +30,8 @@ KINDS = ["one object", "colours of a pair", "pair of objects", "count", "place"]
 NUMBERS = {"two": 2, "three": 3}
 RELATIONS = ("left", "right", "above", "below")
 SINGULAR = {plural(name): name for name in all_names()}
-PLAN = Plan(
+PLAN = DrawnScenes(
+    source="scenes",
     train_images=60,
     described=40,
     captions_each=2,
@@ -39,6 +40,8 @@ PLAN = Plan(
     test_images=60,
     test_queries_each=3,
     image_size=32,
+    rows_per_shard=50,
+    workers=1,
 )
 
 
@@ -261,7 +264,7 @@ def test_splits_are_what_the_plan_says(loaded):
 
 def test_the_same_seed_gives_the_same_whatever_the_workers(loaded):
     assert content(load(PLAN, NAMES, set(), seed=3)) == loaded
-    by_two = load(PLAN, NAMES, set(), seed=3, workers=2)
+    by_two = load(PLAN.model_copy(update={"workers": 2}), NAMES, set(), seed=3)
     assert list(by_two["val"].rows) == loaded["val"][0]
     assert [by_two[part].queries for part in loaded] == [tuple(own[2]) for own in loaded.values()]
     assert [by_two[part].captions for part in loaded] == [own[1] for own in loaded.values()]

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +22,8 @@ from cir.retrieval.ranking.metrics import graded_figures
 from cir.retrieval.ranking.ranking import rank_by_grade
 from cir.text_search.data.queries import read_queries, relevance_matrix
 from cir.text_search.scoring import encoder_comparison as encoder_benchmark
-from cir.text_search.scoring.blip import BlipCandidate
-from cir.text_search.scoring.candidates import FolderCandidate, OpenClipCandidate
-from cir.text_search.scoring.encoder_comparison import Settings, check_all, compare, measure_here
+from cir.text_search.scoring.encoder_comparison import check_all, compare, measure_here
+from cir.text_search.scoring.params import BenchmarkEncoders, Blip, Folder, OpenClip
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.scoring import load_shared_space, text_vectors
 from stages.text_search import compare_encoders as benchmark_encoders
@@ -35,7 +33,22 @@ from tests.helpers.text_images import save_blip, write_text_split
 pytestmark = pytest.mark.recipes
 
 MICRO = "ViTamin-Micro-64"
-SETTINGS = Settings(batch_size=8, least_grade=3, seed=1, resamples=200)
+
+
+def open_clip(name, model, pretrained=None):
+    return OpenClip(kind="open_clip", name=name, model=model, pretrained=pretrained, prompt=None)
+
+
+def saved(name, path, prompt=None):
+    return Folder(kind="folder", name=name, path=str(path), prompt=prompt)
+
+
+def settings(*models):
+    return BenchmarkEncoders(batch_size=8, least_grade=3, resamples=200, models=models)
+
+
+def measured(candidate, split, seed=1):
+    return measure_here(candidate, split, settings(candidate), seed)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +88,8 @@ def quality(result):
 
 
 def test_the_figures_are_those_of_the_vectors(project, split, encoder):
-    candidate = FolderCandidate("saved", project / "models/encoder", "a photo of a {}")
-    (result,) = measure_here(candidate, split, SETTINGS)
+    candidate = saved("saved", project / "models/encoder", "a photo of a {}")
+    (result,) = measured(candidate, split)
     images = ImageShards(split)
     queries = read_queries(split, images.ids)
     with torch.inference_mode():
@@ -105,8 +118,10 @@ def test_the_figures_are_those_of_the_vectors(project, split, encoder):
 
 def test_blip_ranks_and_ranks_again(project, split):
     """The second result is what matching every pair of the first three gives."""
-    candidate = BlipCandidate("blip", str(project / "models/blip"), rerank=3)
-    plain, again = measure_here(candidate, split, SETTINGS)
+    candidate = Blip(
+        kind="blip", name="blip", model=str(project / "models/blip"), prompt=None, rerank=3
+    )
+    plain, again = measured(candidate, split)
     assert plain.protocol.ranking == "cosine"
     assert again.protocol.ranking == "cosine, the first 3 then by matching"
     assert min(plain.queries_per_second, again.queries_per_second) > 0
@@ -198,13 +213,13 @@ def test_a_process_that_is_killed_is_told_of():
 
 
 def test_in_a_process_of_its_own_the_same_is_found(split):
-    candidate = OpenClipCandidate("untrained", MICRO)
-    ((result,),) = compare([candidate], split, SETTINGS)
-    (here,) = measure_here(candidate, split, SETTINGS)
+    candidate = open_clip("untrained", MICRO)
+    ((result,),) = compare(settings(candidate), split, 1)
+    (here,) = measured(candidate, split)
     machine = {"device", "images_per_second", "images_per_second_decoded", "queries_per_second"}
     machine |= {"peak_memory_mb", "memory_before_mb", "gpu_memory_mb"}
     assert result.model_dump(exclude=machine) == here.model_dump(exclude=machine)
-    (other,) = measure_here(candidate, split, replace(SETTINGS, seed=2))
+    (other,) = measured(candidate, split, seed=2)
     assert quality(other) != quality(result), "weights are random, as the seed has it"
     assert result.memory_before_mb < result.peak_memory_mb
 
@@ -218,50 +233,50 @@ def test_an_unforeseen_error_is_a_sentence(capfd):
 @pytest.mark.parametrize(
     ("candidate", "sentence"),
     [
-        (OpenClipCandidate("x", "ViT-Z-99"), 'x: open_clip knows no model "ViT-Z-99"'),
+        (open_clip("x", "ViT-Z-99"), 'x: open_clip knows no model "ViT-Z-99"'),
         (
-            OpenClipCandidate("x", "ViT-B-32", "opnai"),
+            open_clip("x", "ViT-B-32", "opnai"),
             'x: "opnai" is neither a file nor published weights of ViT-B-32, .* openai',
         ),
-        (OpenClipCandidate("x", "ViT-B/32", "opnai"), "of ViT-B/32, for which .* openai"),
-        (OpenClipCandidate("x", MICRO, "laion2b"), "for which open_clip knows none"),
-        (OpenClipCandidate("x", "local-dir:/nowhere"), "x: /nowhere is no folder with"),
-        (FolderCandidate("x", Path("/nowhere")), "x: there is no encoder in /nowhere"),
+        (open_clip("x", "ViT-B/32", "opnai"), "of ViT-B/32, for which .* openai"),
+        (open_clip("x", MICRO, "laion2b"), "for which open_clip knows none"),
+        (open_clip("x", "local-dir:/nowhere"), "x: /nowhere is no folder with"),
+        (saved("x", Path("/nowhere")), "x: there is no encoder in /nowhere"),
     ],
 )
 def test_what_is_certain_to_fail_is_known_early(candidate, sentence):
     with pytest.raises(UserError, match=sentence):
-        check_all([FolderCandidate("fine", Path()), candidate])
+        check_all([saved("fine", Path()), candidate])
 
 
 def test_what_may_load_passes_the_early_check(tmp_path):
     (tmp_path / "weights.pt").touch()
     check_all(
         [
-            OpenClipCandidate("a", "ViT-B-32", "openai"),
-            OpenClipCandidate("b", "ViT-B/32", str(tmp_path / "weights.pt")),
-            OpenClipCandidate("f", "ViT-B/32", "openai"),
-            OpenClipCandidate("g", "ViT-B-32", "laion2b-s34b-b79k"),
-            OpenClipCandidate("h", "ViT-B/32", "LAION2B-s34b_b79k"),
-            OpenClipCandidate("c", "hf-hub:owner/name"),
-            OpenClipCandidate("d", f"local-dir:{tmp_path}"),
-            OpenClipCandidate("e", MICRO),
+            open_clip("a", "ViT-B-32", "openai"),
+            open_clip("b", "ViT-B/32", str(tmp_path / "weights.pt")),
+            open_clip("f", "ViT-B/32", "openai"),
+            open_clip("g", "ViT-B-32", "laion2b-s34b-b79k"),
+            open_clip("h", "ViT-B/32", "LAION2B-s34b_b79k"),
+            open_clip("c", "hf-hub:owner/name"),
+            open_clip("d", f"local-dir:{tmp_path}"),
+            open_clip("e", MICRO),
         ]
     )
 
 
 def test_two_of_one_name_are_refused():
     with pytest.raises(UserError, match="two encoders to compare have the name a"):
-        check_all([OpenClipCandidate("a", MICRO)] * 2)
+        check_all([open_clip("a", MICRO)] * 2)
 
 
 def test_a_local_open_clip_checkpoint_is_measured(project, split, encoder):
     """Saved with random weights, as a file beside a model's name and as a folder."""
     weights = project / "weights.pt"
     torch.save(encoder.clip.state_dict(), weights)
-    by_file = OpenClipCandidate("file", MICRO, str(weights))
-    by_folder = OpenClipCandidate("folder", f"local-dir:{project / 'models/encoder'}")
-    (one,), (other,) = (measure_here(own, split, SETTINGS) for own in (by_file, by_folder))
+    by_file = open_clip("file", MICRO, str(weights))
+    by_folder = open_clip("folder", f"local-dir:{project / 'models/encoder'}")
+    (one,), (other,) = (measured(own, split) for own in (by_file, by_folder))
     assert quality(one) == quality(other)
 
 

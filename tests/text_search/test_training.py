@@ -23,9 +23,9 @@ from cir.text_search.training.finetuning import (
     CaptionObjective,
     caption_score,
     captions_by_image,
+    mixed,
     texts_described,
 )
-from cir.text_search.training.mixing import mixed
 from cir.training.shared.batches import plan_batches
 
 CAPTIONS = {f"i{n}": [f"{word} {n}" for word in "abc"[: 1 + n % 3]] for n in range(10)}

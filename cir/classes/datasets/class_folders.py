@@ -17,7 +17,7 @@ def splits(params: ClassFolders, seed: int) -> dict[str, Split]:
     findings = Findings(params.leave_out)
     folders.require_root(params.root)
     files = {"": folders.read_classes(params.root, "", findings)}
-    pools = rules.of_one_class_each(folders.checked(files, params.processes, findings), findings)
+    pools = rules.of_one_class_each(folders.checked(files, params.processes(), findings), findings)
     place = f"in {folders.shown(params.root)}"
     images = rules.of_several_images(pools[""], place, rules.PAIRS, findings)
     # The order matters: a small class goes without validation rather than without test.
@@ -39,6 +39,6 @@ def divided_splits(params: DividedFolders, seed: int) -> dict[str, Split]:
         for pool, name in names.items()
         if name is not None
     }
-    pools = folders.checked(files, params.processes, findings)
+    pools = folders.checked(files, params.processes(), findings)
     parts = division.of_given_parts(params, params.val_share, pools, findings, seed)
     return parts.splits(folders.stored(files, params.max_side))

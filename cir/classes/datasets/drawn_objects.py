@@ -32,7 +32,7 @@ def splits(params: DrawnObjects, seed: int) -> dict[str, Split]:
 
     def rows(images: Sequence[LabelledImage]) -> Iterator[Row]:
         named = {image.id: (image.label,) for image in images}
-        workers = params.processes if len(named) >= _WORTH_WORKERS else 1
+        workers = params.processes() if len(named) >= _WORTH_WORKERS else 1
         return scenes.draw_many(named, params.image_size, seed, workers)
 
     return rules.settled(params.source, parts, Findings(False), False).splits(rows)

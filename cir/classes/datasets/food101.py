@@ -25,7 +25,7 @@ def splits(params: Food101, seed: int) -> dict[str, Split]:
     findings = Findings(params.leave_out)
     folders.require_root(params.root)
     files = _files(params.root, findings)
-    pools = folders.checked(files, params.processes, findings)
+    pools = folders.checked(files, params.processes(), findings)
     parts = division.of_given_parts(params, params.val, pools, findings, seed)
     return parts.splits(folders.stored(files, params.max_side))
 

@@ -1,33 +1,20 @@
 """Declare the params of every source of images with classes: the section class_data."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from cir.core.params import Section
+from cir.core.params import ProperShare, Section, SplitShares, WithWorkers
 
 Divide = Literal["images", "classes"]
 GivenGallery = Literal["train", "test"]
-Share = Annotated[float, Field(gt=0, lt=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]  # a pair, or an image and its answer
 Name = Annotated[str, Field(min_length=1)]
 
 
 class _Source(Section):
     rows_per_shard: PositiveInt
-
-
-class _WithWorkers(_Source):
-    """Params of a source that decodes or draws in `workers` processes; 0 means one per core."""
-
-    workers: NonNegativeInt
-
-    @property
-    def processes(self) -> int:
-        """The number of worker processes, at least 1."""
-        return self.workers or os.cpu_count() or 1
 
 
 class _Stored(_Source):
@@ -46,7 +33,7 @@ class _Stored(_Source):
         return self.unusable == "leave_out"
 
 
-class _WithFiles(_WithWorkers, _Stored):
+class _WithFiles(_Stored, WithWorkers):
     """Params of a source of image files; larger images shrink to `max_side` pixels."""
 
     max_side: PositiveInt
@@ -61,10 +48,10 @@ class _Given(Section):
     """
 
     gallery: GivenGallery
-    query_share: Share
+    query_share: ProperShare
 
 
-class DrawnObjects(_WithWorkers):
+class DrawnObjects(_Source, WithWorkers):
     """Params of pictures that the project draws, each of one coloured object.
 
     `test_kinds` and `val_kinds` kinds of objects are held out, in all their colours. The fields
@@ -81,7 +68,7 @@ class DrawnObjects(_WithWorkers):
     image_size: int = Field(ge=32)
 
 
-class ClassFolders(_WithFiles):
+class ClassFolders(_WithFiles, SplitShares):
     """Params of a tree of class folders.
 
     `divide` says whether `val` and `test` are shares of the images of each class or shares of the
@@ -90,15 +77,7 @@ class ClassFolders(_WithFiles):
 
     source: Literal["class_folders"]
     divide: Divide
-    val: Share
-    test: Share
-    query_share: Share
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> "ClassFolders":
-        if self.val + self.test >= 1:
-            raise ValueError(f"val and test leave nothing for train: {self.val} + {self.test}")
-        return self
+    query_share: ProperShare
 
 
 class DividedFolders(_WithFiles, _Given):
@@ -111,7 +90,7 @@ class DividedFolders(_WithFiles, _Given):
     train: Name
     val: Name | None
     test: Name
-    val_share: Share
+    val_share: ProperShare
 
     @model_validator(mode="after")
     def _folders_differ(self) -> "DividedFolders":
@@ -134,21 +113,21 @@ class TrainingAndTest(_WithFiles):
     separator: Name
     csv: Name
     divide: Divide
-    val: Share
+    val: ProperShare
 
 
 class CIFAR100(_Stored, _Given):
     """Params of CIFAR-100; the share `val` of each class's training images validates."""
 
     source: Literal["cifar100"]
-    val: Share
+    val: ProperShare
 
 
 class Food101(_WithFiles, _Given):
     """Params of Food-101; the share `val` of each class's training images validates."""
 
     source: Literal["food101"]
-    val: Share
+    val: ProperShare
 
 
 ClassData = Annotated[

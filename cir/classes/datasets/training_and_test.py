@@ -29,7 +29,7 @@ def splits(params: TrainingAndTest, seed: int) -> dict[str, Split]:
         "train": folders.read_classes(params.root / TRAINING, f"{TRAINING}/", findings),
         **_labelled(params, findings),
     }
-    pools = rules.of_one_class_each(folders.checked(files, params.processes, findings), findings)
+    pools = rules.of_one_class_each(folders.checked(files, params.processes(), findings), findings)
     train = rules.of_several_images(pools.pop("train"), f"in {TRAINING}", rules.PAIRS, findings)
     parts = division.divide(params.divide, train, {"val": params.val}, findings, seed)
     return rules.settled(params.source, parts | pools, findings, False).splits(

@@ -1,10 +1,10 @@
-"""A user's images with captions by people: whoever looks for an image would say its caption.
+"""Read a user's images with captions by people, which serve as queries for their images.
 
     captions.jsonl     {"image": "a.jpg", "captions": ["...", ...]} a line, or
     captions.csv       image,caption: a row for each caption
 
-The images lie beside the file or in `images/` there. Those without a caption are for training: a
-captioner may see to them.
+The images lie beside the file or in `images/` there. Images without a caption go to training, where
+a captioner may describe them.
 """
 
 import csv
@@ -16,19 +16,20 @@ from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.images import image_files
 from cir.images.splitting import by_share
+from cir.text_search.data.params import CaptionedFolder
 from cir.text_search.data.queries import TextQuery, TextSplit
 
-KIND, GRADE = "caption", 4  # of its own image and copies of it; no other image is an answer
+KIND, GRADE = "caption", 4  # only an image and its copies answer its caption
 
 
-def load(
-    root: Path, captions: Path, shares: Mapping[str, float], max_side: int, seed: int, workers: int
-) -> dict[str, TextSplit]:
-    """Divide the images of `root` into train, val and test, each with its captions.
+def load(params: CaptionedFolder, seed: int) -> dict[str, TextSplit]:
+    """Divide the images into train, val and test, each with its captions.
 
-    Raises UserError naming what is missing, cannot be decoded or is captioned but not there.
+    Raises UserError for missing files, for images that cannot be decoded, and for captions of
+    images that do not exist.
     """
-    described = read(root / captions)
+    root, shares = params.root, params.shares()
+    described = read(root / params.captions)
     if not root.is_dir():
         raise UserError(f"{root} is no folder of images")
     folder = root / "images" if (root / "images").is_dir() else root
@@ -43,21 +44,23 @@ def load(
             f"{len(absent)} of {len(described)} captioned images are not in {folder}: "
             + listed(absent)
         )
-    content = image_files.check(paths, workers)
+    content = image_files.check(paths, params.processes())
     part_of = by_share(sorted({content[name] for name in described}), shares, seed)
     parts: dict[str, list[str]] = {part: [] for part in shares}
-    for name in paths:  # copies of one image stay together
+    for name in paths:  # copies of an image stay together
         parts[part_of.get(content[name], "train")].append(name)
     return {
-        part: _split(part, {name: paths[name] for name in names}, described, content, max_side)
+        part: _split(
+            part, {name: paths[name] for name in names}, described, content, params.max_side
+        )
         for part, names in parts.items()
     }
 
 
 def read(path: Path) -> dict[str, list[str]]:
-    """The captions of each image.
+    """Read the captions of each image.
 
-    Raises UserError for a file that is missing, of another form, or without captions.
+    Raises UserError for a file that is missing, malformed, or without captions.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder, not the file that holds the captions of the images")

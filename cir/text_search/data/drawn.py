@@ -1,7 +1,7 @@
-"""Drawn scenes to be found by words: galleries with graded answers, and captions to train on.
+"""Draw scenes for text-to-image search: galleries with graded answers, and captions for training.
 
-A scene is its four cells (top left, top right, bottom left, bottom right), each with a name or "".
-A query asks for something that the cells tell, so that every image of the gallery has a grade.
+A scene has four cells (top left, top right, bottom left, bottom right), each with a name or "". The
+cells determine how well a scene answers a query, so every image of the gallery has a grade.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -14,6 +14,7 @@ from numpy.random import Generator
 from cir.core.errors import UserError
 from cir.datasets import scenes
 from cir.datasets.scenes import colour_of, kind_of
+from cir.text_search.data.params import DrawnScenes
 from cir.text_search.data.queries import TextQuery, TextSplit
 from cir.text_search.data.requests import (
     Cells,
@@ -31,46 +32,31 @@ _TRIES = 2000
 _CELLS = 4
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much to draw.
-
-    The galleries of val and test have `images` scenes, `queries_each` queries of every kind are
-    asked of them. `described` of the training images have captions, `captions_each`; a captioner
-    may see to the others.
-    """
-
-    train_images: int
-    described: int
-    captions_each: int
-    val_images: int
-    val_queries_each: int
-    test_images: int
-    test_queries_each: int
-    image_size: int
-
-
 def load(
-    plan: Plan, names: Sequence[str], seen: Set[frozenset[str]], seed: int, workers: int = 1
+    params: DrawnScenes, names: Sequence[str], seen: Set[frozenset[str]], seed: int
 ) -> dict[str, TextSplit]:
-    """Sample scenes and queries now; the pictures are drawn as rows are taken.
+    """Sample scenes and queries now; the pictures are drawn when the rows are read.
 
-    Training shows no pair of coloured objects that a query of val or test brings together, none in
-    the number that one counts, and no scene of theirs; of single objects and of pairs without
-    colours the scenes alone are new. `seen` are the pairs of names that training of
-    the encoder has shown before: no query asks for one of them either.
+    Training shows no pair of coloured objects and no counted number of an object for which a query
+    of val or test asks, and no scene of val or test. Single objects and pairs without colours do
+    occur in training, in other scenes. `seen` holds the pairs of names that the encoder's training
+    has shown together; no query asks for one of them.
 
-    Raises UserError if there are too few names or images for the plan.
+    Raises UserError if there are too few names or images.
     """
     draws = [np.random.default_rng([seed, number]) for number in range(4)]
-    test = sample_gallery("test", plan.test_queries_each, plan.test_images, names, draws[0], seen)
-    val = sample_gallery("val", plan.val_queries_each, plan.val_images, names, draws[1], seen)
+    test = sample_gallery(
+        "test", params.test_queries_each, params.test_images, names, draws[0], seen
+    )
+    val = sample_gallery("val", params.val_queries_each, params.val_images, names, draws[1], seen)
     held = test.held | val.held
-    train = sample_scenes("train", plan.train_images, names, draws[2], held)
-    described = dict(islice(train.items(), plan.described))
+    train = sample_scenes("train", params.train_images, names, draws[2], held)
+    described = dict(islice(train.items(), params.described))
 
     def split(scenes_: Mapping[str, Cells], captions, queries=()) -> TextSplit:
-        drawn = scenes.draw_many(scenes_, plan.image_size, seed, workers, scenes.draw_cells)
+        drawn = scenes.draw_many(
+            scenes_, params.image_size, seed, params.processes(), scenes.draw_cells
+        )
         rows = ((name, encoded, shown(cells)) for name, encoded, cells in drawn)
         return TextSplit(len(scenes_), rows, captions, queries, {"source": "scenes"})
 
@@ -78,7 +64,7 @@ def load(
         return [(n, caption(cells, draws[3])) for n, cells in scenes_.items() for _ in range(each)]
 
     return {
-        "train": split(train, captions(described, plan.captions_each)),
+        "train": split(train, captions(described, params.captions_each)),
         "val": split(val.scenes, captions(val.scenes, 1), val.queries),
         "test": split(test.scenes, [], test.queries),
     }
@@ -86,7 +72,7 @@ def load(
 
 @dataclass(frozen=True)
 class Gallery:
-    """Scenes by image id, and what is asked of them."""
+    """Scenes by image id, the queries, and what training may not show."""
 
     scenes: Mapping[str, Cells]
     queries: tuple[TextQuery, ...]
@@ -95,7 +81,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What no scene of training may show: pairs side by side, names so many times, whole scenes."""
+    """What no training scene may show: pairs of names, numbers of a name, and whole scenes."""
 
     pairs: Set[frozenset[str]] = frozenset()
     counts: Set[tuple[str, int]] = frozenset()
@@ -107,7 +93,7 @@ class HeldOut:
         )
 
     def allows(self, cells: Cells) -> bool:
-        """Whether the scene shows nothing that is held out."""
+        """Return whether the scene shows nothing that is held out."""
         names = sorted(shown(cells))
         return (
             tuple(names) not in self.scenes
@@ -120,24 +106,24 @@ class Sampler:
     """Draws names and scenes at random.
 
     Args:
-        names: what may be shown.
-        rng: the source of chance.
+        names: the names to draw from.
+        rng: the random generator.
     """
 
     def __init__(self, names: Sequence[str], rng: Generator):
         self.names, self.rng = list(names), rng
 
     def name(self, *, kind: str | None = None, unlike: Sequence[str] = ()) -> str:
-        """A name that is none of `unlike`, of this kind if one is given."""
+        """Draw a name that is not in `unlike`, of the kind `kind` unless None."""
         able = [n for n in self.names if n not in unlike and kind in (None, kind_of(n))]
         if not able:
             raise UserError(f"too few names to draw from: none but {', '.join(unlike)}")
         return able[int(self.rng.integers(len(able)))]
 
     def pair(self, seen: Set[frozenset[str]]) -> tuple[str, str]:
-        """Two names of two kinds and two colours that no training image shows together.
+        """Draw two names of different kinds and colours that no training image shows together.
 
-        Both exist in the other's colour, too, so that the colours can be exchanged.
+        Both kinds exist in both colours, so that the colours can be exchanged.
         """
         for _ in range(_TRIES):
             one, other = self.name(), self.name()
@@ -151,11 +137,11 @@ class Sampler:
         raise UserError("training shows nearly every pair of names: draw fewer training images")
 
     def scene(self, *names: str, extra: int = 2) -> Cells:
-        """The names in cells at random, with up to `extra` others beside them."""
+        """Put the names into random cells, and up to `extra` other names into free ones."""
         return self.placed(dict(zip(self._cells(len(names)), names, strict=True)), extra)
 
     def placed(self, cells: Mapping[int, str], extra: int = 2) -> Cells:
-        """The names in their cells, with up to `extra` others in free ones."""
+        """Put the names into their cells, and up to `extra` other names into free ones."""
         filled = dict(cells)
         free = [cell for cell in self._cells(_CELLS) if cell not in filled]
         for cell in free[: int(self.rng.integers(extra + 1))]:
@@ -163,7 +149,7 @@ class Sampler:
         return tuple(filled.get(cell, "") for cell in range(_CELLS))
 
     def any_scene(self) -> Cells:
-        """One to four objects; in three scenes of ten one of them comes two or three times."""
+        """Draw one to four objects; in 3 of 10 scenes, one of them comes two or three times."""
         first = self.name()
         times = int(self.rng.integers(2, 4)) if self.rng.random() < 0.3 else 1
         return self.scene(*[first] * times, extra=_CELLS - times)
@@ -173,14 +159,16 @@ class Sampler:
 
 
 def one_object(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cells]]:
-    """An object by its colour, in two scenes; a third shows it in another colour."""
+    """Ask for a coloured object: two scenes show it, a third has another colour."""
     name = sampler.name()
     recoloured = sampler.name(kind=kind_of(name), unlike=[name])
     return OneObject(name), [sampler.scene(shows) for shows in (name, name, recoloured)]
 
 
 def pair(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cells]]:
-    """Two objects, each with its colour, in two scenes; a third has the colours exchanged."""
+    """Ask for two coloured objects: two scenes show them, a third exchanges the colours, and a
+    fourth shows one of them in another colour.
+    """
     one, other = sampler.pair(seen)
     swapped = f"{colour_of(other)} {kind_of(one)}", f"{colour_of(one)} {kind_of(other)}"
     recoloured = sampler.name(kind=kind_of(one), unlike=[one, swapped[0]])
@@ -189,7 +177,7 @@ def pair(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cel
 
 
 def pair_of_kinds(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cells]]:
-    """Two objects of any colour, in two scenes; two more show one of them with another."""
+    """Ask for two objects of any colour: two scenes show both, two more show only one of them."""
     one, other = sampler.pair(seen)
     third = sampler.name(unlike=[one, other])
     recoloured = tuple(sampler.name(kind=kind_of(name), unlike=[name]) for name in (one, other))
@@ -198,14 +186,14 @@ def pair_of_kinds(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request,
 
 
 def count(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cells]]:
-    """Two or three of an object, in two scenes; two more show one and the other number of it."""
+    """Ask for two or three of an object: two scenes show so many, two more show another number."""
     name, times = sampler.name(), int(sampler.rng.integers(2, 4))
     numbers = (times, times, 1, 5 - times)
     return Count(name, times), [sampler.scene(*[name] * number, extra=1) for number in numbers]
 
 
 def place(sampler: Sampler, seen: Set[frozenset[str]]) -> tuple[Request, list[Cells]]:
-    """An object left of, or above, another, in two scenes; in two more it is the other way."""
+    """Ask for an object beside, above or below another: two scenes show this, two others do not."""
     one, other = sampler.pair(seen)
     relation = RELATIONS[int(sampler.rng.integers(len(RELATIONS)))]
     request = Place(one, relation, other)
@@ -235,10 +223,10 @@ def sample_gallery(
     rng: Generator,
     seen: Set[frozenset[str]],
 ) -> Gallery:
-    """A gallery of `images` scenes that holds answers and near misses of all queries.
+    """Sample a gallery of `images` scenes with answers and near misses of all queries.
 
-    `queries_each` of every kind; `seen` are pairs of names that training has shown together, of
-    which no query asks. Raises UserError if the queries need more images than these.
+    There are `queries_each` queries of every kind, none for a pair of names in `seen`. Raises
+    UserError if the queries need more images.
     """
     sampler = Sampler(names, rng)
     asked, scenes = [], []
@@ -268,7 +256,10 @@ def sample_gallery(
 def sample_scenes(
     prefix: str, images: int, names: Sequence[str], rng: Generator, held: HeldOut
 ) -> dict[str, Cells]:
-    """Scenes to train or to validate on, by image id; none shows what is held out."""
+    """Sample scenes by image id; none shows what is held out.
+
+    Raises UserError if too few scenes are allowed.
+    """
     sampler = Sampler(names, rng)
     scenes: dict[str, Cells] = {}
     tries = 0
@@ -296,5 +287,5 @@ def _held_out(asked: Sequence[Request], scenes: Sequence[Cells]) -> HeldOut:
 
 
 def pairs_shown(objects: Iterable[Sequence[str]]) -> set[frozenset[str]]:
-    """The pairs of names that images show together."""
+    """Return the pairs of names that images show together."""
     return {frozenset(two) for names in objects for two in combinations(set(names), 2)}

@@ -1,10 +1,10 @@
-"""Text queries with graded answers, and captions, beside the shards of the images they are about.
+"""Store text queries with graded answers, and captions, beside the shards of their images.
 
 images-00000.parquet ...   the images (see cir.images.shard_files)
-captions.parquet           image, caption: what the images are known to show, in words
+captions.parquet           image, caption
 queries.parquet            id, text, kind
-relevance.parquet          query, image, grade: what is not listed has grade 0
-near_misses.parquet        query, image: shows the same things, otherwise than the query has them
+relevance.parquet          query, image, grade: pairs that are not listed have grade 0
+near_misses.parquet        query, image: the image shows the query's objects in another way
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,12 +31,12 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class TextQuery:
-    """A sentence, what kind it is of, and how well images answer it.
+    """A sentence, its kind, and how well images answer it.
 
-    `grades` maps the ids of images to 1 or more, the higher the better; every other image is no
-    answer. `near_misses` are images that show the same things as the best answers, but otherwise:
-    with exchanged colours, another number, elsewhere. Which words a sentence has does not tell
-    them apart, only how it has them.
+    `grades` maps the ids of the answers to grades of 1 or more, higher being better; other images
+    do not answer. `near_misses` are images with the same objects as the best answers, but with
+    exchanged colours, another number, or other places. The words of a sentence alone do not tell
+    them apart from answers; their order does.
     """
 
     id: str
@@ -50,9 +50,9 @@ class TextQuery:
 class TextSplit:
     """One part of a source, ready to be written.
 
-    `rows` yields (id, encoded image, names of the objects shown) of `images` images, once;
-    `captions` are (image id, caption) pairs, any number for an image; `queries` are asked of all
-    the images; `info` describes the part.
+    `rows` yields (id, encoded image, names of the objects shown) of `images` images, once.
+    `captions` are (image id, caption) pairs, any number for an image. The gallery of the `queries`
+    is all images. `info` describes the part.
     """
 
     images: int
@@ -62,7 +62,7 @@ class TextSplit:
     info: dict
 
     def write(self, folder: Path, rows_per_shard: int) -> None:
-        """Write all of it to a folder that is not there yet."""
+        """Write the part to a folder that does not exist yet."""
         rows = progress(self.rows, self.images, f"writing {folder.name}", "images")
         counts = {"captions": len(self.captions), "queries": len(self.queries)}
         split_files.write(folder, rows, (), {**self.info, **counts}, rows_per_shard)
@@ -71,19 +71,19 @@ class TextSplit:
 
 
 def write_captions(folder: Path, captions: Iterable[tuple[str, str]]) -> None:
-    """Write (image id, caption) pairs into a folder that is being written."""
+    """Write (image id, caption) pairs into the folder of a split."""
     rows = pd.DataFrame(list(captions), columns=_COLUMNS[_CAPTIONS])
     rows.to_parquet(folder / _CAPTIONS, index=False)
 
 
 def read_captions(folder: Path) -> list[tuple[str, str]]:
-    """The (image id, caption) pairs of a split, in order; an image may have several."""
+    """Read the (image id, caption) pairs of a split, in order; an image may have several."""
     rows = _read(folder / _CAPTIONS)
     return list(zip(rows["image"], rows["caption"], strict=True))
 
 
 def write_queries(folder: Path, queries: Sequence[TextQuery]) -> None:
-    """Write the queries into a folder that is being written."""
+    """Write the queries into the folder of a split."""
     rows = [(query.id, query.text, query.kind) for query in queries]
     pd.DataFrame(rows, columns=_COLUMNS[_QUERIES]).to_parquet(folder / _QUERIES, index=False)
     grades = [
@@ -97,9 +97,9 @@ def write_queries(folder: Path, queries: Sequence[TextQuery]) -> None:
 
 
 def read_queries(folder: Path, images: Iterable[str]) -> list[TextQuery]:
-    """The queries of a split whose images have these ids.
+    """Read the queries of a split; `images` are the ids of its images.
 
-    Raises UserError for a query without an answer, and for an answer that is none of the images.
+    Raises UserError for a query without an answer, and for an answer that is not among the images.
     """
     known = set(images)
     grades: dict[str, dict[str, int]] = {}
@@ -126,7 +126,9 @@ def read_queries(folder: Path, images: Iterable[str]) -> list[TextQuery]:
 
 
 def relevance_matrix(queries: Sequence[TextQuery], images: Sequence[str]) -> np.ndarray:
-    """The grades of Q queries for N images: int16 [Q, N], 0 where an image is no answer."""
+    """Return the grades of N images for Q queries: int16 [Q, N], 0 for an image that does not
+    answer.
+    """
     column = {name: number for number, name in enumerate(images)}
     matrix = np.zeros((len(queries), len(images)), np.int16)
     for row, query in enumerate(queries):

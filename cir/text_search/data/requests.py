@@ -1,8 +1,8 @@
-"""What can be asked of a drawn scene, how it is said, and how well a scene answers it.
+"""Define requests for drawn scenes: their words, and how well a scene answers.
 
-A request is a number of facts: that an object is there, that it has its colour, how many of it
-there are, where it stands. The grade of a scene is the share of them that hold, in quarters:
-FULL (4) for all, 0 for none.
+A request consists of facts: an object is there, it has its colour, there is a number of it, it is
+at a place. The grade of a scene is the share of the facts that hold, in quarters: FULL (4) for all,
+0 for none.
 """
 
 from abc import ABC, abstractmethod
@@ -20,34 +20,34 @@ FULL = 4
 
 
 def shown(cells: Cells) -> list[str]:
-    """The names in a scene, as often as they are there, cell by cell."""
+    """Return the names in a scene cell by cell, repeated ones too."""
     return [name for name in cells if name]
 
 
 class Request(ABC):
-    """Something that a scene shows or does not show. `kind` is what its results are filed under."""
+    """A request that a scene answers or not; `kind` groups its results."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     def facts(self, cells: Cells) -> list[bool]:
-        """What was asked for, one by one, and whether it holds in a scene."""
+        """Return for each fact of the request whether it holds in the scene."""
 
     def grade(self, cells: Cells) -> int:
-        """How well a scene answers, from 0 to FULL; FULL only where every fact holds."""
+        """Return how well a scene answers, from 0 to FULL; FULL only if every fact holds."""
         held = self.facts(cells)
         return FULL if all(held) else min(round(FULL * sum(held) / len(held)), FULL - 1)
 
     def nearly(self, cells: Cells) -> bool:
-        """Whether a scene shows the same things as an answer, but otherwise than was asked."""
+        """Return whether a scene shows the objects of an answer in another way than requested."""
         return False
 
     @abstractmethod
     def text(self, rng: Generator) -> str:
-        """The request in words, in one of a few ways to say it."""
+        """Return the request in words, in one of a few forms."""
 
     def pairs(self) -> Set[frozenset[str]]:
-        """The pairs of names that the request brings together."""
+        """Return the pairs of names that the request asks for together."""
         return frozenset()
 
 
@@ -59,11 +59,9 @@ class OneObject(Request):
     name: str
 
     def facts(self, cells):
-        """See Request."""
         return _object(self.name, cells)
 
     def text(self, rng):
-        """See Request."""
         return _one_of(rng, [self.name, with_article(self.name)])
 
 
@@ -76,11 +74,10 @@ class Pair(Request):
     other: str
 
     def facts(self, cells):
-        """See Request."""
         return _object(self.one, cells) + _object(self.other, cells)
 
     def nearly(self, cells):
-        """See Request: the colours are exchanged."""
+        """Return whether the colours are exchanged."""
         swapped = {
             f"{colour_of(self.other)} {kind_of(self.one)}",
             f"{colour_of(self.one)} {kind_of(self.other)}",
@@ -88,50 +85,44 @@ class Pair(Request):
         return swapped <= set(cells) and not {self.one, self.other} & set(cells)
 
     def text(self, rng):
-        """See Request."""
         return f"{with_article(self.one)} and {with_article(self.other)}"
 
     def pairs(self):
-        """See Request."""
         return {frozenset((self.one, self.other))}
 
 
 @dataclass(frozen=True)
 class PairOfKinds(Request):
-    """Two objects of whatever colours."""
+    """Two objects of any colours."""
 
     kind = "pair of objects"
     one: str
     other: str
 
     def facts(self, cells):
-        """See Request."""
         kinds = [kind_of(name) for name in cells]
         return [self.one in kinds, self.other in kinds]
 
     def text(self, rng):
-        """See Request."""
         return f"{with_article(self.one)} and {with_article(self.other)}"
 
 
 @dataclass(frozen=True)
 class Count(Request):
-    """So many of a coloured object."""
+    """A number of a coloured object."""
 
     kind = "count"
     name: str
     times: int
 
     def facts(self, cells):
-        """See Request."""
         return [*_object(self.name, cells), cells.count(self.name) == self.times]
 
     def nearly(self, cells):
-        """See Request: another number of it."""
+        """Return whether there is another number of the object."""
         return self.name in cells and cells.count(self.name) != self.times
 
     def text(self, rng):
-        """See Request."""
         return counted(self.name, self.times)
 
 
@@ -145,7 +136,7 @@ class Place(Request):
     other: str
 
     def holds(self, cells: Cells) -> bool:
-        """Whether some instance of the one is there where the relation wants it of the other."""
+        """Return whether some instance of `one` has the relation to some instance of `other`."""
         return any(
             related(self.relation, here, there)
             for here, name in enumerate(cells)
@@ -154,24 +145,21 @@ class Place(Request):
         )
 
     def facts(self, cells):
-        """See Request."""
         return [*_object(self.one, cells), *_object(self.other, cells), self.holds(cells)]
 
     def nearly(self, cells):
-        """See Request: they stand otherwise."""
+        """Return whether both objects are there in other places."""
         return {self.one, self.other} <= set(cells) and not self.holds(cells)
 
     def text(self, rng):
-        """See Request."""
         return f"{with_article(self.one)} {self.relation} {with_article(self.other)}"
 
     def pairs(self):
-        """See Request."""
         return {frozenset((self.one, self.other))}
 
 
 def _object(name: str, cells: Cells) -> list[bool]:
-    """Whether the object is there in any colour, and whether in its own."""
+    """Return whether the object is there in any colour, and whether in its own."""
     return [kind_of(name) in map(kind_of, cells), name in cells]
 
 

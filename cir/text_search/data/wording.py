@@ -1,4 +1,4 @@
-"""Drawn scenes put into words, as people would caption them: all of it, some of it, vaguely."""
+"""Describe drawn scenes as people would: completely, in part, or without colours."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,23 +15,22 @@ _ALWAYS_PLURAL = {"trousers", "scissors"}
 
 
 def with_article(name: str) -> str:
-    """ "a red mug", "an orange hat", but "blue trousers"."""
+    """Put an article before a name: "a red mug", "an orange hat", but "blue trousers"."""
     return name if name.split()[-1] in _ALWAYS_PLURAL else f"{article(name)} {name}"
 
 
 def counted(name: str, times: int) -> str:
-    """ "a red mug", "two red mugs"."""
+    """Write a number of objects: "a red mug", "two red mugs"."""
     return with_article(name) if times == 1 else f"{_NUMBERS[times]} {plural(name)}"
 
 
 def listed_in_words(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Join parts of a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def related(relation: str, here: int, there: int) -> bool:
-    """Whether cell `here` is, for instance, to the left of cell `there`; see
-    cir.datasets.scenes.draw."""
+    """Return whether cell `here` has the relation to cell `there`; see cir.datasets.scenes.draw."""
     (row, column), (other_row, other_column) = divmod(here, 2), divmod(there, 2)
     return {
         "to the left of": column < other_column,
@@ -42,10 +41,10 @@ def related(relation: str, here: int, there: int) -> bool:
 
 
 def caption(cells: Sequence[str], rng: Generator) -> str:
-    """What the scene of these four cells shows ("" is an empty one), said in one of many ways.
+    """Describe a scene of four cells, of which "" is an empty one, in one of many ways.
 
-    A quarter of the captions tell where two of the objects are. The others name from one to all
-    of the objects, each number of them equally often, one in six without the colours.
+    Given two objects that come once, a quarter of the captions tell where they are. The others
+    name between one and all objects, each number equally often; one in six leaves out the colours.
     """
     names = Counter(name for name in cells if name)
     single = [name for name, times in names.items() if times == 1]
@@ -64,7 +63,7 @@ def caption(cells: Sequence[str], rng: Generator) -> str:
 
 
 def _placed(cells: Sequence[str], single: Sequence[str], rng: Generator) -> str:
-    """Two of the objects that are there once, and how the one stands to the other."""
+    """Tell the relation between two of the objects that come once."""
     one, other = (single[place] for place in rng.permutation(len(single))[:2])
     here, there = cells.index(one), cells.index(other)
     true = [relation for relation in RELATIONS if related(relation, here, there)]

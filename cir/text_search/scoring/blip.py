@@ -1,14 +1,13 @@
-"""BLIP by transformers, behind the interface of an image-text encoder.
+"""Give the BLIP of transformers the interface of an image-text encoder.
 
-Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022. Its unimodal encoders are
-trained with the image-text contrastive loss (ITC): their features are compared by cosine. Its
-image-grounded text encoder, with a head for image-text matching (ITM), reads a text together with
-an image; as that has to be done for every pair, it orders again what cosine has found.
+Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022, section 3. The unimodal
+encoders are trained with the image-text contrastive loss (ITC), so the cosine compares their
+features. The image-grounded text encoder with its head for image-text matching (ITM) reads a text
+together with an image. Because it has to read every pair, it only reorders the first images that
+the cosine finds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from transformers.utils import logging
 
 from cir.core.errors import UserError
 
-_MATCH_TOKEN = "[ENC]"  # takes the place of [CLS] where a text is read together with an image
+_MATCH_TOKEN = "[ENC]"  # replaces [CLS] when a text is read together with an image
 
 
 class BlipEncoder(nn.Module):
@@ -37,18 +36,18 @@ class BlipEncoder(nn.Module):
 
     @classmethod
     def load(cls, model: str) -> "BlipEncoder":
-        """Read a hub repository or a folder that save_pretrained wrote, with its processor.
+        """Read a hub repository, or a folder that save_pretrained wrote, with its processor.
 
-        Raises UserError where either is missing, or the weights are those of another model.
+        Raises UserError if one is missing, or if the weights belong to another model.
         """
         noise = logging.get_verbosity()
-        logging.set_verbosity_error()  # of weights that are missing we have more to say
+        logging.set_verbosity_error()  # the error below says more about missing weights
         try:
             processor = BlipProcessor.from_pretrained(model)
             blip, info = BlipForImageTextRetrieval.from_pretrained(
                 model, dtype=torch.float32, output_loading_info=True
             )
-        except Exception as error:  # transformers raises whatever its many sources raise
+        except Exception as error:  # transformers raises many kinds
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise UserError(f'Cannot load BLIP "{model}": {reason}') from error
         finally:
@@ -63,46 +62,46 @@ class BlipEncoder(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """Return the length of the vectors."""
         return self.blip.config.image_text_hidden_size
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.pixel_mean.device
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels of what `preprocess` returns."""
+        """Return the height and width in pixels that `preprocess` produces."""
         return self.resize.size["height"], self.resize.size["width"]
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """Resize an RGB image as the model was trained to see it: uint8 [3, H, W]."""
+        """Resize an RGB image as in training: uint8 [3, H, W]."""
         resized = self.resize(image, do_rescale=False, do_normalize=False, return_tensors="pt")
         return resized["pixel_values"][0].to(torch.uint8).numpy()
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → ITC features [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] → ITC features [B, D], not normalised."""
         return self.blip.vision_proj(self.image_states(pixels)[:, 0]).float()
 
     def image_states(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → what `match` reads of images, [B, patches + 1, W]."""
+        """Encode pixels uint8 [B, 3, H, W] → states for `match`, [B, patches + 1, W]."""
         pixels = pixels.to(self.device, non_blocking=True).float() / 255
         pixels = (pixels - self.pixel_mean) / self.pixel_std
         return self.blip.vision_model(pixel_values=pixels).last_hidden_state
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts → ITC features [N, D], not normalised."""
+        """Encode N texts → ITC features [N, D], not normalised."""
         tokens, mask = self._tokens(texts)
         states = self.blip.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
         return self.blip.text_proj(states[:, 0]).float()
 
     def match(self, states: torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
-        """How well each text fits the image beside it: [B], the higher the better.
+        """Score how well each text fits its image: [B], higher is better.
 
-        As in the released evaluation: the ITM head's logit for a match, plus the cosine of the
-        ITC features; the text begins with the token that BLIP has for this. `states` [B, P, W]
-        are those of `image_states`.
+        As in the released evaluation, the score is the ITM head's logit for a match plus the cosine
+        of the ITC features, and the text begins with BLIP's token for matching. `states` [B, P, W]
+        come from `image_states`.
         """
         tokens, mask = self._tokens(texts)
         cosines = functional.cosine_similarity(
@@ -120,7 +119,7 @@ class BlipEncoder(nn.Module):
         return self.blip.itm_head(both[:, 0])[:, 1].float() + cosines.float()
 
     def _tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens and mask [N, T]; what the model has no room for is cut off at the end."""
+        """Return tokens and mask [N, T]; the end of a text that is too long is cut off."""
         longest = self.blip.config.text_config.max_position_embeddings
         read = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt"
@@ -128,37 +127,11 @@ class BlipEncoder(nn.Module):
         return read["input_ids"], read["attention_mask"]
 
     def _match_token(self) -> int | None:
-        """The tokenizer's [ENC]; the last of two words that the model knows beyond it; or None.
+        """Return the id of [ENC], or None.
 
-        BLIP adds [DEC] and [ENC] to BERT's words, and not every published tokenizer says so.
+        BLIP adds [DEC] and [ENC] to BERT's words. Some published tokenizers lack them; [ENC] is
+        then the second of two words that only the model knows.
         """
         known = self.tokenizer.get_vocab()
         words = self.blip.config.text_config.vocab_size
         return known.get(_MATCH_TOKEN, words - 1 if words == len(known) + 2 else None)
-
-
-@dataclass(frozen=True)
-class BlipCandidate:
-    """A BLIP to be measured.
-
-    `model`: hub repository or folder. `prompt`: what a query is put into, None: nothing.
-    `rerank`: how many of the first images are ordered again by the ITM head, 0: none.
-    """
-
-    name: str
-    model: str
-    prompt: str | None = None
-    rerank: int = 0
-
-    def check(self) -> None:
-        """Raise UserError for what is certain to fail: a folder that does not exist."""
-        parts = Path(self.model).parts
-        if not Path(self.model).is_dir() and (len(parts) != 2 or self.model.startswith((".", "/"))):
-            raise UserError(
-                f'{self.name}: "{self.model}" is neither a folder nor the name of a hub '
-                "repository, owner/name"
-            )
-
-    def load(self) -> BlipEncoder:
-        """The model; UserError where it cannot be loaded."""
-        return BlipEncoder.load(self.model)

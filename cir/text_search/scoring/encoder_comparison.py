@@ -1,14 +1,12 @@
-"""Image-text encoders measured alike: what they find for the same queries, how fast, how large.
+"""Compare image-text encoders on the same queries: relevance, speed and size.
 
-Each is loaded and measured in a process of its own, so that the peak of memory is its own. All
-compute in float32, on a GPU if there is one.
+Each encoder runs in its own process, so that the peak of memory is its own. All compute in float32,
+on a GPU if there is one.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -20,6 +18,7 @@ from cir.retrieval.ranking.metrics import bootstrap_interval, graded_figures
 from cir.retrieval.ranking.ranking import cosine
 from cir.text_search.data.queries import read_queries
 from cir.text_search.scoring.encoder_speed import SearchEncoder, device, encode_images, encode_texts
+from cir.text_search.scoring.params import BenchmarkEncoders, Candidate
 from cir.text_search.scoring.reranking import rerank
 from cir.text_search.scoring.results import AS_WRITTEN, Encoder, Failure, TextProtocol
 from cir.text_search.scoring.scoring import Measured, measure
@@ -27,36 +26,8 @@ from cir.text_search.scoring.scoring import Measured, measure
 _MEGABYTE = 1_000_000
 
 
-class Candidate(Protocol):
-    """An encoder that may be measured; it can be pickled.
-
-    `prompt` holds one {} for the query, or is None for the query as written. `rerank`: how many of
-    the first images its `match` orders again, in a second result; 0 for none.
-    """
-
-    name: str
-    prompt: str | None
-    rerank: int
-
-    def check(self) -> None:
-        """Raise UserError, without loading anything, for what is certain to fail."""
-
-    def load(self) -> SearchEncoder:
-        """The encoder; UserError where it cannot be loaded."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How all are measured; `batch_size` counts images, queries or pairs of them."""
-
-    batch_size: int
-    least_grade: int
-    seed: int
-    resamples: int
-
-
 def check_all(candidates: Sequence[Candidate]) -> None:
-    """Raise UserError for a name that comes twice, and for what is certain not to load."""
+    """Raise UserError for a name that comes twice, and for an encoder that cannot load."""
     names = [one.name for one in candidates]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -65,50 +36,50 @@ def check_all(candidates: Sequence[Candidate]) -> None:
         one.check()
 
 
-def compare(
-    candidates: Sequence[Candidate], split: Path, settings: Settings
-) -> Iterator[list[Encoder] | Failure]:
-    """Measure one after the other on the queries and images of a split.
+def compare(params: BenchmarkEncoders, split: Path, seed: int) -> Iterator[list[Encoder] | Failure]:
+    """Measure one encoder after the other on the queries and images of a split.
 
-    One that fails is told of and does not stop the others. An encoder that orders again what it
-    has found gives two results, the plain one first.
+    An encoder that fails yields a Failure and does not stop the others. An encoder that reorders
+    its first images yields two results, the plain one first.
     """
-    for number, candidate in enumerate(candidates, 1):
-        say(f"encoder {number} of {len(candidates)}: {candidate.name}")
+    for number, candidate in enumerate(params.models, 1):
+        say(f"encoder {number} of {len(params.models)}: {candidate.name}")
         try:
-            outcome = in_own_process(measure_here, candidate, split, settings)
+            outcome = in_own_process(measure_here, candidate, split, params, seed)
         except UserError as error:
             outcome = Failure(name=candidate.name, reason=str(error))
         yield outcome
 
 
 @torch.inference_mode()
-def measure_here(candidate: Candidate, split: Path, settings: Settings) -> list[Encoder]:
-    """Measure one encoder in this process; its memory is then that of the whole process."""
-    torch.manual_seed(settings.seed)  # for weights that are random
+def measure_here(
+    candidate: Candidate, split: Path, params: BenchmarkEncoders, seed: int
+) -> list[Encoder]:
+    """Measure one encoder in this process, whose memory counts as the encoder's."""
+    torch.manual_seed(seed)  # for random weights
     before = peak_memory()
     images = ImageShards(split)
     queries = read_queries(split, images.ids)
     texts = [(candidate.prompt or "{}").replace("{}", query.text) for query in queries]
     model = candidate.load().to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    gallery, rate, rate_decoded = encode_images(model, images, settings.batch_size)
-    vectors, text_rate = encode_texts(model, texts, settings.batch_size)
-    protocol = TextProtocol(text=candidate.prompt or AS_WRITTEN, least_grade=settings.least_grade)
+    gallery, rate, rate_decoded = encode_images(model, images, params.batch_size)
+    vectors, text_rate = encode_texts(model, texts, params.batch_size)
+    protocol = TextProtocol(text=candidate.prompt or AS_WRITTEN, least_grade=params.least_grade)
     kept = max(1, candidate.rerank)
     plain = measure(candidate.name, cosine(vectors, gallery), queries, images.ids, protocol, kept)
     rates = {"images_per_second": rate, "images_per_second_decoded": rate_decoded}
     speed = rates | {"queries_per_second": text_rate} | _memory(before)
-    results = [_result(plain, model, speed, settings)]
+    results = [_result(plain, model, speed, params, seed)]
     if candidate.rerank:
         start = time.perf_counter()
         top = plain.ranking.top_indices[:, : candidate.rerank]
-        scores = rerank(model, images, texts, top, vectors @ gallery.T, settings.batch_size)
+        scores = rerank(model, images, texts, top, vectors @ gallery.T, params.batch_size)
         taken = time.perf_counter() - start + len(texts) / text_rate
         ranking = f"cosine, the first {top.shape[1]} then by matching"
         protocol = protocol.model_copy(update={"ranking": ranking})
         again = measure(candidate.name, scores.__getitem__, queries, images.ids, protocol)
         speed = rates | {"queries_per_second": len(texts) / taken} | _memory(before)
-        results.append(_result(again, model, speed, settings))
+        results.append(_result(again, model, speed, params, seed))
     return results
 
 
@@ -116,15 +87,16 @@ def _result(
     measured: Measured,
     model: SearchEncoder,
     speed: Mapping[str, float | None],
-    settings: Settings,
+    params: BenchmarkEncoders,
+    seed: int,
 ) -> Encoder:
     ranking = measured.ranking
-    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, settings.least_grade)
+    found = graded_figures(ranking.hit_ranks, ranking.hit_grades, params.least_grade)
     return Encoder(
         name=measured.what,
         ranking=measured.protocol.ranking,
         **{name: float(found[name].mean()) for name in ("ndcg@10", "r@10", "mrr")},
-        ndcg_interval=bootstrap_interval(found["ndcg@10"], settings.seed, settings.resamples),
+        ndcg_interval=bootstrap_interval(found["ndcg@10"], seed, params.resamples),
         **speed,
         parameters=sum(weights.numel() for weights in model.parameters()),
         dim=model.dim,

@@ -1,8 +1,8 @@
-"""The images and texts of a split as vectors, and how fast an encoder makes them.
+"""Encode the images and texts of a split, and measure the speed.
 
-Batches go one after another, so that the time in the encoder can be told from the time before it.
-Rates are those of the fastest quarter of the batches, in several passes after a second or more of
-warming up: what an encoder can do, not what it did while the machine was busy with something else.
+Batches run one after another, so that the time in the encoder is separate from the time before it.
+A rate is that of the fastest quarter of the batches, in several passes after at least a second of
+warm-up. So it says what the encoder can do when nothing else occupies the machine.
 """
 
 import time
@@ -22,33 +22,32 @@ from cir.retrieval.ranking.embedding import unit_rows
 from cir.text_search.scoring.scoring import unit_text_rows
 
 _WARM = 1.0  # seconds
-_PASSES, _TIMED = 4, 8  # the first pass is over everything, the others over so many batches
+_PASSES, _TIMED = 4, 8  # the first pass takes all batches, each other pass _TIMED of them
 
 
 class SearchEncoder(Protocol):
-    """What is measured: a torch module whose images and texts share a space."""
+    """A torch module that encodes images and texts into a shared space."""
 
     dim: int
     image_size: tuple[int, int]
     device: torch.device
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image to uint8 [3, H, W]."""
+        """Turn an RGB image into uint8 [3, H, W]."""
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, 3, H, W] to features [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] → features [B, D], not normalised."""
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """N texts to features [N, D], not normalised."""
+        """Encode N texts → features [N, D], not normalised."""
 
 
 def encode_images(
     model: SearchEncoder, images: ImageShards, batch_size: int
 ) -> tuple[np.ndarray, float, float]:
-    """Vectors [N, D] of length one; images per second in the encoder, and with what is before.
+    """Return vectors [N, D] of length one, and images per second without and with decoding.
 
-    The rates are as in `_rate`, of one pass over all images and further ones over the first
-    batches.
+    One pass over all images and further passes over the first batches give the rates.
     """
     _warm_up(lambda: _encode_batch(model, next(_batches(images, batch_size))))
     parts: list[np.ndarray] = []
@@ -68,7 +67,7 @@ def encode_images(
 
 @dataclass
 class _Times:
-    """Of batches: their sizes, the seconds in the encoder, and all the seconds."""
+    """The sizes of batches, the seconds in the encoder, and all seconds."""
 
     sizes: list[int] = field(default_factory=list)
     inside: list[float] = field(default_factory=list)
@@ -81,7 +80,7 @@ class _Times:
 
 
 def _batches(images: ImageShards, batch_size: int) -> Iterator[list[tuple[str, bytes]]]:
-    """Ids with encoded images; no batch holds images of two shards."""
+    """Yield batches of ids with encoded images; no batch has images of two shards."""
     for shard in images.shards():
         encoded = shard.encoded()
         while batch := list(islice(encoded, batch_size)):
@@ -89,7 +88,7 @@ def _batches(images: ImageShards, batch_size: int) -> Iterator[list[tuple[str, b
 
 
 def _encode_batch(model: SearchEncoder, batch: list[tuple[str, bytes]]) -> tuple[np.ndarray, float]:
-    """The vectors of encoded images, and the seconds in the encoder."""
+    """Return the vectors of encoded images, and the seconds in the encoder."""
     pixels = np.stack([model.preprocess(image_bytes.decode(data, name)) for name, data in batch])
     start = time.perf_counter()
     features = model.encode_images(torch.from_numpy(pixels))
@@ -100,7 +99,7 @@ def _encode_batch(model: SearchEncoder, batch: list[tuple[str, bytes]]) -> tuple
 def encode_texts(
     model: SearchEncoder, texts: Sequence[str], batch_size: int
 ) -> tuple[np.ndarray, float]:
-    """Vectors [Q, D] of length one, and texts per second, measured as images are."""
+    """Return vectors [Q, D] of length one, and texts per second, measured as for images."""
     batches = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
     _warm_up(lambda: unit_text_rows(model.encode_texts(batches[0]), batches[0]))
     parts: list[np.ndarray] = []
@@ -118,7 +117,7 @@ def encode_texts(
 
 
 def _warm_up(encode: Callable[[], object]) -> None:
-    """Encode once, and on until _WARM seconds have passed: caches, clocks and memory settle."""
+    """Encode at least once and for _WARM seconds, so that caches, clocks and memory settle."""
     start = time.perf_counter()
     while True:
         encode()
@@ -127,10 +126,10 @@ def _warm_up(encode: Callable[[], object]) -> None:
 
 
 def _rate(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """Items per second in the fastest quarter of the batches of the largest size.
+    """Return items per second in the fastest quarter of the batches of the largest size.
 
-    Whatever else the machine does only ever makes a batch slower, so that the fastest ones tell
-    what the encoder takes; a quarter of them, as a single one may be luck.
+    Other work on the machine can only slow a batch down, so the fastest batches show the encoder's
+    time. A single fastest batch could be luck.
     """
     largest = np.array(sizes) == max(sizes)
     ascending = np.sort(np.array(seconds)[largest])
@@ -138,7 +137,7 @@ def _rate(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def device() -> str:
-    """What torch computes on, in words."""
+    """Name the device on which torch computes."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"processor, {torch.get_num_threads()} threads"

@@ -1,4 +1,4 @@
-"""The first images that cosine finds for a text, ordered again by a model that reads both."""
+"""Reorder the first images that the cosine finds, by a model that reads text and image together."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,13 +14,13 @@ class Matcher(Protocol):
     """A model that reads a text together with an image."""
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image to uint8 [3, H, W]."""
+        """Turn an RGB image into uint8 [3, H, W]."""
 
     def image_states(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [B, 3, H, W] to what `match` reads of images, [B, ...]."""
+        """Encode pixels uint8 [B, 3, H, W] → states for `match`, [B, ...]."""
 
     def match(self, states: torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
-        """How well each of B texts fits the image beside it: [B], the higher the better."""
+        """Score how well each of B texts fits its image: [B], higher is better."""
 
 
 @torch.inference_mode()
@@ -32,10 +32,10 @@ def rerank(
     cosines: np.ndarray,
     batch_size: int,
 ) -> np.ndarray:
-    """Scores float64 [Q, N]: the images `first` [Q, k] of each text above all others, by match.
+    """Return scores float64 [Q, N] that put the images `first` [Q, k] first, ordered by `match`.
 
-    The others keep their `cosines` [Q, N]. Each image is encoded once for all texts that it is
-    among the first of; `batch_size` images, then as many pairs, are in the model at a time.
+    The other images keep their `cosines` [Q, N]. Each image is encoded once. The model takes
+    `batch_size` images, then as many pairs, at a time.
     """
     assert len(texts) == len(first) == len(cosines), "a row for each text"
     fits = _matches(model, images, texts, first, batch_size)
@@ -48,7 +48,7 @@ def rerank(
 def _matches(
     model: Matcher, images: ImageShards, texts: Sequence[str], first: np.ndarray, batch_size: int
 ) -> np.ndarray:
-    """How well the images `first` [Q, k] fit their texts, float64 [Q, k]."""
+    """Score how well the images `first` [Q, k] fit their texts: float64 [Q, k]."""
     fits = np.empty(first.shape)
     wanted = np.unique(first)
     for start in range(0, len(wanted), batch_size):

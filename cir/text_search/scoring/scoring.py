@@ -1,4 +1,4 @@
-"""Images found by words, measured: overall and by kind of query, system by system."""
+"""Measure text-to-image search, overall and by kind of query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ WITH_INTERVAL = ("ndcg@10", "mrr", "map")
 
 @dataclass(frozen=True)
 class Measured:
-    """A system with what it found for the queries, in their order.
+    """A system, and its ranking for the queries, in their order.
 
-    `told_apart` [Q] is what the function of that name gives.
+    `told_apart` [Q] comes from the function of that name.
     """
 
     what: str
@@ -46,12 +46,12 @@ def measure(
 
     Args:
         what: the system's name.
-        scores: see cir.retrieval.ranking.ranking.rank_by_grade;
-        cir.retrieval.ranking.ranking.cosine makes them. ids: of the images.
-        protocol: of the ranking.
-        k: how many images are kept of each query.
+        scores: see cir.retrieval.ranking.ranking.rank_by_grade; `cosine` beside it makes them.
+        ids: the ids of the images.
+        protocol: the protocol of the ranking.
+        k: the number of images to keep for each query.
 
-    Raises UserError for queries without an answer of the grade that counts as relevant.
+    Raises UserError for queries without a relevant answer.
     """
     require_answers(queries, protocol.least_grade)
     ranking = rank_by_grade(scores, relevance_matrix(queries, ids), k)
@@ -61,11 +61,11 @@ def measure(
 def told_apart(
     scores: Scores, queries: Sequence[TextQuery], ids: Sequence[str], least_grade: int
 ) -> np.ndarray:
-    """How often an answer scores above a near miss of its query: shares float [Q].
+    """Return the share of pairs in which an answer scores above a near miss: float [Q].
 
-    Of all pairs of an answer of `least_grade` or more and a near miss; a tie counts as a miss. NaN
-    for a query without near misses. Guessing has a half, and so has whoever reads a query as a bag
-    of words, in the mean.
+    A pair has an answer of `least_grade` or more and a near miss of the same query; a tie counts as
+    a failure. The share is NaN for a query without near misses. Its mean is 1/2 for guessing, and
+    for reading a query as a bag of words.
     """
     place = {name: number for number, name in enumerate(ids)}
     shares = np.full(len(queries), np.nan)
@@ -79,7 +79,7 @@ def told_apart(
 
 
 def require_answers(queries: Sequence[TextQuery], least_grade: int) -> None:
-    """Raise UserError for queries none of whose answers has this grade."""
+    """Raise UserError for queries without an answer of `least_grade` or more."""
     if not queries:
         raise UserError("there are no queries to measure with")
     without = [one.id for one in queries if max(one.grades.values()) < least_grade]
@@ -125,7 +125,7 @@ def result(measured: Measured, queries: Sequence[TextQuery], seed: int, resample
 
 
 def load_shared_space(folder: Path | str) -> Encoder:
-    """The encoder in a folder; UserError for one whose texts have a space of their own."""
+    """Load the encoder in a folder; raises UserError if texts and images do not share a space."""
     encoder = load_encoder(folder)
     if isinstance(encoder, PairedEncoder):
         raise UserError(
@@ -139,16 +139,16 @@ def load_shared_space(folder: Path | str) -> Encoder:
 def text_vectors(
     encoder: Encoder, texts: Sequence[str], prompt: str = "{}", batch_size: int = 128
 ) -> np.ndarray:
-    """Vectors float32 [Q, D] of length one of the texts, each put into the prompt."""
+    """Encode the texts, each in the prompt → vectors float32 [Q, D] of length one."""
     asked = [prompt.replace("{}", text) for text in texts]
     features = encode_each_once(asked, encoder.encode_texts, batch_size)
     return unit_text_rows(features, asked)
 
 
 def unit_text_rows(features: torch.Tensor, texts: Sequence[str]) -> np.ndarray:
-    """The rows of `features` [Q, D] at length one, float32.
+    """Return the rows of `features` [Q, D] scaled to length one, float32.
 
-    Raises UserError naming the first text whose row is not finite or all zeros.
+    Raises UserError with the first text whose row is not finite or all zeros.
     """
     lengths = features.float().norm(dim=1)
     bad = ~lengths.isfinite() | (lengths == 0)

@@ -1,10 +1,10 @@
-"""Whether captions are true, where it is known which objects an image shows.
+"""Judge whether captions are true of images whose objects are known.
 
-What is judged: the names of objects that some image of the set shows ("red mug", "watering can"),
-those with their first words left out ("mug", "can"), one of the first words before what is known
-without one ("green mug", though no mug of the set is green), and the plurals of all of these. Of
-what is named, a number before it can be judged as well. Capital letters make no difference. Where
-the objects are, what they do and all other words are not judged.
+A caption mentions an object by a name that some image of the set shows ("red mug", "watering
+can"), by such a name without its first words ("mug", "can"), by the first word of one name before
+the kind of another ("green mug", although no mug of the set is green), or by a plural of these. A
+number before a mention can be judged too. Upper and lower case are equal. Places, actions and all
+other words are not judged.
 """
 
 import re
@@ -20,7 +20,7 @@ _VALUES = {word: value for value, word in enumerate(_NUMBERS, 1)}
 
 @dataclass(frozen=True)
 class _Mention:
-    """A name or kind, the number before it (None: none, or an article), and whether it is shown."""
+    """A mention of a name or kind; `number` is the number before it, None if not given."""
 
     what: str
     number: int | None
@@ -39,12 +39,12 @@ class _Mention:
 def share_naming_what_is_shown(
     captioned: Iterable[tuple[str, Sequence[str]]], objects: Mapping[str, Sequence[str]]
 ) -> float | None:
-    """The share of captions that name no object, and no kind of object, which is not shown.
+    """Return the share of captions that only mention objects that their image shows.
 
-    `captioned` are images with their captions, `objects` what each image of the set shows, one
-    entry for each object. A kind ("a boat") is shown if some shown name ends with it; of names
-    within names the longest counts. None if there is no caption of an image whose objects are
-    known; images without any are left out.
+    `captioned` holds images with their captions, `objects` the objects that each image of the set
+    shows, one entry for each object. A kind ("a boat") is shown if a shown name ends with it. Of
+    names within names the longest counts. Images without known objects are left out; None if no
+    caption is left.
     """
     return _share(captioned, objects, _Mention.is_named_rightly)
 
@@ -52,12 +52,11 @@ def share_naming_what_is_shown(
 def share_true(
     captioned: Iterable[tuple[str, Sequence[str]]], objects: Mapping[str, Sequence[str]]
 ) -> float | None:
-    """The share of captions whose names, kinds and numbers are all right.
+    """Return the share of captions whose mentions and numbers are right.
 
-    As `share_naming_what_is_shown`; besides, a number from one to ten or in digits right before a
-    name or kind must be that of such objects shown. An article, a plural without a number and no
-    word at all ask for at least one, each mention by itself. None also if no image of the set
-    shows an object twice: then numbers are not known.
+    As `share_naming_what_is_shown`; in addition, a number from one to ten or in digits right before
+    a mention must be the number of such objects shown. A mention without a number needs at least
+    one. None also if no image of the set shows an object twice: numbers are then unknown.
     """
     if all(len(set(shown)) == len(shown) for shown in objects.values()):
         return None
@@ -80,14 +79,14 @@ def _share(
 
 
 class _Reader:
-    """Finds what captions name, of the names that are known."""
+    """Finds the mentions in captions, given the known names."""
 
     def __init__(self, names: Iterable[str]):
         known = sorted({name.lower() for name in names})
         self._names = {ending for name in known for ending in _endings(name)}
         self._kinds = {kind for name in known for kind in _endings(name)[1:2]}
         firsts = {name.split()[0] for name in known if len(_endings(name)) > 1}
-        # A singular that is the plural of another name is still itself.
+        # A name that is also the plural of another name stays a singular.
         self._forms = {plural(name): name for name in sorted(self._names)}
         self._forms |= {name: name for name in self._names}
         number = _one_of((*_ARTICLES, *_NUMBERS)) + r"|\d+"
@@ -113,12 +112,15 @@ class _Reader:
 
 
 def _endings(name: str) -> list[str]:
-    """ "red cup of tea" → "red cup of tea", "cup of tea": what a kind is made of stays with it."""
+    """Return a name without 0, 1, ... first words: "red cup of tea", "cup of tea".
+
+    A part such as "of tea" stays with its kind.
+    """
     head, *rest = re.split(r"(?=\s(?:of|with|on|in)\s)", name, maxsplit=1)
     words = head.split()
     return [" ".join(words[start:]) + "".join(rest) for start in range(len(words))]
 
 
 def _one_of(words: Iterable[str]) -> str:
-    """An expression for any of these words, the longest first; for none of none."""
+    """Return a regular expression for any of the words, the longest first."""
     return "|".join(map(re.escape, sorted(words, key=lambda word: (-len(word), word)))) or r"(?!)"

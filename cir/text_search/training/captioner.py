@@ -1,12 +1,11 @@
-"""An open_clip CoCa that puts images into words: a published one, or a micro one trained here.
+"""Caption images with an open_clip CoCa: a published one, or a micro one trained here.
 
-CoCa (Yu et al. 2022, "CoCa: Contrastive Captioners are Image-Text Foundation Models",
-https://arxiv.org/abs/2205.01917): an image tower, a text tower, and a decoder whose words look at
-the image tower's tokens; trained on a contrastive and a captioning loss at once.
+CoCa (Yu et al., "CoCa: Contrastive Captioners are Image-Text Foundation Models", TMLR 2022,
+https://arxiv.org/abs/2205.01917, section 3) has an image tower, a text tower, and a decoder that
+attends to the image tower's tokens. A contrastive and a captioning loss train it together.
 
-The micro one takes the image tower of the pipeline's encoder (any of timm's that has tokens) and
-a vocabulary of the words that its training captions hold: open_clip's 49,408 would take nine
-tenths of the time.
+The micro CoCa takes the image tower of the pipeline's encoder (a timm tower with tokens), and only
+the tokens of its training captions: all 49,408 of open_clip would take nine tenths of the time.
 """
 
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ _BRINGS_WEIGHTS = ("hf-hub:", "local-dir:")
 
 
 class TimmCoCa(CoCa):
-    """CoCa on an image tower of timm, which open_clip builds but whose tokens it cannot get."""
+    """A CoCa on a timm tower, which open_clip can build but whose tokens it cannot get."""
 
     def _encode_image(self, images: torch.Tensor, normalize: bool = True):
         trunk = self.visual.trunk
@@ -44,12 +43,12 @@ class TimmCoCa(CoCa):
 
 
 class Captioner(nn.Module):
-    """A CoCa behind an encoder's preprocessing, and the tokens of its captions.
+    """A CoCa with the preprocessing of an encoder and the tokens of its captions.
 
     Args:
-        encoder: holds the CoCa as its `clip`.
+        encoder: the encoder whose `clip` is the CoCa.
         vocabulary: the tokens.
-        model: the CoCa's name in open_clip; None for one of ours.
+        model: the CoCa's name in open_clip; None for a micro CoCa.
     """
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary, model: str | None):
@@ -60,23 +59,23 @@ class Captioner(nn.Module):
 
     @classmethod
     def published(cls, model: str, pretrained: str | None) -> "Captioner":
-        """One with weights, by open_clip name and tag (or file), or a hub or folder that has them.
+        """Load a published CoCa by its open_clip name and tag (or file), or from a hub or folder.
 
         Raises:
-            UserError: as Encoder.create; no CoCa; one with other tokens than `Vocabulary` has; a
-                name without `pretrained`, or `pretrained` beside a hub or folder.
+            UserError: as Encoder.create; the model is no CoCa or has other tokens than
+                `Vocabulary`; a name comes without `pretrained`, or a hub or folder with it.
         """
         _check_published(model, pretrained)
         return cls(Encoder.create(model, pretrained, "{}"), Vocabulary(), model)
 
     @classmethod
     def micro(cls, tower: Encoder, captions: Sequence[str], layers: int, heads: int) -> "Captioner":
-        """One whose image tower is a copy of `tower`'s, to be trained on captions like these.
+        """Build a captioner with a copy of the image tower of `tower`, for captions like these.
 
-        Its text tower and its decoder have `layers` each, as wide as the image's tokens.
+        The text tower and the decoder have `layers` layers each, as wide as the image tokens.
 
         Raises:
-            UserError: the tower is none of timm's, or `heads` does not divide its width.
+            UserError: the image tower is not from timm, or `heads` does not divide its width.
         """
         visual = tower.clip.visual if isinstance(tower, Encoder) else None
         if not isinstance(visual, TimmModel):
@@ -110,14 +109,14 @@ class Captioner(nn.Module):
     @classmethod
     def _built(cls, config: dict, preprocessing: dict, vocabulary: Vocabulary) -> "Captioner":
         coca = TimmCoCa(**config, pad_id=PAD)
-        # open_clip leaves this weight as the memory was.
+        # open_clip does not initialise this weight.
         nn.init.normal_(coca.text_decoder.text_projection, std=coca.text.width**-0.5)
         coca.visual.preprocess_cfg = preprocessing
         return cls(Encoder(coca, config, vocabulary.encode, "{}"), vocabulary, None)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Captioner":
-        """Read what `save` wrote, and nothing else; UserError where it is incomplete."""
+        """Read only a folder that `save` wrote; raises UserError if it is incomplete."""
         path = Path(folder) / _WEIGHTS
         settings = _settings(Path(folder) / _SETTINGS)
         if settings["model"] is None:
@@ -125,7 +124,7 @@ class Captioner(nn.Module):
             captioner = cls._built(settings["config"], settings["preprocessing"], vocabulary)
         else:
             config, vocabulary = settings["config"], Vocabulary()
-            # The name is not looked up again: it may be of the hub, or of a folder that is gone.
+            # The name is not looked up: it may be a hub repository, or a folder that is gone.
             coca = CoCa(**{key: value for key, value in config.items() if key != "custom_text"})
             coca.visual.preprocess_cfg = settings["preprocessing"]
             encoder = Encoder(coca, config, vocabulary.encode, "{}")
@@ -146,7 +145,7 @@ class Captioner(nn.Module):
         save_file(contiguous_weights(self.encoder.clip), Path(folder) / _WEIGHTS)
 
     def forward(self, pixels: torch.Tensor, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Pixels uint8 [B, 3, H, W] and B captions → open_clip's outputs, as its CoCaLoss asks."""
+        """Run pixels uint8 [B, 3, H, W] and B captions → the input of open_clip's CoCaLoss."""
         tokens = self.vocabulary.encode(captions).to(self.encoder.device)
         return self.encoder.clip(self._normalised(pixels), tokens)
 
@@ -154,11 +153,11 @@ class Captioner(nn.Module):
     def captions(
         self, pixels: torch.Tensor, each: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[list[str]]:
-        """Pixels uint8 [B, 3, H, W] → `each` captions for every image, word after word.
+        """Write `each` captions for every image of pixels uint8 [B, 3, H, W], word after word.
 
-        At temperature 0 the likeliest word is taken; above, words are drawn from the softmax of
-        the logits over the temperature, the same ones for the same seed. open_clip's own `generate`
-        needs a class that transformers 5 no longer has.
+        Temperature 0 takes the likeliest word. A higher one draws words from the softmax of the
+        logits divided by the temperature, equal for equal seeds. open_clip's `generate` needs a
+        class that transformers 5 no longer has.
         """
         coca, words = self.encoder.clip, self.vocabulary
         latent, tokens = coca._encode_image(self._normalised(pixels))
@@ -194,7 +193,7 @@ def _settings(path: Path) -> dict:
 
 
 def _check_published(model: str, pretrained: str | None) -> None:
-    """Refuse before anything large is fetched; a name that open_clip does not know passes."""
+    """Raise UserError before a large download; a name unknown to open_clip passes."""
     brings = model.startswith(_BRINGS_WEIGHTS)
     if brings and pretrained is not None:
         raise UserError(
@@ -203,7 +202,7 @@ def _check_published(model: str, pretrained: str | None) -> None:
         )
     try:
         config = open_clip.get_model_config(model if brings else model.replace("/", "-"))
-    except Exception as error:  # whatever the hub, its client or a broken file raise
+    except Exception as error:  # the hub, its client and broken files raise many kinds
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f'captioner.model "{model}" cannot be read: {reason}') from error
     if config is None:

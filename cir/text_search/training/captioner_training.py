@@ -1,4 +1,4 @@
-"""Train a captioner on images with captions: CoCa's two losses, and how well it foretells words."""
+"""Train a captioner: CoCa's two losses, the accuracy of its words, and the parameter groups."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ from cir.training.shared.batches import Pixels
 
 
 class CaptioningObjective(nn.Module):
-    """CoCa's loss of a CaptionBatch (Yu et al. 2022, equation 4), by open_clip.
+    """Compute CoCa's loss of a CaptionBatch (Yu et al. 2022, equation 4), by open_clip.
 
-    One process alone trains a captioner: the batch is not divided.
+    A captioner is trained by one process, so the batch is not divided.
 
     Args:
-        captioner: what is trained.
-        captioning_weight: of the captioning loss; the contrastive one has weight 1.
+        captioner: the captioner to train.
+        captioning_weight: the weight of the captioning loss; the contrastive loss has weight 1.
     """
 
     def __init__(self, captioner: Captioner, captioning_weight: float):
@@ -28,12 +28,12 @@ class CaptioningObjective(nn.Module):
         self.losses = CoCaLoss(captioning_weight, 1.0, pad_id=PAD)
 
     def forward(self, batch: CaptionBatch) -> dict[str, torch.Tensor]:
-        """Losses by name."""
+        """Return the losses by name."""
         found = self.captioner(batch.pixels, [captions[0] for captions in batch.captions])
         found = {name: value.float() for name, value in found.items() if name != "labels"} | {
             "labels": found["labels"]
         }
-        # Autocast would compute the products of the contrastive loss in half precision again.
+        # Autocast would compute the products of the contrastive loss in half precision.
         with torch.autocast(found["logits"].device.type, enabled=False):
             losses = self.losses(**found, output_dict=True)
         return {
@@ -49,7 +49,7 @@ def word_accuracy(
     captioned: Sequence[tuple[str, str]],
     batch_size: int = 256,
 ) -> float:
-    """The share of the captions' tokens that are the likeliest after those before them."""
+    """Return the share of the captions' tokens that are the likeliest given the tokens before."""
     right = total = 0
     for start in range(0, len(captioned), batch_size):
         rows = captioned[start : start + batch_size]

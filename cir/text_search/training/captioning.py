@@ -1,4 +1,4 @@
-"""Captions for the images of a source that have none, shown as they come."""
+"""Caption the images of a source."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,10 +23,9 @@ def caption_images(
     seed: int,
     batch_size: int,
 ) -> list[Captioned]:
-    """The captions of these images, in order; those that cannot be read are named and left out.
+    """Return the captions of the images, in order; unreadable images are named and left out.
 
-    Equal captions of an image are given once, empty ones not at all. Raises UserError if no image
-    can be read.
+    An image's captions are different and not empty. Raises UserError if no image can be read.
     """
     problems: list[str] = []
     captioned: list[Captioned] = []

@@ -1,8 +1,7 @@
-"""Fine-tune an encoder on images with captions the way such encoders are pre-trained.
+"""Fine-tune an encoder on images with captions, in the way that such encoders are pre-trained.
 
-"Finetune Like You Pretrain" (Goyal et al., CVPR 2023, https://arxiv.org/abs/2212.00638): the
-contrastive loss of CLIP over a batch of images and their captions, through both towers and the
-temperature, instead of a new head with a loss of its own.
+Goyal et al., "Finetune Like You Pretrain", CVPR 2023, https://arxiv.org/abs/2212.00638: instead of
+a new head with another loss, train both towers and the temperature with CLIP's contrastive loss.
 """
 
 import zlib
@@ -25,23 +24,22 @@ from cir.training.shared.losses import multi_positive_info_nce
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """This process's images, uint8 [b, 3, H, W], and the captions of each of the batch's B."""
+    """This process's images, uint8 [b, 3, H, W], and the captions of all B images of the batch."""
 
     pixels: torch.Tensor
     captions: list[list[str]]
 
 
 class CaptionBatches(Dataset):
-    """Item s is the batch of step s.
+    """A dataset whose item s is the batch of step s.
 
     Args:
         pixels: the images.
-        captions: for each image id its captions, at least one.
-        plan: item numbers of every step (see cir.training.shared.batches.plan_batches) into the
-        keys of `captions`.
-        each: how many captions of an image a step sees, fewer where it has fewer; which of them is
-            drawn anew at every step.
-        seed: of that draw.
+        captions: the captions of each image id, at least one.
+        plan: the positions in `captions` of every step's images (see
+            cir.training.shared.batches.plan_batches).
+        each: the most captions of an image in a step, drawn anew for every step.
+        seed: the seed of this draw.
     """
 
     def __init__(
@@ -71,18 +69,18 @@ class CaptionBatches(Dataset):
 
 
 class CaptionObjective(nn.Module):
-    """CLIP's loss of a CaptionBatch (Radford et al. 2021, figure 3), with all captions of an image.
+    """Compute CLIP's loss of a CaptionBatch (Radford et al. 2021, figure 3).
 
-    Each caption is to find its image among those of the batch; each image is to find its captions
-    among all of them and, with `hard_negatives`, among those made wrong as well (see
-    cir.text_search.training.hard_negatives). Images of equal captions count as each other's.
+    Each caption has to find its image in the batch. Each image has to find its captions among all
+    captions and, with `hard_negatives`, among altered captions too (see
+    cir.text_search.training.hard_negatives). Images with the same caption both count as right.
 
     Args:
-        encoder: what is trained, both towers and the temperature.
-        hard_negatives: None leaves captions made wrong out. Else the weight of a second loss: how
-            much nearer an image is to its caption than to that caption made wrong, as a logistic
-            loss of the two logits; with 0 they are negatives of the first alone.
-        seed: of how captions are made wrong.
+        encoder: the encoder, of which both towers and the temperature are trained.
+        hard_negatives: None uses no altered captions. A number is the weight of a second loss, the
+            logistic loss of an image's logits for its caption and for the altered caption; with 0,
+            altered captions are only negatives of the first loss.
+        seed: the seed of the alterations.
     """
 
     def __init__(self, encoder: Encoder, hard_negatives: float | None = None, seed: int = 0):
@@ -90,14 +88,15 @@ class CaptionObjective(nn.Module):
         self.encoder, self.hard_negatives, self.seed = encoder, hard_negatives, seed
 
     def forward(self, batch: CaptionBatch) -> dict[str, torch.Tensor]:
-        """Losses by name; the same on every process."""
+        """Return the losses by name, equal on every process."""
         image = gather(self.encoder.encode_images(batch.pixels))
         texts, described = texts_described(batch.captions)
         wrong, of = self._made_wrong(batch.captions)
         text = self.encoder.encode_texts([*texts, *wrong])
         described = described.to(image.device)
         scale = self.encoder.clip.logit_scale.exp().clamp(max=100)
-        with torch.autocast(image.device.type, enabled=False):  # compare in fp32, see composition
+        # Compared in float32, as in cir.training.composition.
+        with torch.autocast(image.device.type, enabled=False):
             text = functional.normalize(text, dim=1)
             logits = scale * functional.normalize(image, dim=1) @ text.T
             true = logits[:, : len(texts)]
@@ -114,7 +113,7 @@ class CaptionObjective(nn.Module):
     ) -> tuple[list[str], list[tuple[int, str, int]]]:
         if self.hard_negatives is None:
             return [], []
-        # Of the captions alone, so that a run that was interrupted makes the same ones.
+        # The seed depends only on the captions, so a resumed run makes the same alterations.
         digest = zlib.crc32("\n".join(text for own in captions for text in own).encode())
         return altered_captions(captions, np.random.default_rng((self.seed, digest)))
 
@@ -122,7 +121,7 @@ class CaptionObjective(nn.Module):
 def _nearer(
     logits: torch.Tensor, texts: Sequence[str], of: Sequence[tuple[int, str, int]]
 ) -> torch.Tensor:
-    """The mean of log(1 + exp(wrong − true)) over captions made wrong; 0 if there is none."""
+    """Return the mean of log(1 + exp(wrong − true)) over altered captions, or 0 without any."""
     if not of:
         return logits.sum() * 0
     column = {text: number for number, text in enumerate(texts)}
@@ -133,7 +132,7 @@ def _nearer(
 
 
 def texts_described(captions: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tensor]:
-    """The T different captions of B images, and bool [B, T]: which describes which."""
+    """Return the T different captions of B images, and bool [B, T]: which describes which."""
     column: dict[str, int] = {}
     for own in captions:
         for text in own:
@@ -145,7 +144,7 @@ def texts_described(captions: Sequence[Sequence[str]]) -> tuple[list[str], torch
 
 
 def captions_by_image(captioned: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """(image id, caption) pairs → the captions of each image, in order."""
+    """Group (image id, caption) pairs by image, in order."""
     captions: dict[str, list[str]] = {}
     for name, text in captioned:
         captions.setdefault(name, []).append(text)
@@ -159,7 +158,10 @@ def caption_score(
     captioned: Sequence[tuple[str, str]],
     batch_size: int = 256,
 ) -> float:
-    """Mean reciprocal rank of each caption's image among all images, ties against it."""
+    """Return the mean reciprocal rank of each caption's image among all images.
+
+    Ties count against the image.
+    """
     ids = list(dict.fromkeys(name for name, _ in captioned))
     row_of = {name: row for row, name in enumerate(ids)}
     images = torch.cat(
@@ -174,3 +176,21 @@ def caption_score(
     right = similarity.gather(1, own[:, None])
     ranks = (similarity >= right).sum(dim=1)
     return float((1 / ranks).mean())
+
+
+def mixed(
+    before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor], share: float
+) -> dict[str, torch.Tensor]:
+    """Return (1 − share) · before + share · after; integer weights (counters) are those after.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models" (WiSE-FT), CVPR 2022,
+    https://arxiv.org/abs/2109.01903, equation 1. The mixture learns the new task without losing the
+    old one: here, sentences and edits.
+    """
+    assert before.keys() == after.keys(), "the weights are of one model"
+    return {
+        name: torch.lerp(before[name].to(weight), weight, share)
+        if weight.is_floating_point()
+        else weight
+        for name, weight in after.items()
+    }

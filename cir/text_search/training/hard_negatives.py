@@ -1,11 +1,11 @@
-"""Captions made wrong by a word or two: what tells a bag of words from a sentence.
+"""Alter captions so that they no longer fit their image, as hard negatives (NegCLIP).
 
-"a red mug and a blue lamp" becomes "a blue mug and a red lamp". Yuksekgonul et al. 2023, "When and
-Why Vision-Language Models Behave like Bags-of-Words, and What to Do About It",
-https://arxiv.org/abs/2210.01936, section 4: a contrastive model learns which words a caption has,
-and not what belongs to what, until such captions are among its negatives. They exchange words of
-one part of speech; here colours are exchanged, and words of place and of number are turned into
-others, by lists: what results is wrong of the image, which a random exchange is not always.
+"a red mug and a blue lamp" becomes "a blue mug and a red lamp". Yuksekgonul et al., "When and Why
+Vision-Language Models Behave like Bags-of-Words, and What to Do About It", ICLR 2023,
+https://arxiv.org/abs/2210.01936, section 4: without such negatives, a contrastive model learns
+which words a caption has, but not how they belong together. The paper exchanges words of one part
+of speech, which may leave a caption true. Here lists of words exchange colours and replace words of
+place and number, so that the altered caption is false.
 """
 
 import re
@@ -35,10 +35,10 @@ _ARTICLE = re.compile(r"\b(a|an) (?=([^\W\d_]+))")
 
 
 def altered(caption: str, rng: Generator) -> list[str]:
-    """The caption made wrong in each of the ways that it allows; none, if it allows none.
+    """Return the caption altered in every possible way, at most three.
 
-    Two of its colours exchanged, the first word of place turned into its opposite, the first
-    number into another. Which colours, and which number, is drawn.
+    Two of its colours are exchanged, the first word of place becomes its opposite, or the first
+    number another. The colours and the new number are drawn.
     """
     words = list(_WORD.finditer(caption))
     ways = []
@@ -60,7 +60,7 @@ def altered(caption: str, rng: Generator) -> list[str]:
 
 
 def _with(caption: str, changes: dict[re.Match, str]) -> str:
-    """The caption with these words in place of its own, and articles that suit them."""
+    """Replace words of the caption, and correct its articles."""
     parts, end = [], 0
     for word, new in sorted(changes.items(), key=lambda change: change[0].start()):
         parts += [caption[end : word.start()], new]
@@ -72,10 +72,10 @@ def _with(caption: str, changes: dict[re.Match, str]) -> str:
 def altered_captions(
     captions: Sequence[Sequence[str]], rng: Generator
 ) -> tuple[list[str], list[tuple[int, str, int]]]:
-    """Every way to alter the captions of B images, in order, without those that are true of one.
+    """Alter the captions of B images in every way, without results that describe one of them.
 
     Returns:
-        The altered captions, and for each the image's number, its caption and its own number.
+        The altered captions, and for each the number of its image, its original and its number.
     """
     true = {text for own in captions for text in own}
     wrong: list[str] = []

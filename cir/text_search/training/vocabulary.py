@@ -1,4 +1,4 @@
-"""The tokens that a captioner reads and writes: all of open_clip's byte pairs, or some of them."""
+"""Define the tokens of a captioner: all of open_clip's byte pairs, or some of them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-_CONTEXT = 76  # of open_clip's CoCa models, one less than CLIP's
+_CONTEXT = 76  # the length in open_clip's CoCa models, one less than in CLIP
 PAD = 0
-_UNKNOWN = 1  # of a vocabulary of some
+_UNKNOWN = 1  # in a vocabulary of some tokens
 
 
 class Vocabulary:
-    """Texts to token ids and back.
+    """Turns texts into token ids and back.
 
     Args:
-        kept: which of the 49,408 tokens there are, ascending; None: all of them. Of some, id 0
-            pads, id 1 stands for every token that is not kept, and the kept ones follow.
-        context: the most tokens of a text, its first and last included.
+        kept: the tokens to keep of the 49,408, in ascending order; None keeps all. In a vocabulary
+            of some, id 0 pads, id 1 stands for every other token, and the kept tokens follow.
+        context: the most tokens of a text, including the first and the last token.
     """
 
     def __init__(self, kept: Sequence[int] | None = None, context: int = _CONTEXT):
@@ -29,7 +29,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, texts: Iterable[str], context: int) -> "Vocabulary":
-        """The tokens that these texts hold, and those that begin and end every text."""
+        """Keep the tokens of the texts, and the tokens that begin and end every text."""
         plain = SimpleTokenizer(context_length=context)
         tokens = {plain.sot_token_id, plain.eot_token_id}
         tokens.update(token for text in texts for token in plain.encode(text))
@@ -40,26 +40,26 @@ class Vocabulary:
 
     @property
     def first(self) -> int:
-        """The id that begins every text."""
+        """Return the id that begins every text."""
         return self._id(self._tokenizer.sot_token_id)
 
     @property
     def last(self) -> int:
-        """The id that ends every text."""
+        """Return the id that ends every text."""
         return self._id(self._tokenizer.eot_token_id)
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """Ids int64 [B, context], padded with PAD; a text that is too long loses its end."""
+        """Encode B texts → ids int64 [B, context], padded with PAD; long texts lose their end."""
         tokens = self._tokenizer(list(texts))
         if self.kept is None:
             return tokens
-        # The tokenizer pads with 0, which is a token as well ("!"): what follows the end is none.
+        # The tokenizer pads with 0, which is also a token ("!"), so only the end tells padding.
         ended = (tokens == self._tokenizer.eot_token_id).long().cumsum(dim=1)
         text = (ended == 0) | (tokens == self._tokenizer.eot_token_id)
         return torch.where(text, self._new[tokens], PAD)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, up to the first that ends it; what begins or pads it is left out."""
+        """Decode ids up to the end of the text, without the ids that begin and pad it."""
         silent = {self.first, PAD} if self.kept is None else {self.first, PAD, _UNKNOWN}
         words = []
         for number in ids:
@@ -67,7 +67,7 @@ class Vocabulary:
                 break
             if number not in silent:
                 words.append(number if self.kept is None else self.kept[number - 2])
-        # The tokenizer sets every mark apart from the word before it.
+        # The tokenizer puts a space before every punctuation mark.
         return re.sub(r" ([,.;:!?])", r"\1", " ".join(self._tokenizer.decode(words).split()))
 
     def _id(self, token: int) -> int:
