@@ -487,7 +487,7 @@ def test_a_name_that_a_csv_cannot_hold_is_told_of(photos, capsys):
         pytest.skip("the file system takes no such names")
     change("caption_images", folder=str(photos))
     caption_images.main()
-    assert "left out: '\\udcff.png', a name that is no UTF-8" in "".join(capsys.readouterr())
+    assert "left out: '\\udcff.png', because its name is not UTF-8" in "".join(capsys.readouterr())
     assert {name for name, _, _ in captions_file.read(CSV)} <= {"a.png", "b.png", "trip/c.png"}
 
 
