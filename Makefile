@@ -1,11 +1,12 @@
+# make retriever  run the main job alone, from the templates to the accuracy and the submission
 # make repro      train and score everything that is not up to date
 # make test       run the tests
-# make recipes    run the slow tests: pipelines that are killed, queued, shared; the app in a browser
+# make recipes    run the slow tests: pipelines killed, queued, shared; the app in a browser
 # make serve      search the drawn gallery, or what was indexed, on a page in the browser
 # make bench      measure speed and memory
 # make lint       check style
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
-# make fresh      check that dvc.lock is of this code and these params; needs no data
+# make fresh      check that the dvc.lock files fit this code and these params; needs no data
 # make gate       check the metrics against metrics_gate.yaml
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
 # make plots      draw the curves of this revision and another into dvc_plots/
@@ -13,8 +14,8 @@
 #
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
 # PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
-# SERVE="--port 9000" gives serve options; python -m cir serve --help has them.
-# Each makes .venv first, and again whenever requirements.txt changes.
+# SERVE="--port 9000" gives options to serve; .venv/bin/cir serve --help lists them.
+# Each makes .venv first, and again whenever requirements.txt or pyproject.toml changes.
 
 PYTHON := .venv/bin/python
 # The stages call `python`; it has to be ours.
@@ -25,7 +26,11 @@ AGAINST ?= HEAD
 PARAMS ?=
 export AGAINST PARAMS
 
-.PHONY: repro test recipes serve bench lint smoke fresh gate comment plots chromium check-clone
+.PHONY: retriever repro test recipes serve bench lint smoke fresh gate comment plots chromium check-clone
+
+retriever: .venv/ready
+	@$(WITH_VENV) $(PYTHON) -m dvc repro score export_submission
+	@$(PYTHON) -m tools.summary tagger retriever
 
 repro: .venv/ready
 	@if [ -z "$$PARAMS" ]; then \
@@ -69,7 +74,7 @@ plots: .venv/ready
 chromium:
 	@sh tools/install_chromium.sh
 
-.venv/ready: requirements.txt tools/make_venv.sh | check-clone
+.venv/ready: requirements.txt pyproject.toml tools/make_venv.sh | check-clone
 	@sh tools/make_venv.sh
 
 check-clone:

@@ -35,4 +35,7 @@ echo "installing the pinned packages (about 2 GB on disk; takes minutes)"
 quiet=-q
 [ -t 1 ] && quiet=
 .venv/bin/python -m pip install $quiet --disable-pip-version-check -r requirements.txt
+# The command .venv/bin/cir, which runs the code of this folder.
+.venv/bin/python -m pip install $quiet --disable-pip-version-check \
+    --no-deps --no-build-isolation --editable .
 touch .venv/ready

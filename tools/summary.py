@@ -1,5 +1,7 @@
-"""The pipeline's main figures, in a few lines: python -m tools.summary"""
+"""The pipeline's main figures, in a few lines: python -m tools.summary [PART ...]"""
 
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,49 +10,77 @@ from cir.core.files import read_json
 METRICS = Path("metrics")
 
 
-def lines(
-    tagger: dict[str, Any],
-    retrieval: dict[str, Any],
-    classes: dict[str, Any],
-    words: dict[str, Any],
-) -> list[str]:
-    """What matters most of metrics/{tagger,retrieval,class_retrieval,text_search}.json."""
-    (unseen,) = [row for row in tagger["splits"] if row["split"] == "both_unseen"]
-    (low, high), result = retrieval["interval95"], retrieval["results"][0]
-    told = [
+def tagger(metrics: dict[str, Any]) -> list[str]:
+    """Word the headline of metrics/tagger.json."""
+    (unseen,) = [row for row in metrics["splits"] if row["split"] == "both_unseen"]
+    return [
         f"tagger      {unseen['exact_edit']:.1%} exact edits, "
-        f"{unseen['count']:,} sentences of templates and objects never trained on",
-        f"retriever   {retrieval['accuracy']:.1%} accuracy "
-        f"(95% interval {low:.1%} to {high:.1%}), "
-        f"{result['queries']:,} queries in a gallery of {result['gallery_size']:,} images",
+        f"{unseen['count']:,} sentences of templates and objects never trained on"
     ]
-    for row in retrieval["results"]:
+
+
+def retriever(metrics: dict[str, Any]) -> list[str]:
+    """Word the headlines of metrics/retrieval.json."""
+    (low, high), result = metrics["interval95"], metrics["results"][0]
+    told = [
+        f"retriever   {metrics['accuracy']:.1%} accuracy "
+        f"(95% interval {low:.1%} to {high:.1%}), "
+        f"{result['queries']:,} queries in a gallery of {result['gallery_size']:,} images"
+    ]
+    for row in metrics["results"]:
         if row["what"] == "novel names":
             told.append(
                 f"            {row['accuracy']:.1%} on the {row['queries']:,} queries "
                 "with names never trained on"
             )
     told.append(
-        f"            recall@5 {retrieval['recall@5']:.1%}, recall@10 "
-        f"{retrieval['recall@10']:.1%}, MRR {retrieval['mrr']:.3f}"
-    )
-    plain = classes["results"][0]
-    told.append(
-        f"classes     {classes['class_recall@1']:.1%} recall@1, mAP {classes['class_map']:.1%}, "
-        f"{plain['queries']:,} queries of classes {plain['protocol']['classes']}"
-    )
-    after = words["results"][-1]
-    told.append(
-        f"words       nDCG@10 {words['text_ndcg@10']:.3f}, {after['queries']:,} sentences, "
-        f"gallery of {after['gallery_size']:,} images; MRR {words['text_mrr']:.3f}"
+        f"            recall@5 {metrics['recall@5']:.1%}, recall@10 "
+        f"{metrics['recall@10']:.1%}, MRR {metrics['mrr']:.3f}"
     )
     return told
 
 
+def classes(metrics: dict[str, Any]) -> list[str]:
+    """Word the headline of metrics/class_retrieval.json."""
+    plain = metrics["results"][0]
+    return [
+        f"classes     {metrics['class_recall@1']:.1%} recall@1, mAP {metrics['class_map']:.1%}, "
+        f"{plain['queries']:,} queries of classes {plain['protocol']['classes']}"
+    ]
+
+
+def words(metrics: dict[str, Any]) -> list[str]:
+    """Word the headline of metrics/text_search.json."""
+    after = metrics["results"][-1]
+    return [
+        f"words       nDCG@10 {metrics['text_ndcg@10']:.3f}, {after['queries']:,} sentences, "
+        f"gallery of {after['gallery_size']:,} images; MRR {metrics['text_mrr']:.3f}"
+    ]
+
+
+PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
+    "tagger": ("tagger", tagger),
+    "retriever": ("retrieval", retriever),
+    "classes": ("class_retrieval", classes),
+    "words": ("text_search", words),
+}
+
+
+def lines(parts: Sequence[str] = ()) -> list[str]:
+    """Word the headlines of these parts, or of all.
+
+    Raises UserError for a metrics file that does not exist.
+    """
+    told = []
+    for part in parts or PARTS:
+        name, worded = PARTS[part]
+        told += worded(read_json(METRICS / f"{name}.json"))
+    return told
+
+
 def main() -> None:
-    names = ("tagger", "retrieval", "class_retrieval", "text_search")
     print()
-    print(*lines(*(read_json(METRICS / f"{name}.json") for name in names)), sep="\n")
+    print(*lines(sys.argv[1:]), sep="\n")
     print("all figures: metrics/; queries that went right and wrong: metrics/pictures/")
 
 

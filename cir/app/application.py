@@ -19,7 +19,7 @@ from cir.app.web.security import Doors
 __all__ = ["Settings", "create_app"]
 
 TITLE = "Compositional image search"
-_STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parent / "page" / "static"
 
 
 def create_app(

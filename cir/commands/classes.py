@@ -1,57 +1,19 @@
-"""The class-level retriever on a user's images: python -m cir classes rank, and check."""
+"""Rank a user's images by the class embedder, or check a ranking file: cir classes."""
 
 import argparse
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING
 
-import numpy as np
+from cir.commands.models import add_models_option, model_folder
 
-from cir.classes.datasets import folders
-from cir.classes.datasets.base import counted
-from cir.classes.scoring import ranking_file as class_submission
-from cir.core.errors import UserError
-from cir.core.progress import progress, say
-from cir.core.sentences import listed
-from cir.images import decoding as images
-from cir.images import image_files
-from cir.images.shards import ImageShards
-
-if TYPE_CHECKING:
-    from cir.classes.embedder.embedder import ClassEmbedder
-    from cir.retrieval.refine import Settings
-
-_BATCH = 64
-_BLOCK = 256  # queries
-_K1, _K2 = 10, 3  # of re-ranking, as in conf/config.yaml
-_MODEL = Path("models", "class_embedder")
+_K1 = 10  # of re-ranking, as in conf/config.yaml
 # Option: the part of the class data, and what it holds.
 _PARTS = {"queries": ("query", "what to look for"), "gallery": ("gallery", "where to look for it")}
 _FORMS = "an image file, a folder of them at any depth, or the shards of a part of the class data"
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Images of the user: their ids, and by id how they are encoded and where they lie.
-
-    Equal places are the same image. `files` are those to be checked; shards have none.
-    """
-
-    ids: tuple[str, ...]
-    encoded: Callable[[str], bytes | Path]
-    places: Mapping[str, object]
-    files: Mapping[str, Path]
-
-
-_Selves = Mapping[str, Sequence[int]]  # by query, its own places in the gallery
-
-
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add the commands; of what is parsed, `answer(options)` does it and returns a sentence."""
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the command, with `rank` and `check` below it."""
+    parser = commands.add_parser("classes", help="class-level retrieval: rank folders of images")
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
     ranking = add("rank", help="find images of the same class in a folder")
     checking = add("check", help="check a file of rankings")
@@ -62,189 +24,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         checking.add_argument(f"--{option}", default=Path("data", "classes", part), **form)
     about = "the JSON file to write: by the path of each query, those of its answers, best first"
     ranking.add_argument("--out", type=Path, required=True, metavar="FILE", help=about)
-    about = "the folder of the embedder; default: %(default)s"
-    ranking.add_argument("--model", type=Path, default=_MODEL, help=about)
+    add_models_option(ranking, model="class_embedder")
     about = "re-rank by who is among the K1 nearest of whom in the gallery; default: %(const)s"
     ranking.add_argument("--rerank", nargs="?", type=_count, const=_K1, metavar="K1", help=about)
     checking.add_argument("file", type=Path, help="what rank wrote, or another in its form")
     for command in (ranking, checking):
         about = "images for each query, or all where there are fewer; default: %(default)s"
         command.add_argument("--k", type=_count, default=10, help=about)
-    ranking.set_defaults(answer=_rank)
-    checking.set_defaults(answer=_check)
-
-
-def rank(
-    queries: Path, gallery: Path, out: Path, model: Path, k: int, k1: int | None = None
-) -> str:
-    """Write for each image of `queries` the `k` most similar ones of `gallery`.
-
-    Each is a folder of image files, whose ids are their paths in it, one such file, whose id is
-    its name, or a folder with the shards of a part of the class data. An image that is in both is
-    no answer to itself; a copy of it in another file is one. With `k1`, the order is that of
-    k-reciprocal re-ranking by a graph of the gallery alone, so that no answer depends on the
-    other queries. Where the gallery has fewer than `k` images to give, all lists have as many.
-
-    Returns:
-        A sentence on the file (see cir.classes.scoring.ranking_file.check).
-
-    Raises:
-        UserError: `out` is a folder, no images, images that cannot be decoded, no whole embedder
-            in the folder `model`, or a gallery with too few images for `k1`.
-    """
-    from cir.retrieval.refine import Settings  # it takes seconds to import, as the embedder does
-
-    if out.is_dir():
-        raise UserError(f"--out is a folder: {out}; expected the name of a file to write")
-    embedder = _load(model)
-    asked, stored = _read(queries), _read(gallery)
-    selves = _selves(asked, stored)
-    k = _most(k, stored, selves)
-    if selves:
-        those = counted(len(selves), "query is", "queries are")
-        say(f"{those} in the gallery, too, and no answer to themselves: {listed(list(selves))}")
-    reranking = Settings(k1, min(_K2, k1)) if k1 else None
-    if reranking:
-        reranking.require(len(stored.ids), "the gallery")
-    _check_all(asked, stored)
-    embedder.to(_device())
-    spare = max(map(len, selves.values()), default=0)
-    order = _order(_embed(embedder, asked), _embed(embedder, stored), k + spare, reranking)
-    answers = []
-    for name, row in zip(asked.ids, order, strict=True):
-        own = selves.get(name, ())
-        answers.append([stored.ids[place] for place in row if place not in own][:k])
-    class_submission.write(out, asked.ids, answers)
-    return class_submission.check(out, asked.ids, stored.ids, k)
-
-
-def check(file: Path, queries: Path, gallery: Path, k: int) -> str:
-    """Say that a file answers the queries with `k` gallery images each, or as many as there are.
-
-    What `queries` and `gallery` may be, see `rank`. Raises UserError with all that is wrong.
-    """
-    asked, stored = _read(queries), _read(gallery)
-    most = _most(k, stored, _selves(asked, stored))
-    return class_submission.check(file, asked.ids, stored.ids, most)
-
-
-def find_images(place: Path) -> dict[str, Path]:
-    """The image files of a folder, at any depth, by their paths in it; the others are told of.
-
-    A file in place of a folder is taken for an image, by its name. Raises UserError for neither,
-    a folder without images, and names that are not in UTF-8.
-    """
-    if place.is_file():
-        folders.require_utf8([place.name], "file names")
-        return {place.name: place}
-    if not place.is_dir():
-        raise UserError(f"{place} is no folder, and no image file")
-    inside, others = folders.walked(place)
-    if not inside:
-        raise UserError(f"{place} has no images: expected files such as a.jpg or dogs/b.png")
-    found = {path.relative_to(place).as_posix(): path for path in inside}
-    folders.require_utf8(found, f"file names in {place}")
-    if others:
-        names = [folders.printable(path.relative_to(place).as_posix()) for path in others]
-        say(
-            f"{counted(len(others), f'entry of {place} is', f'entries of {place} are')} left out, "
-            f"being hidden, links to folders or no images by their names: {listed(names)}"
-        )
-    return found
-
-
-def _read(place: Path) -> _Images:
-    if place.is_dir() and any(place.glob("images-*.parquet")):
-        shards, folder, lock = ImageShards(place), os.path.realpath(place), Lock()
-
-        def encoded(name: str) -> bytes:
-            with lock:  # the shards' cache is for one reader at a time
-                return shards.encoded(name)
-
-        return _Images(shards.ids, encoded, {name: (folder, name) for name in shards.ids}, {})
-    found = find_images(place)
-    places = {name: os.path.realpath(path) for name, path in found.items()}
-    return _Images(tuple(found), found.__getitem__, places, found)
-
-
-def _selves(asked: _Images, stored: _Images) -> _Selves:
-    """The queries that are in the gallery, too: by id, their places there."""
-    there: dict[object, list[int]] = {}
-    for place, name in enumerate(stored.ids):
-        there.setdefault(stored.places[name], []).append(place)
-    return {name: there[own] for name, own in asked.places.items() if own in there}
-
-
-def _most(k: int, stored: _Images, selves: _Selves) -> int:
-    """The length of all lists: `k`, or what the gallery has for the query with fewest answers."""
-    fewest = len(stored.ids) - max(map(len, selves.values()), default=0)
-    if fewest < 1:
-        raise UserError(f"the gallery holds nothing but the query itself: {listed(list(selves))}")
-    return min(k, fewest)
-
-
-def _load(model: Path) -> "ClassEmbedder":
-    from cir.classes.embedder.embedder import ClassEmbedder
-
-    if not (model / ClassEmbedder.SETTINGS).is_file():
-        raise UserError(
-            f"{model} holds no class embedder: run dvc repro train_class_embedder, which makes "
-            f"{_MODEL}"
-        )
-    return ClassEmbedder.load(model).eval()
-
-
-def _check_all(asked: _Images, stored: _Images) -> None:
-    """Decode all files once, so that what is unreadable is named at once and before the work."""
-    everything = {str(path): path for each in (asked, stored) for path in each.files.values()}
-    if everything:
-        image_files.check(everything, os.cpu_count() or 1)
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _embed(embedder: "ClassEmbedder", source: _Images) -> np.ndarray:
-    """The vectors [N, D] of the images, of length one, a batch per thread (see
-    cir.retrieval.ranking.embedding)."""
-    import torch
-
-    from cir.retrieval.ranking.embedding import unit_rows
-
-    def vectors(batch: Sequence[str]) -> np.ndarray:
-        decoded = (images.decode(source.encoded(name), name) for name in batch)
-        pixels = np.stack([embedder.preprocess(image) for image in decoded])
-        with torch.inference_mode():
-            features = embedder.encode_images(torch.from_numpy(pixels))
-            return unit_rows(features, batch).cpu().numpy()
-
-    total, threads = len(source.ids), torch.get_num_threads()
-    batches = [source.ids[start : start + _BATCH] for start in range(0, total, _BATCH)]
-    workers = min(threads, len(batches))
-    share = (threads // workers,)
-    try:
-        with ThreadPoolExecutor(workers, "embed", torch.set_num_threads, share) as pool:
-            found = pool.map(vectors, batches)
-            return np.concatenate(list(progress(found, total, "embedding", "images", units_in=len)))
-    finally:
-        torch.set_num_threads(threads)  # the setting is the whole process's
-
-
-def _order(
-    queries: np.ndarray, gallery: np.ndarray, k: int, reranking: "Settings | None"
-) -> np.ndarray:
-    """The positions [Q, k] of the first k of the gallery, best first."""
-    from cir.retrieval.ranking.ranking import top_k
-    from cir.retrieval.refine import GalleryGraph, nearest
-
-    if reranking is None:
-        return nearest(queries, gallery, k).indices
-    graph = GalleryGraph(gallery, reranking)
-    blocks = (queries[start : start + _BLOCK] for start in range(0, len(queries), _BLOCK))
-    return np.concatenate([top_k(-graph.distances(block), k) for block in blocks])
+    ranking.set_defaults(run=_rank)
+    checking.set_defaults(run=_check)
 
 
 def _count(text: str) -> int:
@@ -254,10 +42,20 @@ def _count(text: str) -> int:
 
 
 def _rank(options: argparse.Namespace) -> str:
+    from cir.classes.rank_folders import rank  # it takes a second to import
+
+    model = model_folder(options, "model")
     return rank(
-        options.queries, options.gallery, options.out, options.model, options.k, options.rerank
+        options.queries,
+        options.gallery,
+        options.out,
+        model,
+        options.k,
+        options.rerank,
     )
 
 
 def _check(options: argparse.Namespace) -> str:
+    from cir.classes.rank_folders import check
+
     return check(options.file, options.queries, options.gallery, options.k)

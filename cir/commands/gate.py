@@ -1,8 +1,13 @@
-"""The gate: a metric must be a number, at or above its floor, and not far below what it was."""
+"""Judge metrics files against floors and against another commit: cir gate.
 
+A metric must be a number, at or above its floor, and not far below its value in the other commit.
+"""
+
+import argparse
 import json
 import math
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +22,30 @@ from cir.core.files import read_json
 _KEYS = ("floor", "drop")
 _COLUMNS = ("metric", "floor", "allowed drop", "base", "now", "verdict")
 _ROUNDING = 1e-9  # 0.99 - 0.985 is a little more than 0.005
+
+
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the command to the command line."""
+    judging = commands.add_parser("gate", help="fail if a metric is missing, too low or has fallen")
+    judging.add_argument("--against", metavar="REV", help="compare with the metrics of this commit")
+    judging.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    judging.add_argument(
+        "--limits", type=Path, default=Path("metrics_gate.yaml"), help="default: %(default)s"
+    )
+    judging.set_defaults(run=_gate)
+
+
+def _gate(options: argparse.Namespace) -> int:
+    """Print a table of the metrics, and a sentence for each one that is not good enough."""
+    limits = read_limits(options.limits)
+    files = dict.fromkeys(limit.file for limit in limits)
+    base = None if options.against is None else committed(files, options.against)
+    verdicts = judge(limits, present(files), base)
+    print(markdown(verdicts) if options.markdown else table(verdicts), flush=True)
+    sentences = problems(verdicts)
+    for sentence in sentences:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""A folder of images made searchable: python -m cir index."""
+"""Make the images of a folder searchable: cir index."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cir.commands.models import add_models_option, model_folder
 from cir.core.errors import UserError
 from cir.core.progress import say
 
@@ -13,17 +14,17 @@ if TYPE_CHECKING:
 # Hidden, so that a store in the folder of the images is none of them.
 DEFAULT_STORE = ".search"
 
-# Of the pipeline's encoders this one knows both edits and sentences.
-_ENCODER, _TAGGER = Path("models", "text_search"), Path("models", "tagger")
+# Of the pipeline's encoders, the one fine-tuned for text search knows both edits and sentences.
+MODELS = {"encoder": "text_search", "tagger": "tagger"}
 
 
-def add_index_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
-    """Add the command; of what is parsed, `answer(options)` does it and returns a sentence."""
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the command to the command line."""
     indexing = commands.add_parser("index", help="make the images of a folder searchable")
     about = "images at any depth (JPG, PNG, BMP, WebP, GIF), or shards of the pipeline's data"
     indexing.add_argument("folder", type=Path, metavar="FOLDER", help=about)
     add_store_option(indexing)
-    add_model_options(indexing)
+    add_models_option(indexing, **MODELS)
     about = (
         "a CSV file with the columns file,tag: what to call the images, in place of all tags "
         "before; without it tags stay as they are"
@@ -33,8 +34,7 @@ def add_index_command(commands: "argparse._SubParsersAction") -> argparse.Argume
     indexing.add_argument("--batch-size", type=_count, default=64, metavar="N", help=about)
     about = "empty the store if the folder has no images (otherwise that is an error)"
     indexing.add_argument("--allow-empty", action="store_true", help=about)
-    indexing.set_defaults(answer=_index)
-    return indexing
+    indexing.set_defaults(run=_index)
 
 
 def add_store_option(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +46,6 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
         help="a folder, or a Qdrant server (http://localhost:6333, with #COLLECTION if there are "
         "several); default: %(default)s",
     )
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add --encoder and --tagger: the folders of the trained models."""
-    for name, folder in (("encoder", _ENCODER), ("tagger", _TAGGER)):
-        about = f"the folder of the {name}; default: %(default)s"
-        parser.add_argument(f"--{name}", type=Path, default=folder, metavar="DIR", help=about)
 
 
 def require_tags(table: Path) -> None:
@@ -109,8 +102,8 @@ def _index(options: argparse.Namespace) -> str:
     return index_folder(
         options.folder,
         options.store,
-        options.encoder,
-        options.tagger,
+        model_folder(options, "encoder"),
+        model_folder(options, "tagger"),
         options.tags,
         options.batch_size,
         options.allow_empty,

@@ -1,4 +1,4 @@
-"""The search app from the command line: python -m cir serve."""
+"""Serve the search app: cir serve."""
 
 import argparse
 import os
@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cir.commands.index import DEFAULT_STORE, add_model_options, require_tags
+from cir.commands.index import DEFAULT_STORE, MODELS, require_tags
+from cir.commands.models import add_models_option, model_folder
 from cir.core.errors import UserError
 from cir.core.progress import say
 
@@ -28,11 +29,11 @@ TOKEN_VARIABLE = "CIR_TOKEN"
 GALLERY = Path("data", "retrieval", "test")
 
 
-def add_serve_command(commands: "argparse._SubParsersAction") -> argparse.ArgumentParser:
-    """Add the command; of what is parsed, `answer(options)` serves until it is stopped."""
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the command to the command line."""
     serving = commands.add_parser("serve", help="search on a page in the browser, or over HTTP")
     about = (
-        "a folder, or a Qdrant server, that python -m cir index has filled; default: "
+        "a folder, or a Qdrant server, that cir index has filled; default: "
         f"{DEFAULT_STORE}, and the drawn gallery where there is none"
     )
     serving.add_argument("--store", metavar="PATH|URL", help=about)
@@ -40,7 +41,7 @@ def add_serve_command(commands: "argparse._SubParsersAction") -> argparse.Argume
     serving.add_argument("--index", type=Path, metavar="FOLDER", help=about)
     about = "a CSV file with the columns file,tag, for --index; without it tags stay as they are"
     serving.add_argument("--tags", type=Path, metavar="CSV", help=about)
-    add_model_options(serving)
+    add_models_option(serving, **MODELS)
     about = "the address to listen on; the default, %(default)s, is for this machine alone"
     serving.add_argument("--host", default="127.0.0.1", help=about)
     serving.add_argument("--port", type=_port, default=8000, help="default: %(default)s")
@@ -53,8 +54,7 @@ def add_serve_command(commands: "argparse._SubParsersAction") -> argparse.Argume
     serving.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=about)
     about = "largest image that can be uploaded, in megabytes; default: %(default)g"
     serving.add_argument("--max-upload", type=_megabytes, default=20.0, metavar="MB", help=about)
-    serving.set_defaults(answer=_serve)
-    return serving
+    serving.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> str:
@@ -64,12 +64,7 @@ def _serve(options: argparse.Namespace) -> str:
         if options.index is None:
             raise UserError("--tags are those of a folder to index: give it with --index")
         require_tags(options.tags)
-    for what, folder in (("encoder", options.encoder), ("tagger", options.tagger)):
-        if not folder.is_dir():
-            raise UserError(
-                f"there is no {what} in {folder}: train it with make repro, or name another "
-                f"folder with --{what}"
-            )
+    encoder, tagger = (model_folder(options, name, required=True) for name in MODELS)
     from cir.app.web import server  # seconds, with what follows
 
     with server.listen(options.host, options.port) as listening:
@@ -89,8 +84,8 @@ def _serve(options: argparse.Namespace) -> str:
             token=token,
             hosts=_hosts(options, local),
         )
-        loaded = LoadedFiles([options.encoder, options.tagger])  # before the model, to be sure
-        load = partial(search_model.load, options.encoder, options.tagger)
+        loaded = LoadedFiles([encoder, tagger])  # before the model, to be sure
+        load = partial(search_model.load, encoder, tagger)
         with in_own_process(load) as model, _opened(options, model) as (store, source):
             _answer(listening, settings, model, store, source, loaded, _held(options.store))
     return "stopped"
@@ -142,7 +137,7 @@ def _opened(
         if folder is not None:
             _index(source, model, store)
         elif store.info.fingerprint != model.fingerprint():
-            raise _other_model(place, store.info.fingerprint, options.encoder)
+            raise _other_model(place, store.info.fingerprint, model_folder(options, "encoder"))
         else:
             source = open_source(store.info.source)
         yield store, source
@@ -163,7 +158,7 @@ def _default_folder(options: argparse.Namespace, fingerprint: str) -> Path | Non
         if not GALLERY.is_dir():
             raise UserError(
                 "there is nothing to serve: index a folder of images with "
-                "python -m cir index FOLDER, or make the drawn gallery with make repro"
+                "cir index FOLDER, or make the drawn gallery with make repro"
             )
         return GALLERY
     with open_store(DEFAULT_STORE, None) as opened:

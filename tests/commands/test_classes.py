@@ -8,10 +8,11 @@ import pytest
 import torch
 import yaml
 
-from cir.__main__ import main
+from cir.classes import rank_folders
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.scoring import ranking_file as class_submission
 from cir.commands import classes as class_commands
+from cir.commands.main import main
 from cir.datasets.scenes import draw_scene
 from cir.images import decoding as images
 from cir.images import shards
@@ -158,7 +159,7 @@ def test_what_is_no_image_is_told_of(run, drawn, tmp_path, capsys):
     assert (status, "answers 1 query with" in out) == (0, True)
     assert f"5 entries of {folder} are left out, being hidden, links to folders or no im" in err
     assert ": .hidden/other.png, __MACOSX/mug.png, album and 2 more\n" in err
-    (ids,) = [list(class_commands.find_images(folder))]
+    (ids,) = [list(rank_folders.find_images(folder))]
     assert ids == ["mug.png"]
     assert ": .hidden/other.png, __MACOSX/mug.png, album and 2 more\n" in capsys.readouterr().err
 
@@ -195,7 +196,7 @@ def test_a_folder_for_the_answers_is_refused_before_anything_is_loaded(run, tmp_
 def test_re_ranking_is_that_of_the_pipeline():
     conf = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))
     stage = conf["score_classes"]["reranking"]
-    assert (stage["k1"], stage["k2"]) == (class_commands._K1, class_commands._K2)
+    assert (stage["k1"], stage["k2"]) == (class_commands._K1, rank_folders._K2)
     assert stage["weight"] == Settings.weight
 
 
@@ -247,7 +248,7 @@ def test_shards_are_ranked_as_files_are(run, drawn, tmp_path):
     run("rank")
     plain = json.loads((tmp_path / "out.json").read_text())
     for part in ("queries", "gallery"):
-        files = class_commands.find_images(drawn / part)
+        files = rank_folders.find_images(drawn / part)
         rows = [(name, path.read_bytes(), ("a class",)) for name, path in files.items()]
         shards.write(tmp_path / part, rows, [], {"source": "test"}, rows_per_shard=7)
     of_shards = {part: tmp_path / part for part in ("queries", "gallery")}
@@ -265,7 +266,7 @@ def test_threads_change_no_answer(run, tmp_path, monkeypatch):
     run("rank", "--k", "25")
     alone = json.loads((tmp_path / "out.json").read_text())
     before = torch.get_num_threads()
-    monkeypatch.setattr(class_commands, "_BATCH", 4)
+    monkeypatch.setattr(rank_folders, "_BATCH", 4)
     torch.set_num_threads(3)
     try:
         run("rank", "--k", "25")

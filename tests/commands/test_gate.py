@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cir.__main__ import main
 from cir.commands import gate
 from cir.commands.gate import Limit
+from cir.commands.main import main
 from cir.core.errors import UserError
 from tests.helpers import ROOT
 

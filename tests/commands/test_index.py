@@ -39,9 +39,9 @@ def photos(tmp_path):
 
 def answer(*arguments):
     parser = argparse.ArgumentParser()
-    index_command.add_index_command(parser.add_subparsers(required=True))
+    index_command.add_command(parser.add_subparsers(required=True))
     options = parser.parse_args(["index", *map(str, arguments)])
-    return options.answer(options)
+    return options.run(options)
 
 
 def test_a_folder_is_indexed_into_the_default_store(photos, model):

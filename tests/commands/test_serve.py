@@ -3,12 +3,10 @@
 import argparse
 import contextlib
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -20,15 +18,12 @@ from cir.app.stores import open_store
 from cir.app.web import server
 from cir.commands import index as index_command
 from cir.commands import serve as serve_command
-from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
-from cir.edits.models import fresh_model
-from cir.edits.params import FromScratch
 from tests.helpers import ROOT
-from tests.helpers.composers import arithmetic
 from tests.helpers.fake_search_model import FakeSearchModel
 from tests.helpers.search_app import Client, write_colours
+from tests.helpers.serving import make_place, serving
 
 pytestmark = pytest.mark.recipes
 
@@ -89,16 +84,16 @@ class Visit:
 
 def answer(*arguments):
     parser = argparse.ArgumentParser()
-    serve_command.add_serve_command(parser.add_subparsers(required=True))
+    serve_command.add_command(parser.add_subparsers(required=True))
     options = parser.parse_args(["serve", "--port", "0", *MODELS, *map(str, arguments)])
-    return options.answer(options)
+    return options.run(options)
 
 
 def index(*arguments):
     parser = argparse.ArgumentParser()
-    index_command.add_index_command(parser.add_subparsers(required=True))
+    index_command.add_command(parser.add_subparsers(required=True))
     options = parser.parse_args(["index", *MODELS, *map(str, arguments)])
-    return options.answer(options)
+    return options.run(options)
 
 
 def drawn_gallery():
@@ -213,7 +208,7 @@ def test_what_is_missing_is_a_sentence(model, served, tmp_path):
         answer()
     with pytest.raises(UserError, match="there is no store at nowhere"):
         answer("--store", "nowhere")
-    with pytest.raises(UserError, match="no tagger in none: train it with make repro"):
+    with pytest.raises(UserError, match="no tagger in none: train it with make retriever"):
         answer("--tagger", "none")
     drawn_gallery()
     with pytest.raises(UserError, match="there is no host"):
@@ -279,45 +274,12 @@ def test_wrong_options(wrong, capsys):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, encoder):
     """A folder with models and images."""
-    place = tmp_path_factory.mktemp("place")
-    for name in ("encoder", "tagger"):
-        (place / "models" / name).mkdir(parents=True)
-    EncodedComposer(encoder, arithmetic()).save(place / "models" / "encoder")
-    size = FromScratch(layers=1, width=16, heads=2, hidden=32, dropout=0.0, longest=32)
-    for part in fresh_model(size, ["add", "red"], seed=3):
-        part.save_pretrained(place / "models" / "tagger")
-    write_colours(place / "images", ("red", "green"))
-    return place
-
-
-@contextlib.contextmanager
-def process(place, *arguments):
-    """A serving process and the address that it has told."""
-    command = [sys.executable, "-m", "cir", "serve", "--port", "0", *MODELS, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CIR_TOKEN": ""}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=place, env=environment, **pipes) as running:
-        told = ""
-        while not (address := re.search(r"open (http://\S+)/", told)):
-            line = running.stderr.readline()
-            assert line, f"it ended: {told}"
-            told += line
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{address[1]}/healthz")
-                break
-            except httpx.ConnectError:
-                time.sleep(0.02)
-        try:
-            yield running, address[1]
-        finally:
-            running.kill()
+    return make_place(tmp_path_factory.mktemp("place"), encoder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_real_process_answers_and_stops_cleanly(place, number):
-    with process(place, "--index", "images") as (running, address):
+    with serving(place, *MODELS, "--index", "images") as (running, address):
         assert address.startswith("http://127.0.0.1:")
         assert httpx.get(f"{address}/readyz").json()["images"] == 2
         found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})

@@ -17,7 +17,7 @@ from transformers import (
     ViTModel,
 )
 
-from cir.__main__ import main
+from cir.commands.main import main
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.expansion import fill_in_order
@@ -348,7 +348,7 @@ def test_the_command_line_reads_a_sentence_a_line(folder, capsys, monkeypatch):
     ("arguments", "complaint"),
     [
         (["tag", " "], "empty"),
-        (["tag", "add a hat", "--tagger", "nowhere"], "nowhere contains no tagger"),
+        (["tag", "add a hat", "--tagger", "nowhere"], "there is no tagger in nowhere"),
         (["tag-score", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from cir import __main__
+from cir.commands.main import parser
+from cir.commands.models import model_folder
 from tests.helpers import ROOT
 
 VARIABLES = {"CIR_TOKEN": "a-long-secret", "IMAGES": "/photos"}
@@ -46,22 +47,23 @@ def words(rest):
 
 def test_both_commands_are_ones_that_the_program_knows(services, dockerfile):
     assert words(only(dockerfile, "ENTRYPOINT")) == ["python", "-m", "cir"]
-    alone = __main__._parser().parse_args(words(only(dockerfile, "CMD")))
+    alone = parser().parse_args(words(only(dockerfile, "CMD")))
     assert (alone.host, alone.port) == ("0.0.0.0", 8000)
     assert (alone.store, str(alone.index)) == ("/store/images", "/images")
     assert only(dockerfile, "EXPOSE") == str(alone.port)
-    composed = __main__._parser().parse_args(services["app"]["command"])
+    composed = parser().parse_args(services["app"]["command"])
     assert (composed.host, composed.port, str(composed.index)) == ("0.0.0.0", 8000, "/images")
     assert composed.store == "http://qdrant:6333"
-    assert composed.answer == alone.answer
+    assert composed.run == alone.run
 
 
 def test_what_the_commands_name_is_mounted_where_they_look(services, dockerfile):
     mounted = {volume.rsplit("}:", 1)[1] for volume in services["app"]["volumes"]}
     assert mounted == {"/images:ro", "/app/models:ro"}
-    options = __main__._parser().parse_args(["serve"])
+    options = parser().parse_args(["serve"])
     assert only(dockerfile, "WORKDIR") == "/app"
-    assert {options.encoder.parent, options.tagger.parent} == {Path("models")}
+    folders = {model_folder(options, name).parent for name in ("encoder", "tagger")}
+    assert folders == {Path("models")}
     made = [rest for name, rest in dockerfile if name == "RUN" and "mkdir" in rest]
     assert any("mkdir /store" in rest for rest in made)
     assert services["app"]["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cir.__main__ import main
+from cir.commands.main import main
 from cir.composers import create
 from cir.composers.base import made_of
 from cir.composers.model import EncodedComposer

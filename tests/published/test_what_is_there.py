@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cir.__main__ import main
+from cir.commands.main import main
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.servers import what_is_there as data_check
 from tests.helpers import miniature_datasets as mini

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from cir.__main__ import main
+from cir.commands.main import main
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.encoders import Encoder

@@ -1,7 +1,12 @@
 """The lines at the end of `make repro`."""
 
+import json
 import re
 
+import pytest
+
+from cir.core.errors import UserError
+from tests.helpers import ROOT
 from tools import summary
 from tools.summary import lines
 
@@ -37,34 +42,67 @@ WORDS = {
 }
 
 
-def test_the_main_figures_are_told():
-    novel = {"what": "novel names", "accuracy": 0.915, "queries": 200}
-    retrieval = {**RETRIEVAL, "results": [*RETRIEVAL["results"], novel]}
-    assert lines(TAGGER, retrieval, CLASSES, WORDS) == [
-        "tagger      98.8% exact edits, 1,234 sentences of templates and objects never trained on",
-        "retriever   98.5% accuracy (95% interval 97.8% to 99.1%), "
-        "1,200 queries in a gallery of 6,000 images",
-        "            91.5% on the 200 queries with names never trained on",
-        "            recall@5 99.8%, recall@10 100.0%, MRR 0.991",
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """What is told of metrics files, some with changes, and of these parts."""
+
+    def tell(*parts, **changes):
+        files = {"tagger": TAGGER, "retrieval": RETRIEVAL, "class_retrieval": CLASSES}
+        files["text_search"] = WORDS
+        for name, content in files.items():
+            text = json.dumps({**content, **changes.get(name, {})})
+            (tmp_path / f"{name}.json").write_text(text)
+        return lines(parts)
+
+    monkeypatch.setattr(summary, "METRICS", tmp_path)
+    return tell
+
+
+NOVEL = {"what": "novel names", "accuracy": 0.915, "queries": 200}
+MAIN_JOB = [
+    "tagger      98.8% exact edits, 1,234 sentences of templates and objects never trained on",
+    "retriever   98.5% accuracy (95% interval 97.8% to 99.1%), "
+    "1,200 queries in a gallery of 6,000 images",
+    "            91.5% on the 200 queries with names never trained on",
+    "            recall@5 99.8%, recall@10 100.0%, MRR 0.991",
+]
+
+
+def test_the_main_figures_are_told(told):
+    assert told(retrieval={"results": [*RETRIEVAL["results"], NOVEL]}) == [
+        *MAIN_JOB,
         "classes     96.2% recall@1, mAP 85.1%, 1,500 queries of classes never trained on",
         "words       nDCG@10 0.895, 1,400 sentences, gallery of 2,500 images; MRR 0.815",
     ]
 
 
-def test_a_source_without_novel_names_has_no_line_for_them():
-    told = lines(TAGGER, RETRIEVAL, CLASSES, WORDS)
-    first = [line.split()[0] for line in told]
+def test_the_main_job_can_be_told_alone(told):
+    results = {"results": [*RETRIEVAL["results"], NOVEL]}
+    assert told("tagger", "retriever", retrieval=results) == MAIN_JOB
+
+
+def test_a_source_without_novel_names_has_no_line_for_them(told):
+    first = [line.split()[0] for line in told()]
     assert first == ["tagger", "retriever", "recall@5", "classes", "words"]
 
 
-def test_classes_of_training_are_not_called_new():
+def test_classes_of_training_are_not_called_new(told):
     """The line says what the protocol of the plain ranking says."""
     plain = {"queries": 20, "protocol": {"classes": "trained on"}}
-    told = lines(TAGGER, RETRIEVAL, {**CLASSES, "results": [plain]}, WORDS)
-    assert told[-2].endswith("20 queries of classes trained on")
+    lines = told(class_retrieval={"results": [plain]})
+    assert lines[-2].endswith("20 queries of classes trained on")
 
 
-def test_the_committed_metrics_have_what_is_told(capsys):
+def test_a_file_that_is_not_made_yet_is_named(told, tmp_path):
+    told()
+    (tmp_path / "tagger.json").unlink()
+    with pytest.raises(UserError, match=r"tagger\.json does not exist"):
+        lines(["tagger"])
+
+
+def test_the_committed_metrics_have_what_is_told(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["summary"])
+    monkeypatch.chdir(ROOT)
     summary.main()
     told = capsys.readouterr().out.splitlines()
     (line,) = [line for line in told if line.startswith("classes ")]

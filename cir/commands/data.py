@@ -1,0 +1,111 @@
+"""Check a published dataset, score a model on it, or answer its test server: cir data."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cir.commands.models import add_models_option, model_folder
+from cir.core.errors import UserError
+
+if TYPE_CHECKING:
+    from cir.published.datasets import PublishedDataset
+    from cir.published.servers.answers import Saved
+
+
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the command, with one command below it for each thing to do."""
+    from cir.published.datasets import DATASETS
+
+    data = commands.add_parser("data", help="published datasets: check, score, answer")
+    add = data.add_subparsers(required=True, metavar="COMMAND").add_parser
+    looking = add("check", help="say what is there, and what can be run with it")
+    scoring = add("score", help="score a saved model by the dataset's protocol")
+    answering = add("answers", help="write what the dataset's test server takes")
+    checking = add("check-answers", help="check a file for the test server")
+    for command in (looking, scoring, answering, checking):
+        command.add_argument("name", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
+        about = "the folder of the dataset; drawn_attributes has none"
+        command.add_argument("--root", type=Path, help=about)
+    checking.add_argument("file", type=Path)
+    scoring.add_argument("--part", nargs="+", required=True, help='a split or a part ("val dress")')
+    about = "leave out absent images and the queries that need them"
+    scoring.add_argument("--leave-out", action="store_true", help=about)
+    scoring.add_argument("--out", type=Path, metavar="FILE", help="for the figures, as JSON")
+    answering.add_argument("--out", type=Path, metavar="FOLDER", required=True)
+    for command in (answering, checking):
+        command.add_argument("--part", help="default: the one that the test server scores")
+    for command in (scoring, answering):
+        add_models_option(command, model="benchmark", tagger="tagger")
+    for command in (scoring, answering, checking):
+        about = "options of the dataset, such as gallery=pooled; a wrong one names them all"
+        form = {"nargs": "+", "type": _setting, "metavar": "OPTION=VALUE"}
+        command.add_argument("--set", default=[], help=about, **form)
+    looking.set_defaults(run=_check, set=[])
+    scoring.set_defaults(run=_score)
+    answering.set_defaults(run=_answer)
+    checking.set_defaults(run=_check_answers)
+
+
+def _dataset(options: argparse.Namespace) -> "PublishedDataset":
+    from cir.published.datasets import DATASETS
+    from cir.published.datasets.options import with_options
+
+    kind = DATASETS[options.name]
+    if kind.stored and options.root is None:
+        raise UserError(f"say with --root in which folder {kind.title} lies")
+    if not kind.stored and options.root is not None:
+        raise UserError(f"{kind.title} has no folder, as it is drawn: leave --root out")
+    return with_options(kind, options.root, dict(options.set))
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, between, value = text.partition("=")
+    if not between:
+        raise argparse.ArgumentTypeError(f'expected OPTION=VALUE, got "{text}"')
+    return name, value
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print one screen about a dataset; status 1 if nothing can be run with it."""
+    from cir.published.servers.what_is_there import check
+
+    lines, runs = check(_dataset(options))
+    print("\n".join(lines))
+    return 0 if runs else 1
+
+
+def _saved(options: argparse.Namespace) -> "Saved":
+    from cir.published.servers.answers import Saved  # it takes seconds to import
+
+    return Saved(model_folder(options, "model"), model_folder(options, "tagger"))
+
+
+def _score(options: argparse.Namespace) -> int:
+    """Print a line of figures of a saved model for each part of a dataset."""
+    from cir.published.experiment.scoring import said
+    from cir.published.servers import answers
+
+    dataset, absent = _dataset(options), "leave out" if options.leave_out else "refuse"
+    for row in answers.score(dataset, options.part, _saved(options), options.out, absent):
+        print(said(row))
+    return 0
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Write a saved model's answers for a test server, and print where they are."""
+    from cir.published.servers import answers, server_files
+
+    dataset = _dataset(options)
+    part = options.part or server_files.part_for_server(dataset)
+    for path in answers.write_answers(dataset, part, _saved(options), options.out):
+        print(path)
+    return 0
+
+
+def _check_answers(options: argparse.Namespace) -> str:
+    """Say that a file has the form that a test server takes."""
+    from cir.published.servers import server_files
+
+    dataset = _dataset(options)
+    part = options.part or server_files.part_for_server(dataset)
+    return server_files.check_answers(dataset, part, options.file)

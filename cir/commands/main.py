@@ -1,0 +1,70 @@
+"""Parse the command line and run one command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from cir.commands import classes, completion, data, gate, index, serve, tag
+from cir.core.errors import UserError
+
+COMMANDS = (tag, index, serve, classes, data, gate, completion)
+# Packages that some commands need and that a plain installation leaves out, by extra.
+_EXTRAS = {
+    "app": (
+        *("fastapi", "fastapi_offline", "jinja2", "multipart", "prometheus_client"),
+        *("qdrant_client", "qdrant_edge", "uvicorn"),
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        answer = options.run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        sentence = _missing(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the program that read the output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(answer, str):
+        print(answer)
+        return 0
+    return answer
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of every command.
+
+    A command's `run(options)` returns an exit status, or a sentence to print.
+    """
+    made = argparse.ArgumentParser(
+        prog="cir",
+        description="Find images by words, by an image, or by an image and a change.",
+    )
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_command(commands)
+    return made
+
+
+def _missing(error: ModuleNotFoundError) -> str | None:
+    """Say which extra brings the module that is missing, or return None if none does."""
+    module = (error.name or "").split(".")[0]
+    for extra, modules in _EXTRAS.items():
+        if module in modules:
+            return (
+                f"this command needs the package of the module {module}, which is not installed; "
+                f"install the extra that has it: pip install '.[{extra}]' in the project's folder"
+            )
+    return None

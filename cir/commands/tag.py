@@ -1,0 +1,109 @@
+"""Read sentences into edits, or measure the tagger: cir tag, cir tag-score."""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from cir.commands.models import add_models_option, model_folder
+from cir.core.errors import UserError
+from cir.core.records import Edit
+
+if TYPE_CHECKING:
+    from cir.edits.reading.tagger import Tagger
+
+_LINES_AT_ONCE = 256
+
+
+def add_command(commands: "argparse._SubParsersAction") -> None:
+    """Add the two commands to the command line."""
+    tag = commands.add_parser("tag", help="print the objects to add and to remove as JSON")
+    tag.add_argument("sentence", nargs="?", help="without it, one sentence a line is read")
+    tag.set_defaults(run=_tag)
+    score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
+    score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
+    score.set_defaults(run=_score)
+    for command in (tag, score):
+        add_models_option(command, tagger="tagger")
+
+
+def _load_tagger(options: argparse.Namespace) -> "Tagger":
+    folder = model_folder(options, "tagger", required=True)
+    from transformers.utils import logging  # it takes seconds to import
+
+    from cir.edits.reading.tagger import Tagger
+
+    logging.set_verbosity_error()
+    return Tagger.load(folder)
+
+
+def _tag(options: argparse.Namespace) -> int:
+    """Print an edit, or one a line; an empty line is reported by number and gives status 1."""
+    if options.sentence is not None:
+        if not options.sentence.strip():
+            raise UserError("the sentence to tag is empty")
+        _print_edits(_load_tagger(options).tag([options.sentence]), ["the sentence"])
+        return 0
+    tagger = _load_tagger(options)
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    status = 0
+    for batch in _batches(sys.stdin):
+        texts = {number: line.strip() for number, line in batch}
+        for number in [number for number, text in texts.items() if not text]:
+            print(f"error: line {number} is empty; expected a sentence", file=sys.stderr)
+            del texts[number]
+            status = 1
+        _print_edits(tagger.tag(list(texts.values())), [f"line {number}" for number in texts])
+    return status
+
+
+def _batches(lines: TextIO) -> Iterator[list[tuple[int, str]]]:
+    """Yield numbered lines, some at a time; from a terminal, each as soon as it is typed."""
+    numbered = enumerate(lines, 1)
+    size = 1 if lines.isatty() else _LINES_AT_ONCE
+    while batch := list(itertools.islice(numbered, size)):
+        yield batch
+
+
+def _print_edits(edits: list[Edit], places: list[str]) -> None:
+    for edit, place in zip(edits, places, strict=True):
+        if not edit.add and not edit.remove:
+            print(f"note: {place} names no object to add or to remove", file=sys.stderr)
+        record = {"text": edit.text, "add": edit.add, "remove": edit.remove}
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+
+
+def _score(options: argparse.Namespace) -> int:
+    """Print the share of exact edits, strictly and with describing words forgiven."""
+    from cir.edits.reading.metrics import same_edit
+
+    true = _read_edits(options.file)
+    predicted = _load_tagger(options).tag([edit.text for edit in true])
+    pairs = list(zip(true, predicted, strict=True))
+    strict = sum(same_edit(one, other) for one, other in pairs)
+    forgiven = sum(same_edit(one, other, forgive_adjective=True) for one, other in pairs)
+    print(f"exact edits, strictly:               {strict / len(pairs):7.2%} of {len(pairs):,}")
+    print(f"exact edits, an adjective forgiven:  {forgiven / len(pairs):7.2%} of {len(pairs):,}")
+    return 0
+
+
+def _read_edits(path: Path) -> list[Edit]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    edits = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            edits.append(Edit(row["text"], tuple(row["add"]), tuple(row["remove"])))
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f'{path}, line {number}: expected an object with "text", "add" and "remove"'
+            ) from None
+    if not edits:
+        raise UserError(f"{path} holds no sentence")
+    return edits
