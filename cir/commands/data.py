@@ -23,7 +23,9 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     answering = add("answers", help="write what the dataset's test server takes")
     checking = add("check-answers", help="check a file for the test server")
     for command in (looking, scoring, answering, checking):
-        command.add_argument("name", choices=DATASETS, metavar="NAME", help=", ".join(DATASETS))
+        command.add_argument(
+            "name", choices=tuple(DATASETS), metavar="NAME", help=", ".join(DATASETS)
+        )
         about = "the folder of the dataset; drawn_attributes has none"
         command.add_argument("--root", type=Path, help=about)
     checking.add_argument("file", type=Path)

@@ -112,13 +112,13 @@ def installed(tmp_path_factory):
             (base / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, base / "source" / name)
     venv.create(base / "env", with_pip=False, symlinks=True)
+    (packages,) = (base / "env" / "lib").glob("python*/site-packages")
+    (packages / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     python = base / "env" / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     subprocess.run(
         [*pip, "--no-deps", "--no-build-isolation", str(base / "source")], cwd=base, check=True
     )
-    (packages,) = (base / "env" / "lib").glob("python*/site-packages")
-    (packages / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     shutil.rmtree(base / "source")
     return base / "env" / "bin" / "cir"
 
