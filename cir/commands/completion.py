@@ -2,7 +2,7 @@
 
 import argparse
 
-_SHELLS = ("bash", "zsh", "tcsh")
+_SHELLS = ("bash", "zsh")
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:

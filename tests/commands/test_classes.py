@@ -180,7 +180,7 @@ def test_no_model_is_told_of(run, tmp_path):
     assert status == 1
     assert err == (
         f"error: {tmp_path / 'none'} holds no class embedder: run dvc repro "
-        "train_class_embedder, which makes models/class_embedder\n"
+        "stages/classes/dvc.yaml:train, which makes models/class_embedder\n"
     )
 
 

@@ -31,7 +31,7 @@ def test_help_names_every_command_and_imports_no_heavy_library():
     assert all(any(line.split()[:1] == [name] for line in told) for name in names)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_shell_gets_what_it_needs_to_complete(capsys, shell):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
