@@ -12,8 +12,7 @@ import pytest
 from dvc.utils.hydra import get_hydra_sweeps
 from hydra.errors import ConfigCompositionException
 
-from cir.__main__ import main
-from cir.commands.main import COMMANDS
+from cir.commands.main import COMMANDS, main
 from cir.core.imports import imported_modules
 from tests.helpers import ROOT
 from tools.compose_params import compose
