@@ -1,17 +1,15 @@
 """Train the composition: reference image + edit against target image."""
 
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir import composers
 from cir.composers.model import EncodedComposer
 from cir.composers.params import AnyComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
-from cir.core.params import Section
+from cir.core.device import DEVICE
 from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -23,11 +21,11 @@ from cir.training.composition import (
     gallery_accuracy,
     shows,
 )
+from cir.training.params import Finetune
 from cir.training.results import FinetuneMetrics as Metrics
 from cir.training.shared import parameter_groups
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit
-from cir.training.shared.params import DEVICE, Optimisation, sole_writer
+from cir.training.shared.loop import fit, sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -39,49 +37,6 @@ MODEL = Path("models/encoder")
 METRICS = Path("metrics/finetune.json")
 CURVE = Path("metrics/curves/finetune.csv")
 COLUMNS = ("step", "learning_rate", "loss", "composition", "naming", "sets", "accuracy", "mrr")
-
-
-class Head(Section):
-    """Only the projection of the image tower."""
-
-    what: Literal["head"]
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        return parameter_groups.head(encoder)
-
-
-class LastBlocks(Section):
-    """The last blocks of both towers and what follows them."""
-
-    what: Literal["last_blocks"]
-    blocks: PositiveInt
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        return parameter_groups.last_blocks(encoder, self.blocks)
-
-
-class AllLayers(Section):
-    """Every weight, the learning rate shrinking by `decay` per block from the top down."""
-
-    what: Literal["all"]
-    decay: Annotated[PositiveFloat, Field(le=1)]
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        return parameter_groups.all_layers(encoder, self.decay)
-
-
-class Finetune(Optimisation):
-    """What is trained, and on which losses: see cir.training.composition.CompositionObjective.
-
-    `near_misses` of each triplet join the batch as further negatives.
-    """
-
-    steps: PositiveInt
-    train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
-    near_misses: NonNegativeInt
-    naming_weight: NonNegativeFloat
-    set_weight: NonNegativeFloat
-    gradient_checkpointing: bool
 
 
 class Params(StageParams):
@@ -141,7 +96,8 @@ def train(
         groups,
         batches,
         validation(model, tagger),
-        section.schedule(params.seed),
+        section,
+        params.seed,
         checkpoints,
         "training the composition",
         curve.follow,

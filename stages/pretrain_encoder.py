@@ -1,24 +1,22 @@
 """Contrast images with the names of what they show; a published model is fetched and verified."""
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
-from cir.core.params import Section
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
 from cir.training.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
+from cir.training.params import EncoderChoice, Pretrain
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit
+from cir.training.shared.loop import fit, sole_writer
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from cir.training.shared.params import DEVICE, Optimisation, sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -27,23 +25,6 @@ TAGGER = Path("models/tagger")
 MODEL = Path("models/encoder_base")
 CURVE = Path("metrics/curves/pretrain.csv")
 COLUMNS = ("step", "learning_rate", "loss", "naming", "score")
-
-
-class EncoderChoice(Section):
-    """See cir.encoders.Encoder.create."""
-
-    model: str
-    pretrained: str | None
-    prompt: str
-    pooling: str | None
-
-
-class Pretrain(Optimisation):
-    """`steps` 0 takes the weights as they are; `held_out` images choose the checkpoint."""
-
-    steps: NonNegativeInt
-    held_out: PositiveInt
-    layer_decay: Annotated[PositiveFloat, Field(le=1)]
 
 
 class Params(StageParams):
@@ -56,7 +37,7 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
-    encoder = Encoder.create(**params.encoder.model_dump())
+    encoder = params.encoder.create()
     verify(encoder)
     if not params.pretrain_encoder.steps:
         save(encoder, [], Curve(CURVE, COLUMNS, None))
@@ -93,7 +74,8 @@ def train(
         ),
         NamingBatches(pixels, kept, plan),
         lambda: {"score": naming_score(encoder, pixels, held_out)},
-        section.schedule(params.seed),
+        section,
+        params.seed,
         checkpoints,
         "pretraining the encoder",
         curve.follow,

@@ -27,32 +27,13 @@ from cir.training.composer_alone import (
 from cir.training.composition import shows
 from cir.training.criteria import InfoNCE
 from cir.training.encoded_split import EncodedSplit
+from cir.training.params import CompareComposers
 from cir.training.shared.batches import plan_batches
-from cir.training.shared.loop import Schedule, fit
+from cir.training.shared.loop import fit
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
 _TRAININGS = "trainings.json"
 _TIMED_BATCH, _TIMED_REPEATS = 128, 20
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How every composer is trained.
-
-    Args:
-        schedule: see cir.training.shared.loop.Schedule; its seed is taken as it is.
-        batch_size: triplets of a step.
-        learning_rate, weight_decay: of AdamW.
-        temperature: where the learned temperature of InfoNCE starts.
-        set_weight: of the near-miss set loss (see cir.training.composition_losses).
-    """
-
-    schedule: Schedule
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    temperature: float
-    set_weight: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,8 @@ def train_composer(
     settings: Mapping[str, object],
     train: EncodedSplit,
     val: EncodedSplit,
-    recipe: Recipe,
+    recipe: CompareComposers,
+    seed: int,
     checkpoints: Path,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> Trained:
@@ -77,10 +59,11 @@ def train_composer(
     Args:
         settings: its name and params (see cir.composers.create).
         train, val: where they lie, the composer is trained. It is returned in main memory.
-        checkpoints: see cir.training.shared.loop.fit.
-        follow: see there.
+        recipe: how to train; `learning_rate` is this composer's own.
+        seed: of everything random.
+        checkpoints, follow: see cir.training.shared.loop.fit.
     """
-    torch.manual_seed(recipe.schedule.seed)
+    torch.manual_seed(seed)
     text_dim = next(iter(train.texts.values())).shape[1]
     composer = create(settings, train.features.images.shape[1], text_dim)
     composer.to(train.features.images.device)
@@ -93,14 +76,14 @@ def train_composer(
     if any(True for _ in composer.parameters()):
         features = train.features_for(composer.text)
         keys = [shows(triplet.target, train.objects) for triplet in train.triplets]
-        schedule = recipe.schedule
-        plan = plan_batches(keys, recipe.batch_size, schedule.steps, schedule.seed)
+        plan = plan_batches(keys, recipe.batch_size, recipe.steps, seed)
         criterion = InfoNCE.starting_at(recipe.temperature)
         objective = CachedObjective(composer, features, criterion, recipe.set_weight)
         groups = weight_groups([objective], recipe.learning_rate, recipe.weight_decay)
         batches = CachedBatches(features, train.triplets, train.edits, train.objects, plan, 0)
-        what = f"training {settings['name']}, seed {schedule.seed}"
-        fit(objective, groups, batches, validate, schedule, checkpoints, what, follow)
+        what = f"training {settings['name']}, seed {seed}"
+        schedule = recipe.schedule()
+        fit(objective, groups, batches, validate, schedule, seed, checkpoints, what, follow)
     seconds = time.perf_counter() - began
     accuracy = cached_accuracy(composer.eval(), seen, val.triplets, val.edits)["accuracy"]
     return Trained(composer.cpu(), accuracy, seconds)

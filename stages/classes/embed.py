@@ -9,9 +9,9 @@ from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import EmbedClasses, Embedder
 from cir.core import files
+from cir.core.device import DEVICE
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import ImageEncoder, embed
-from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
 from stages.run import code_of, run
 

@@ -20,9 +20,8 @@ from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.images.shards import ImageShards
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import fit
+from cir.training.shared.loop import fit, sole_writer
 from cir.training.shared.parameter_groups import trained_weights
-from cir.training.shared.params import sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -91,7 +90,8 @@ def train(
         groups,
         batches,
         validation(embedder, Pixels(val, embedder), val.ids, read_classes(val), len(plan[0])),
-        section.schedule(params.seed),
+        section,
+        params.seed,
         checkpoints,
         "training the class embedder",
         curve.follow,

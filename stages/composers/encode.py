@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from pydantic import PositiveInt
-
 from cir.core import files
-from cir.core.params import Section
+from cir.core.device import DEVICE
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.training.encoded_split import encode_folder
-from cir.training.shared.params import DEVICE
+from cir.training.params import EncodeForComposers
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -18,12 +16,6 @@ TAGGER = Path("models/tagger")
 TRAIN = Path("data/retrieval/train")
 VAL = Path("data/retrieval/val")
 OUT = Path("data/composers")
-
-
-class EncodeForComposers(Section):
-    """`train_queries`: how many of the training triplets; the first ones."""
-
-    train_queries: PositiveInt
 
 
 class Params(StageParams):

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import PositiveInt
-
 from cir.composers.params import AnyComposer
-from cir.core.params import Section
+from cir.core.device import DEVICE
 from cir.drawing.plots import save_interval_plot
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -19,9 +17,9 @@ from cir.training.composer_comparison import (
     protocol,
 )
 from cir.training.encoded_split import EncodedSplit, encode_folder
+from cir.training.params import ScoreComposers
 from cir.training.results import ComposerFigures
 from cir.training.results import ComposersMetrics as Metrics
-from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -31,12 +29,6 @@ TEST = Path("data/retrieval/test")
 MODELS = Path("models/composers")
 METRICS = Path("metrics/composers.json")
 PLOT = Path("metrics/pictures/composers.png")
-
-
-class ScoreComposers(Section):
-    """`resamples` of the bootstrap."""
-
-    resamples: PositiveInt
 
 
 class Params(StageParams):

@@ -3,63 +3,27 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import model_validator
 
 from cir.composers.params import AnyComposer
 from cir.core import files
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
-from cir.core.params import Section
 from cir.training.composer_comparison import (
-    Recipe,
     Trained,
     load_trained,
     save_trained,
     train_composer,
 )
 from cir.training.encoded_split import EncodedSplit
-from cir.training.shared.loop import Schedule
-from cir.training.shared.params import DEVICE
+from cir.training.params import CompareComposers
+from cir.training.shared.loop import sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
 ENCODED = Path("data/composers")
 MODELS = Path("models/composers")
-
-
-class CompareComposers(Section):
-    """The same for every composer; see cir.training.composer_comparison.Recipe.
-
-    `trainings` with different seeds; `learning_rate` is the default, `learning_rates` those of
-    single composers, by name.
-    """
-
-    trainings: PositiveInt
-    steps: PositiveInt
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: PositiveFloat
-    learning_rates: dict[str, PositiveFloat]
-    weight_decay: NonNegativeFloat
-    warmup: Annotated[float, Field(ge=0, le=1)]
-    gradient_clip: PositiveFloat
-    temperature: PositiveFloat
-    set_weight: NonNegativeFloat
-    evaluate_every: PositiveInt
-
-    def recipe(self, composer: str, seed: int) -> Recipe:
-        """How the composer of this name is trained."""
-        schedule = Schedule(
-            self.steps, self.warmup, self.gradient_clip, "no", self.evaluate_every, 0, seed
-        )
-        return Recipe(
-            schedule,
-            self.batch_size,
-            self.learning_rates.get(composer, self.learning_rate),
-            self.weight_decay,
-            self.temperature,
-            self.set_weight,
-        )
 
 
 class Params(StageParams):
@@ -84,14 +48,13 @@ def main() -> None:
     section, settings = params.compare_composers, params.composers[name].model_dump()
     train, val = (EncodedSplit.load(ENCODED / split).to(DEVICE) for split in ("train", "val"))
     out = MODELS / name
-    recipes = [section.recipe(name, params.seed + n) for n in range(section.trainings)]
     recipe = [params.seed, settings, section.model_dump()]
     checkpoints = files.checkpoint_folder(f"compare-{name}", recipe, *code_of(__file__), ENCODED)
-    with files.exclusive(out, checkpoints):
-        trained = train_all(settings, train, val, recipes, checkpoints)
+    with sole_writer(out, checkpoints):
+        own = section.for_composer(name)
+        trained = train_all(settings, train, val, own, params.seed, checkpoints)
         with files.whole_folder(out) as folder:
             save_trained(trained, folder)
-        shutil.rmtree(checkpoints, ignore_errors=True)
     accuracies = ", ".join(f"{one.val_accuracy:.1%}" for one in trained)
     print(f"{name}: {accuracies} of the validation queries")
 
@@ -108,20 +71,21 @@ def train_all(
     settings: dict[str, object],
     train: EncodedSplit,
     val: EncodedSplit,
-    recipes: list[Recipe],
+    recipe: CompareComposers,
+    seed: int,
     checkpoints: Path,
 ) -> list[Trained]:
-    """Train once for each recipe; a composer without weights is the same every time.
+    """Train with one seed after another; without weights, a composer needs no second training.
 
     Finished trainings outlive an interruption, below `checkpoints`. The one that it hits starts
     anew, as it takes seconds, and the time that is reported shall be that of a whole training.
     """
     trained = []
-    for number, recipe in enumerate(recipes):
+    for number in range(recipe.trainings):
         finished, unfinished = checkpoints / f"finished-{number}", checkpoints / "unfinished"
         if not finished.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
-            one = train_composer(settings, train, val, recipe, unfinished)
+            one = train_composer(settings, train, val, recipe, seed + number, unfinished)
             with files.whole_folder(finished) as folder:
                 save_trained([one], folder)
         trained += load_trained(finished)

@@ -21,9 +21,8 @@ from cir.published.experiment.scoring import Answers, results, said
 from cir.published.experiment.training import PairBatches
 from cir.retrieval.ranking.metrics import recall_at_k
 from cir.training.composition import CompositionObjective
-from cir.training.shared.loop import fit
+from cir.training.shared.loop import fit, sole_writer
 from cir.training.shared.parameter_groups import trained_weights
-from cir.training.shared.params import sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -112,7 +111,8 @@ def train(
         groups,
         batches,
         validation(model, source, task.chooses),
-        experiment.schedule(params.seed),
+        experiment.schedule(),
+        params.seed,
         checkpoints,
         f"training on {task.pairs.name}",
         curve.follow,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.core.sentences import listed
@@ -16,7 +17,6 @@ from cir.text_search.training.captioning import caption_images
 from cir.text_search.training.finetuning import captions_by_image
 from cir.text_search.training.params import CaptionImages
 from cir.text_search.training.results import CaptionsMetrics as Metrics
-from cir.training.shared.params import DEVICE
 from stages.params import StageParams, load
 from stages.run import run
 

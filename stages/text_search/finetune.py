@@ -7,6 +7,7 @@ import torch
 from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.sentences import listed
 from cir.edits.reading.tagger import Tagger
@@ -25,9 +26,8 @@ from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit
+from cir.training.shared.loop import fit, sole_writer
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
-from cir.training.shared.params import DEVICE, sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -93,7 +93,8 @@ def train(
         ),
         CaptionBatches(Pixels(images, encoder), captions, plan, section.captions, params.seed),
         lambda: {"score": caption_score(encoder, val_pixels, val)},
-        section.schedule(params.seed),
+        section,
+        params.seed,
         checkpoints,
         "training on captions",
         curve.follow,

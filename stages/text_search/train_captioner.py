@@ -22,8 +22,7 @@ from cir.text_search.training.finetuning import CaptionBatches, captions_by_imag
 from cir.text_search.training.params import Micro, Published
 from cir.text_search.training.results import CaptionerMetrics as Metrics
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit
-from cir.training.shared.params import sole_writer
+from cir.training.shared.loop import fit, sole_writer
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -84,7 +83,8 @@ def train(
         ),
         CaptionBatches(pixels, captions, plan, 1, seed),
         lambda: {"score": word_accuracy(captioner, their_pixels, held_out)},
-        section.schedule(seed),
+        section,
+        seed,
         checkpoints,
         "training the captioner",
         curve.follow,

@@ -31,8 +31,9 @@ from cir.classes.embedder.training import (
 from cir.core.errors import UserError
 from cir.datasets.scenes import draw_scene
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import Schedule, fit
+from cir.training.shared.loop import fit
 from tests.helpers import ROOT
+from tests.helpers.schedules import schedule
 
 
 def changes(*values):
@@ -424,10 +425,6 @@ def test_validation_is_leave_one_out_by_hand(drawn):
         assert found["score"] == found["map"]
 
 
-def schedule(steps, every):
-    return Schedule(steps, 0.15, 1.0, "no", every, 0, 3)
-
-
 def train(drawn, val, folder, steps=8, augmentation=EVERYTHING, kind=ClassBatches, rate=0.002):
     embedder = create()
     plan = plan_class_batches(drawn.classes, 6, 2, steps, 0)
@@ -440,7 +437,8 @@ def train(drawn, val, folder, steps=8, augmentation=EVERYTHING, kind=ClassBatche
         optimiser_groups(embedder, rate, 0.05, 1.0),
         batches,
         measure,
-        schedule(steps, steps // 2),
+        schedule(steps, steps // 2, warmup=0.15),
+        3,
         folder,
         "classes",
     )

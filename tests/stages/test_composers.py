@@ -100,19 +100,19 @@ def test_composers_become_figures(project, compare, capsys):
 def test_a_finished_training_outlives_an_interruption(project, compare, monkeypatch):
     compare("corrected_arithmetic")
     whole = [weights(0), weights(1)]
-    train, recipes = compare_composers.train_composer, []
+    train, seeds = compare_composers.train_composer, []
 
-    def interrupted(settings, train_split, val, recipe, checkpoints):
-        recipes.append(recipe.schedule.seed)
-        if len(recipes) == 2:
+    def interrupted(settings, train_split, val, recipe, seed, checkpoints):
+        seeds.append(seed)
+        if len(seeds) == 2:
             raise KeyboardInterrupt
-        return train(settings, train_split, val, recipe, checkpoints)
+        return train(settings, train_split, val, recipe, seed, checkpoints)
 
     monkeypatch.setattr(compare_composers, "train_composer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare("corrected_arithmetic")
     compare("corrected_arithmetic")
-    first, second, again = recipes
+    first, second, again = seeds
     assert again == second != first, "the first training was finished"
     for before, number in zip(whole, (0, 1), strict=True):
         assert all(torch.equal(value, before[name]) for name, value in weights(number).items())
@@ -121,7 +121,7 @@ def test_a_finished_training_outlives_an_interruption(project, compare, monkeypa
 def test_the_learning_rate_is_the_composers_own(project, compare, monkeypatch):
     asked = []
 
-    def seen(settings, train, val, recipe, checkpoints):
+    def seen(settings, train, val, recipe, seed, checkpoints):
         asked.append(recipe.learning_rate)
         raise KeyboardInterrupt
 

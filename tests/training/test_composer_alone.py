@@ -23,8 +23,9 @@ from cir.training.composition import (
 from cir.training.criteria import BatchClassification, InfoNCE, SoftTriplet
 from cir.training.encoded_split import encode_split
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import Schedule, fit
+from cir.training.shared.loop import fit
 from tests.helpers.composers import params
+from tests.helpers.schedules import schedule
 
 NAMES = {
     "arithmetic": {},
@@ -162,7 +163,8 @@ def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
         weight_groups([objective], 3e-3, 0.01),
         CachedBatches(features, triplets, edits, objects, plan, near_misses=1),
         lambda: cached_accuracy(composer, features, triplets, edits),
-        Schedule(60, 0.1, 1.0, "no", 30, 0, 0),
+        schedule(60, evaluate_every=30),
+        0,
         tmp_path / "checkpoints",
         "a composer",
     )

@@ -14,7 +14,6 @@ from cir.core.records import Edit
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ranking.metrics import bootstrap_interval
 from cir.training.composer_comparison import (
-    Recipe,
     Trained,
     load_trained,
     measure,
@@ -25,13 +24,25 @@ from cir.training.composer_comparison import (
     train_composer,
 )
 from cir.training.encoded_split import EncodedSplit, encode_folder
-from cir.training.shared.loop import Schedule
+from cir.training.params import CompareComposers
 from tests.helpers.composers import params
 
 ARITHMETIC = params("arithmetic")
 CORRECTED = params("corrected_arithmetic", text="sentence", hidden=32)
 DIM = 256  # of the micro encoder
-RECIPE = Recipe(Schedule(120, 0.1, 1.0, "no", 60, 0, 3), 12, 3e-3, 0.01, 0.07, 0.5)
+RECIPE = CompareComposers(
+    trainings=1,
+    steps=120,
+    batch_size=12,
+    learning_rate=3e-3,
+    learning_rates={},
+    weight_decay=0.01,
+    warmup=0.1,
+    gradient_clip=1.0,
+    temperature=0.07,
+    set_weight=0.5,
+    evaluate_every=60,
+)
 
 
 class TrueEdits:
@@ -108,17 +119,17 @@ def test_a_lost_or_broken_file_is_named(encoded, tmp_path):
 
 def test_training_helps_and_the_same_seed_gives_the_same_composer(encoded, tmp_path):
     before = measure([create(ARITHMETIC, DIM, DIM).eval()], encoded, 0, 100)
-    trained = train_composer(CORRECTED, encoded, encoded, RECIPE, tmp_path / "one")
+    trained = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "one")
     assert trained.val_accuracy > before["accuracy"] + 0.2
     assert trained.seconds > 0
     assert not trained.composer.training
-    again = train_composer(CORRECTED, encoded, encoded, RECIPE, tmp_path / "two")
+    again = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "two")
     for name, value in trained.composer.state_dict().items():
         assert torch.equal(value, again.composer.state_dict()[name]), name
 
 
 def test_a_composer_without_weights_is_taken_as_it_is(encoded, tmp_path):
-    trained = train_composer(ARITHMETIC, encoded, encoded, RECIPE, tmp_path / "none")
+    trained = train_composer(ARITHMETIC, encoded, encoded, RECIPE, 3, tmp_path / "none")
     assert not (tmp_path / "none").exists()
     assert trained.val_accuracy == measure([trained.composer], encoded, 0, 10)["accuracy"]
 
@@ -201,7 +212,7 @@ def test_the_protocol_says_what_is_read(encoded, settings, query, edit):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_training_and_measuring_on_a_gpu(encoded, tmp_path):
     split = encoded.to("cuda")
-    trained = train_composer(CORRECTED, split, split, RECIPE, tmp_path)
+    trained = train_composer(CORRECTED, split, split, RECIPE, 3, tmp_path)
     assert {weight.device.type for weight in trained.composer.parameters()} == {"cpu"}
     assert measure([trained.composer], encoded, 0, 10)["accuracy"] > 0.5
 

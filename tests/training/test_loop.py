@@ -10,8 +10,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from cir.core.errors import UserError
-from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Schedule, fit
+from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, fit
 from tests.helpers import ROOT
+from tests.helpers.schedules import schedule
 
 ADAMW = AdamWWithCosine()
 
@@ -42,18 +43,6 @@ class Points(Dataset):
         return torch.randn(16, 1, generator=torch.Generator().manual_seed(step))
 
 
-def schedule(steps=40, evaluate_every=10):
-    return Schedule(
-        steps=steps,
-        warmup=0.1,
-        gradient_clip=1.0,
-        precision="no",
-        evaluate_every=evaluate_every,
-        workers=0,
-        seed=3,
-    )
-
-
 def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=ADAMW):
     line = line or Line()
     given = iter(scores or [])
@@ -62,10 +51,8 @@ def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=ADAMW)
         return {"score": next(given) if scores else -((line.layer.weight.item() - 2) ** 2)}
 
     groups = [{"params": list(line.parameters()), "lr": 0.1, "weight_decay": 0.0}]
-    points = Points(steps, fatal)
-    return line, fit(
-        line, groups, points, validate, schedule(steps), folder, "a line", optimiser=optimiser
-    )
+    points, plan = Points(steps, fatal), schedule(steps, evaluate_every=10)
+    return line, fit(line, groups, points, validate, plan, 3, folder, "a line", optimiser=optimiser)
 
 
 def test_it_learns_and_tells_how(tmp_path):
@@ -111,13 +98,21 @@ class Slope(nn.Module):
 
 
 def test_momentum_and_periods_by_hand(tmp_path):
-    slope, inf = Slope(), float("inf")
+    slope = Slope()
     groups = [{"params": [slope.slow], "lr": 0.01, "weight_decay": 0.0}]
     groups += [{"params": [slope.fast], "lr": 0.1, "weight_decay": 0.5}]
-    plan = Schedule(5, 0.0, inf, "no", 1, 0, 0)
+    plan = schedule(5, evaluate_every=1, warmup=0.0, gradient_clip=None)
     optimiser = MomentumInPeriods(momentum=0.9, period=2, factor=0.1)
     history = fit(
-        slope, groups, Points(5), lambda: {"score": 0.0}, plan, tmp_path, "x", optimiser=optimiser
+        slope,
+        groups,
+        Points(5),
+        lambda: {"score": 0.0},
+        plan,
+        0,
+        tmp_path,
+        "x",
+        optimiser=optimiser,
     )
     # What is reported is the rate to go on with, of the last group.
     rates = [row["learning_rate"] for row in history]
@@ -157,7 +152,8 @@ from cir.images.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
 from cir.composers.model import EncodedComposer
-from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Schedule, fit
+from cir.training.shared.loop import fit
+from tests.helpers.schedules import schedule
 
 split, out = sys.argv[1:]
 torch.manual_seed(0)
@@ -182,9 +178,9 @@ batches = CompositionBatches(
 )
 groups = optimiser_groups(model.encoder, all_layers(model.encoder, 1.0), 1e-4, 0.05)
 groups.append({"params": list(composer.parameters()), "lr": 1e-4})
-schedule = Schedule(4, 0.25, 1.0, "no", 2, 0, 0)
 history = fit(
-    CompositionObjective(model, 0.5, 0.5), groups, batches, lambda: {"score": 0.0}, schedule,
+    CompositionObjective(model, 0.5, 0.5), groups, batches, lambda: {"score": 0.0},
+    schedule(4, evaluate_every=2, warmup=0.25), 0,
     __import__("pathlib").Path(out + "-checkpoints"), "both",
 )
 if distributed.is_main_process():

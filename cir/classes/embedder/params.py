@@ -7,8 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
 from cir.classes.embedder.pooling import ClassToken
 from cir.core.params import Section, Share
-from cir.training.shared.loop import Schedule
-from cir.training.shared.params import Precision, usable
+from cir.training.shared.params import Schedule
 
 
 class Embedder(Section):
@@ -56,8 +55,8 @@ class Augmentation(Section):
     erase: Share
 
 
-class TrainClassEmbedder(Section):
-    """Params of training; see cir.classes.embedder.training and cir.training.shared.loop.Schedule.
+class TrainClassEmbedder(Schedule):
+    """Params of training; see cir.classes.embedder.training.
 
     A batch holds `images` images of each of `classes` classes. From epoch `mining_from` on, counted
     from 0, only hard pairs count. An epoch has enough steps to see as many images as there are.
@@ -69,29 +68,12 @@ class TrainClassEmbedder(Section):
     learning_rate: PositiveFloat
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: NonNegativeFloat
-    warmup: Share
-    gradient_clip: PositiveFloat
     margin: Annotated[float, Field(ge=0, lt=1)]
     scale: PositiveFloat
     mining_from: NonNegativeInt
     mining_margin: NonNegativeFloat
     augmentation: Augmentation
-    evaluate_every: PositiveInt
-    precision: Precision
-    workers: NonNegativeInt
     gradient_checkpointing: bool
-
-    def schedule(self, seed: int) -> Schedule:
-        """Build the schedule that cir.training.shared.loop.fit takes."""
-        return Schedule(
-            steps=self.steps,
-            warmup=self.warmup,
-            gradient_clip=self.gradient_clip,
-            precision=usable(self.precision),
-            evaluate_every=self.evaluate_every,
-            workers=self.workers,
-            seed=seed,
-        )
 
 
 class EmbedClasses(Section):

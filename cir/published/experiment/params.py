@@ -4,7 +4,6 @@ Each section builds what it declares. A dataset's section has the options of the
 params.yaml must give them all.
 """
 
-import math
 import typing
 from collections.abc import Iterable
 from dataclasses import fields
@@ -30,6 +29,7 @@ from cir.composers.params import (
     RealSpaceConcatAEParams,
     TIRGParams,
 )
+from cir.core.device import DEVICE
 from cir.core.params import Section, Share
 from cir.encoders import Encoder
 from cir.encoders.bert import FrozenBert
@@ -44,8 +44,8 @@ from cir.published.experiment.training import CachedFeatures, published_groups
 from cir.training.composer_alone import weight_groups
 from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser, Schedule
-from cir.training.shared.params import DEVICE, Precision, usable
+from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser
+from cir.training.shared.params import Precision, Schedule
 
 
 class _Dataset(Section):
@@ -246,14 +246,13 @@ class Experiment(Section):
             )
         return self
 
-    def schedule(self, seed: int) -> Schedule:
+    def schedule(self) -> Schedule:
         """Return the schedule for cir.training.shared.loop.fit."""
         return Schedule(
             steps=self.steps,
             warmup=self.optimiser.warmup,
-            gradient_clip=self.optimiser.gradient_clip or math.inf,
-            precision=usable(self.precision),
+            gradient_clip=self.optimiser.gradient_clip,
+            precision=self.precision,
             evaluate_every=self.evaluate_every,
             workers=self.workers,
-            seed=seed,
         )

@@ -1,7 +1,9 @@
 """The one training loop: any objective, one process or several, resumable."""
 
 import math
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,35 +14,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_cosine_schedule_with_warmup
 
-from cir.core import files
+from cir.core import distributed, files
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
+from cir.training.shared.params import Precision, Schedule
 
 _CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how to train.
-
-    Args:
-        steps: optimiser steps.
-        warmup: the share of the steps in which the learning rate rises; it then falls as a cosine.
-            (Of AdamWWithCosine alone.)
-        gradient_clip: largest norm of the gradient.
-        precision: "no" (fp32), "bf16" or "fp16" autocast.
-        evaluate_every: steps between validations; checkpoints are written then too.
-        workers: processes that prepare batches; 0 prepares them in the training process.
-        seed: of everything random.
-    """
-
-    steps: int
-    warmup: float
-    gradient_clip: float
-    precision: str
-    evaluate_every: int
-    workers: int
-    seed: int
 
 
 class Optimiser(Protocol):
@@ -84,6 +63,7 @@ def fit(
     batches: Dataset,
     validate: Callable[[], dict[str, float]],
     schedule: Schedule,
+    seed: int,
     checkpoints: Path,
     what: str,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
@@ -109,7 +89,7 @@ def fit(
     Raises:
         UserError: the loss is no longer a number.
     """
-    run = _Run(objective, lambda: optimiser(groups, schedule), schedule, checkpoints)
+    run = _Run(objective, lambda: optimiser(groups, schedule), schedule, seed, checkpoints)
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -139,9 +119,15 @@ class _Run:
     """The state of a run: it advances by a step, is validated, and outlives its process."""
 
     def __init__(
-        self, objective: nn.Module, updates: Callable[[], tuple], schedule: Schedule, folder: Path
+        self,
+        objective: nn.Module,
+        updates: Callable[[], tuple],
+        schedule: Schedule,
+        seed: int,
+        folder: Path,
     ):
-        self.objective, self.schedule, self.folder = objective, schedule, folder
+        self.objective, self.seed, self.folder = objective, seed, folder
+        self.gradient_clip = schedule.gradient_clip or math.inf
         self.step = 0
         self.history: list[dict[str, float]] = []
         self.sums: dict[str, float] = {}
@@ -149,7 +135,8 @@ class _Run:
         self.best: dict[str, torch.Tensor] | None = None
         # A composer may leave a weight unused in a batch in which nothing is removed.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-        self.accelerator = Accelerator(mixed_precision=schedule.precision, kwargs_handlers=[unused])
+        precision = _usable(schedule.precision)
+        self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
         self.speaks = self.accelerator.is_main_process
         objective.to(self.accelerator.device)
         optimiser, self.scheduler = updates()  # of weights that are where they will stay
@@ -159,12 +146,12 @@ class _Run:
     def advance(self, batch: Any) -> float:
         """Take one step of the optimiser; returns the loss, which may be no finite number."""
         # Dropout must not depend on how often the run was interrupted.
-        torch.manual_seed(self.schedule.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.seed * 1_000_003 + self.step)
         with self.accelerator.autocast():
             losses = self.model(batch)
         loss = sum(losses.values())
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.objective.parameters(), self.schedule.gradient_clip)
+        self.accelerator.clip_grad_norm_(self.objective.parameters(), self.gradient_clip)
         self.optimiser.step()
         self.scheduler.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -222,3 +209,28 @@ class _Run:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.speaks:
             say(f"resuming after step {self.step} of an interrupted run")
+
+
+def _usable(precision: Precision) -> Precision:
+    """Return the precision on a GPU, else "no": on a CPU autocast is slower than fp32."""
+    if precision == "no" or torch.cuda.is_available():
+        return precision
+    say(f"no GPU: training in fp32 instead of {precision}")
+    return "no"
+
+
+@contextmanager
+def sole_writer(model: Path, checkpoints: Path) -> Iterator[None]:
+    """Lock both folders while a stage trains and saves its model, then remove the checkpoints.
+
+    If several processes train together, only the one that writes takes the lock.
+
+    Raises:
+        UserError: another run holds the lock.
+    """
+    if not distributed.is_main_process():
+        yield
+        return
+    with files.exclusive(model, checkpoints):
+        yield
+        shutil.rmtree(checkpoints, ignore_errors=True)

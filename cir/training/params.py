@@ -1,0 +1,119 @@
+"""The params of the stages that train the encoder and that compare composers."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cir.core.params import Section, Share
+from cir.encoders import Encoder
+from cir.training.shared import parameter_groups
+from cir.training.shared.params import Optimisation, Schedule
+
+Decay = Annotated[PositiveFloat, Field(le=1)]
+
+
+class EncoderChoice(Section):
+    """The encoder to start from: see cir.encoders.Encoder.create."""
+
+    model: str
+    pretrained: str | None
+    prompt: str
+    pooling: str | None
+
+    def create(self) -> Encoder:
+        """Build the encoder with its pretrained weights, or with random ones."""
+        return Encoder.create(self.model, self.pretrained, self.prompt, self.pooling)
+
+
+class Pretrain(Optimisation):
+    """The first step of training: see cir.training.naming. With 0 `steps` the weights stay."""
+
+    held_out: PositiveInt  # images that choose the checkpoint
+    layer_decay: Decay  # see cir.training.shared.parameter_groups.all_layers
+
+
+class Head(Section):
+    """Train the projection of the image tower only."""
+
+    what: Literal["head"]
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.head(encoder)
+
+
+class LastBlocks(Section):
+    """Train the last blocks of both towers and everything after them."""
+
+    what: Literal["last_blocks"]
+    blocks: PositiveInt
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.last_blocks(encoder, self.blocks)
+
+
+class AllLayers(Section):
+    """Train all weights; `decay` lowers the learning rate from each block to the one below."""
+
+    what: Literal["all"]
+    decay: Decay
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.all_layers(encoder, self.decay)
+
+
+class Finetune(Optimisation):
+    """The second step of training: see cir.training.composition."""
+
+    steps: PositiveInt
+    train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
+    near_misses: NonNegativeInt  # of each triplet, added to the batch as negatives
+    naming_weight: NonNegativeFloat
+    set_weight: NonNegativeFloat
+    gradient_checkpointing: bool
+
+
+class EncodeForComposers(Section):
+    """How many training triplets are encoded: the first `train_queries`."""
+
+    train_queries: PositiveInt
+
+
+class CompareComposers(Section):
+    """How every composer is trained: see cir.training.composer_comparison.train_composer."""
+
+    trainings: PositiveInt  # with different seeds
+    steps: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: PositiveFloat
+    learning_rates: dict[str, PositiveFloat]  # of single composers, by their name in `composers`
+    weight_decay: NonNegativeFloat
+    warmup: Share
+    gradient_clip: PositiveFloat
+    temperature: PositiveFloat  # of InfoNCE at the start; it is learned
+    set_weight: NonNegativeFloat
+    evaluate_every: PositiveInt
+
+    def for_composer(self, name: str) -> "CompareComposers":
+        """Return the same params with the learning rate of the composer `name`."""
+        rate = self.learning_rates.get(name, self.learning_rate)
+        return self.model_copy(update={"learning_rate": rate})
+
+    def schedule(self) -> Schedule:
+        """Build the schedule of one training, in fp32."""
+        return Schedule(
+            steps=self.steps,
+            warmup=self.warmup,
+            gradient_clip=self.gradient_clip,
+            precision="no",
+            evaluate_every=self.evaluate_every,
+            workers=0,
+        )
+
+
+class ScoreComposers(Section):
+    """How composers are scored: the number of `resamples` of the bootstrap."""
+
+    resamples: PositiveInt
