@@ -147,12 +147,14 @@ from accelerate import PartialState
 from cir.core import distributed
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.composers.corrected_arithmetic import CorrectedArithmetic
+from cir.composers.params import CorrectedArithmeticParams
 from cir.training.composition import CompositionBatches, CompositionObjective, shows
 from cir.images.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
 from cir.training.shared.parameter_groups import all_layers, optimiser_groups
 from cir.composers.model import EncodedComposer
 from cir.training.shared.loop import fit
+from tests.helpers.composers import params
 from tests.helpers.schedules import schedule
 
 split, out = sys.argv[1:]
@@ -166,7 +168,8 @@ class WithLossesOfItsOwn(CorrectedArithmetic):
         return {"rows": (query - edit.text).square().mean(), "pairs": 0.1 * loss(target, image)}
 
 encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
-composer = WithLossesOfItsOwn(encoder.dim, encoder.dim, "sentence", hidden=8)
+settings = CorrectedArithmeticParams(**params("corrected_arithmetic", text="sentence", hidden=8))
+composer = WithLossesOfItsOwn(settings, encoder.dim, encoder.dim)
 torch.nn.init.normal_(composer.value.weight, std=0.01)
 model = EncodedComposer(encoder, composer)
 images, triplets = ImageShards(split), read_triplets(split)
