@@ -1,4 +1,4 @@
-"""What was measured, and the queries themselves → report/index.html, one file to look at."""
+"""Write report/index.html: all results and a choice of queries, in one file."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ HOW_TO_COMPARE = (
 
 
 class Report(Section):
-    """`queries` that the gallery shows at most; `thumbnail`: the longest side of an image."""
+    """`queries` is the most that the page shows; `thumbnail` is the longest side of an image."""
 
     queries: NonNegativeInt
     thumbnail: PositiveInt

@@ -1,8 +1,9 @@
-"""A page to look at: the figures of a run and its queries, in one HTML file that opens offline.
+"""Write the report of a run: one HTML file with figures and queries, which opens offline.
 
-`results` reads what the stages measured, `gallery` chooses queries and shrinks their images,
-`figures` draws, `classes` and `text_search` word the sections on class-level retrieval and on
-search by words, and `page` puts it all into page.html, style.css and script.js.
+`results` reads the files of metrics. `gallery` chooses queries and shrinks their images. `figures`
+draws plots. `wording` puts figures into words. `classes` and `text_search` prepare the sections on
+class-level retrieval and on search by words. `page` fills everything into page.html, style.css and
+script.js.
 """
 
 from cir.report.gallery import Gallery, build_gallery, read_answers

@@ -1,6 +1,6 @@
-"""The section on class-level retrieval: its words, and what its template fills in."""
+"""Prepare the section on class-level retrieval."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -9,7 +9,7 @@ from cir.report import wording
 from cir.report.figures import dot_plot
 from cir.report.results import ClassResults
 
-WORST = 10  # classes that are listed
+WORST = 10  # the number of classes in the table of the hardest
 SEEN = {
     "never trained on": "Training saw no image of these classes.",
     "trained on": "Training saw other images of these classes.",
@@ -28,9 +28,9 @@ GRAPHS = {
 
 
 def section(results: ClassResults) -> dict:
-    """What the template classes.html shows.
+    """Return the values that the template classes.html shows.
 
-    The plots are without baselines, whose distance would shrink the intervals to specks.
+    The plots leave the baselines out: they are so far off that the intervals could not be seen.
     """
     rows = results.retrieval.results
     drawn = [row for row in rows if row.protocol.vectors not in BASELINES]
@@ -40,8 +40,8 @@ def section(results: ClassResults) -> dict:
             {"result": row, "kind": kind(row.protocol), "done": done(row.protocol)} for row in rows
         ],
         "plots": [
-            _plot("Recall@1", [(r.what, r.recall_at_1, r.recall_at_1_interval) for r in drawn]),
-            _plot("mAP", [(r.what, r.map, r.map_interval) for r in drawn]),
+            _plot("Recall@1", {r.what: (r.recall_at_1, *r.recall_at_1_interval) for r in drawn}),
+            _plot("mAP", {r.what: (r.map, *r.map_interval) for r in drawn}),
         ],
         "worst": results.retrieval.by_class[:WORST],
         "classes": len(results.retrieval.by_class),
@@ -52,7 +52,7 @@ def section(results: ClassResults) -> dict:
 
 
 def kind(protocol: ClassProtocol) -> str:
-    """Whether a way to rank is the plain one, a baseline or a refinement, in words."""
+    """Say whether a ranking is the plain one, a baseline or a refinement."""
     if protocol.vectors in BASELINES:
         return "baseline"
     plain = protocol.vectors == "embedder" and protocol.refinement == "none"
@@ -60,7 +60,7 @@ def kind(protocol: ClassProtocol) -> str:
 
 
 def done(protocol: ClassProtocol) -> str:
-    """What a way to rank does, in words: whose vectors, what refinement, by which graph."""
+    """Describe a ranking by its vectors, its refinement and the graph of a re-ranking."""
     told = []
     if protocol.vectors != "embedder":
         told.append({**BASELINES, **VECTORS}[protocol.vectors])
@@ -72,7 +72,7 @@ def done(protocol: ClassProtocol) -> str:
 
 
 def protocol(result: Result) -> str:
-    """What was ranked against what, and what counts, in a few sentences."""
+    """Describe in a few sentences what was ranked, against which gallery, and what a hit is."""
     said = result.protocol
     queries, images = wording.count(result.queries), wording.count(result.gallery_size)
     sentences = [
@@ -86,8 +86,6 @@ def protocol(result: Result) -> str:
     return " ".join(sentences)
 
 
-def _plot(figure: str, rows: Sequence[tuple[str, float, tuple[float, float]]]) -> Markup:
-    label = f"{figure} of the ways to rank, without the baselines: "
-    label += ", ".join(f"{what} {share:.1%}" for what, share, _ in rows)
-    points = {what: (share, *bounds) for what, share, bounds in rows}
-    return Markup(dot_plot(points, f"{figure}, 95% interval", "", label))
+def _plot(figure: str, rows: Mapping[str, tuple[float, float, float]]) -> Markup:
+    title = f"{figure} of the ways to rank, without the baselines"
+    return dot_plot(title, rows, f"{figure}, 95% interval")

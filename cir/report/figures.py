@@ -1,18 +1,20 @@
-"""Plots as SVG that stands within a page: its text is text, its colours are the page's."""
+"""Draw plots as SVG elements that use the colours and the font of the page."""
 
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# What is drawn in these colours gets the page's own, which differ in the dark.
+# matplotlib draws in these colours; _svg then replaces them by the page's colours, which change
+# in dark mode.
 _INK, _FAINT = "#010101", "#020202"
 _SERIES = tuple(f"#03030{number}" for number in range(1, 6))
-_LONG_NAME = 28  # letters; longer ones leave an axis too short for many ticks
+_LONG_NAME = 28  # letters; a longer name leaves too short an axis for many ticks
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _PAGE_COLOURS = {
     _INK: "currentColor",
@@ -49,11 +51,15 @@ def line_plot(
     share: bool = False,
     logarithmic: bool = False,
     mark: tuple[float, str] | None = None,
-) -> str:
-    """An SVG element with a line for each name, given as (x values, y values).
+) -> Markup:
+    """Draw a line for each name, given as (x values, y values).
 
-    `label` is what a screen reader says. `share`: y is a share, written in percent. `logarithmic`
-    spaces x by ratios. `mark` draws a vertical line at an x, with a word beside it.
+    Args:
+        across, up: names of the axes.
+        label: what a screen reader says.
+        share: whether y is a share, written in percent.
+        logarithmic: whether the axis of x is logarithmic.
+        mark: an x where a vertical line is drawn, and the word above it.
     """
     with matplotlib.rc_context({**_RC, "svg.hashsalt": label}):
         figure = Figure(figsize=(5, 3), layout="constrained")
@@ -77,12 +83,18 @@ def line_plot(
 
 
 def dot_plot(
-    rows: Mapping[str, tuple[float, float, float]], across: str, up: str, label: str
-) -> str:
-    """An SVG element with a dot and its interval for each name: (share, low, high).
+    title: str, rows: Mapping[str, tuple[float, float, float]], across: str, up: str = ""
+) -> Markup:
+    """Draw a dot with its interval for each name: (share, low, high).
 
-    The axis begins where the lowest interval does, which is why these are dots and no bars.
+    Args:
+        title: what a screen reader says before it reads the names and shares.
+        rows: at least one row, from the top down.
+        across, up: names of the axes.
+
+    The axis of shares does not begin at zero, so dots are drawn and not bars.
     """
+    label = f"{title}: " + ", ".join(f"{name} {share:.1%}" for name, (share, *_) in rows.items())
     with matplotlib.rc_context({**_RC, "svg.hashsalt": label}):
         figure = Figure(figsize=(5, 0.8 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
@@ -106,25 +118,26 @@ def _log_axis(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _percent(share: float, place: int) -> str:
-    """A tick's label, with as many decimals as its value has."""
+    """Label a tick with as many decimals as its value has."""
     return f"{round(100 * share, 3):g}%"
 
 
-def _svg(figure: Figure, label: str) -> str:
-    """The figure as an element of the page: no prolog, no fixed size, no ids that others have."""
+def _svg(figure: Figure, label: str) -> Markup:
+    """Turn the figure into an SVG element without a prolog, a fixed size or matplotlib's ids."""
     buffer = StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # "axes_1" stands in every figure
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # every figure has an "axes_1"
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     for drawn, shown in _PAGE_COLOURS.items():
         text = text.replace(drawn, shown)
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
     head = f'<svg role="img" aria-label="{_escaped(label)}" viewBox="0 0 {width} {height}"'
-    return head + ' xmlns:xlink="http://www.w3.org/1999/xlink">' + text[text.index(">") + 1 :]
+    head += ' xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return Markup(head + text[text.index(">") + 1 :])
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Queries to look through: which ones, their images made small, each image once."""
+"""Choose the queries that the report shows, and shrink their images."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,14 @@ _QUALITY = 85
 
 @dataclass(frozen=True)
 class Answer:
-    """A query and what was found: `answers` are the first images, best first, with `scores`.
+    """A query with the images that were found for it.
 
-    `kind` is that of the edit ("+1 -2"); `novel` tells of names never trained on. `labels` has
-    the tagger's label of every word of `sentence`. `rank` is the target's, counted from 1.
+    Attributes:
+        kind: the kind of the edit, such as "+1 -2".
+        novel: whether the edit has names that training never showed.
+        labels: the label of the tagger for every word of `sentence`.
+        rank: the rank of the target, counted from 1.
+        answers: the first images found, best first; `scores` has their similarities.
     """
 
     query: str
@@ -45,13 +49,13 @@ class Answer:
 
     @property
     def position(self) -> int | None:
-        """Where the target stands among the first answers, from 0; None if it does not."""
+        """The position of the target among the answers, from 0; None if it is not among them."""
         return self.answers.index(self.target) if self.target in self.answers else None
 
     def pieces(self) -> list[tuple[str, str]]:
-        """The sentence in runs of one label: (text, "other", "pos" or "neg").
+        """Split the sentence into runs of words with one label: (text, "other", "pos" or "neg").
 
-        Spaces between two words of one label belong to their run.
+        A space between two words of one label belongs to their run.
         """
         pieces: list[tuple[str, str]] = []
         end_before = 0
@@ -69,10 +73,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The queries shown, failures first, out of `total` with `failures` among them.
+    """The queries that are shown, failures first.
 
-    `images` has the data URI of every image that they name, and `contents` what it shows, as far
-    as the source tells.
+    `total` counts all queries and `failures` all failed ones, shown or not. `images` maps the id
+    of each image shown to its data URI, and `contents` to the names of its objects, if known.
     """
 
     shown: Sequence[Answer]
@@ -83,9 +87,9 @@ class Gallery:
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """Read the table of answers that scoring wrote, in order.
+    """Read the table of answers that the score stage wrote.
 
-    Raises UserError if it is missing, lacks a column or has not one label for each word.
+    Raises UserError if it is missing, lacks a column or does not have one label for each word.
     """
     fields = list(Answer.__dataclass_fields__)
     try:
@@ -94,7 +98,7 @@ def read_answers(path: Path) -> list[Answer]:
         raise UserError(f"{path} does not exist; run the score stage") from None
     except (pa.ArrowException, OSError) as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"{path} is no table of answers: {first}; run the score stage") from None
+        raise UserError(f"{path} is not a Parquet file: {first}; run the score stage") from None
     lacking = ", ".join(sorted(set(fields) - set(table.column_names)))
     if lacking:
         raise UserError(f"{path} lacks the columns {lacking}; run the score stage again")
@@ -112,9 +116,10 @@ def read_answers(path: Path) -> list[Answer]:
 def build_gallery(
     answers: Sequence[Answer], images: ImageShards, queries: int, thumbnail: int
 ) -> Gallery:
-    """Choose up to `queries` of the answers and make their images at most `thumbnail` pixels wide.
+    """Choose up to `queries` of the answers and shrink their images.
 
-    Raises UserError if an answer names an image that is not among `images`.
+    `thumbnail` is the longest side of an image in pixels. Raises UserError if an answer names an
+    image that is not in `images`.
     """
     shown = choose(answers, queries)
     names = {name for a in shown for name in (a.reference, a.target, *a.answers)}
@@ -134,9 +139,9 @@ def build_gallery(
 
 
 def choose(answers: Sequence[Answer], count: int) -> list[Answer]:
-    """Up to `count` answers: failures first, worst rank first, then right ones.
+    """Choose up to `count` answers: failures first, from the worst rank on, then right ones.
 
-    Both are spread evenly over the kinds of edits.
+    Failures and right ones are each spread evenly over the kinds of edits.
     """
     kinds = [answer.kind for answer in answers]
     ranks = [answer.rank for answer in answers]
@@ -148,7 +153,7 @@ def choose(answers: Sequence[Answer], count: int) -> list[Answer]:
 
 
 def data_uri(image: Image.Image, pixels: int) -> str:
-    """The image as a data URI, no side longer than `pixels`; a small image keeps its size."""
+    """Encode the image as a data URI with no side over `pixels`; a small image keeps its size."""
     small = image.copy()
     small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = BytesIO()

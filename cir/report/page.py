@@ -1,4 +1,4 @@
-"""The page: figures and queries filled into page.html, style and script put inside."""
+"""Fill figures and queries into the templates, and put the style and the script inside."""
 
 import base64
 import hashlib
@@ -18,13 +18,13 @@ from cir.report.results import ClassResults, Results, TextResults
 from cir.training.results import ComposerFigures
 
 _HERE = Path(__file__).parent
-_MOST_ROWS = 60  # of a curve's table; a longer one is thinned out
+_MOST_ROWS = 60  # of a curve's table; a longer table is thinned out
 _SHARES = ("accuracy", "recall", "exact", "f1", "precision")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """How to draw the curve of a training: columns of its table and what they are called."""
+    """A training whose curve is drawn; `losses` and `scores` map columns of its table to names."""
 
     name: str
     title: str
@@ -76,11 +76,10 @@ def render(
     gallery: Gallery,
     how_to_compare: str,
 ) -> str:
-    """The whole page as HTML; the same results and gallery give the same text.
+    """Return the page as HTML; equal arguments give equal text.
 
-    Where `class_results` is None, nothing is said of class-level retrieval, and where
-    `text_results` is, nothing of search by words. `how_to_compare` is the sentence that stands in
-    place of the table of experiments where none has been written.
+    If `class_results` or `text_results` is None, the page has no section on class-level retrieval
+    or on search by words. `how_to_compare` replaces the table of experiments if there are none.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -120,7 +119,7 @@ def render(
 
 
 def _splits(results: Results) -> list[Split]:
-    """The tagger's splits, the hardest first."""
+    """Return the splits of the tagger's metrics, from the hardest to the easiest."""
     order = list(wording.SPLITS)
     return sorted(results.tagger.splits, key=lambda split: order.index(split.split))
 
@@ -132,11 +131,11 @@ def _recall(table: pd.DataFrame) -> dict:
     rows = [dict(row) for row in table.astype(object).to_dict("records")]
     label = "Recall at k: " + ", ".join(f"{row['k']}: {row['recall']:.1%}" for row in rows)
     plot = line_plot(lines, "k", "recall at k", label, share=True, logarithmic=True)
-    return {"plot": Markup(plot), "rows": rows}
+    return {"plot": plot, "rows": rows}
 
 
 def _groups(results: Results, by: str) -> dict:
-    """Accuracy by "kind" of edit or number of "objects", with the interval of each."""
+    """Return the accuracy by "kind" of edit or by number of "objects", with intervals."""
     groups = results.retrieval.by_kind if by == "kind" else results.retrieval.by_objects
     rows = []
     for group in groups:
@@ -144,26 +143,22 @@ def _groups(results: Results, by: str) -> dict:
         bounds = wording.wilson_interval(right, group.queries)
         name = wording.kind(group.kind) if by == "kind" else str(group.objects)
         rows.append({"group": group, "name": name, "right": right, "interval": bounds})
-    across = "accuracy, 95% interval"
+    title = f"Accuracy by {'kind of edit' if by == 'kind' else 'number of objects'}"
     up = "added, removed" if by == "kind" else "objects in the edit"
-    label = f"Accuracy by {'kind of edit' if by == 'kind' else 'number of objects'}: "
-    label += ", ".join(f"{row['name']} {row['group'].accuracy:.1%}" for row in rows)
     points = {row["name"]: (row["group"].accuracy, *row["interval"]) for row in rows}
-    plot = Markup(dot_plot(points, across, up, label)) if rows else ""
+    plot = dot_plot(title, points, "accuracy, 95% interval", up) if rows else ""
     return {"by": by, "rows": rows, "plot": plot}
 
 
 def _comparison(rows: Sequence[ComposerFigures]) -> dict:
-    """The compared composers, and a plot of their accuracies with the intervals."""
+    """Return the compared composers, and a plot of their accuracies with intervals."""
     points = {wording.composer(r.composer): (r.accuracy, *r.interval95) for r in rows}
-    label = "Accuracy of the composers: "
-    label += ", ".join(f"{name} {share:.1%}" for name, (share, *_) in points.items())
-    plot = dot_plot(points, "accuracy, 95% interval", "composer", label) if points else ""
-    return {"rows": rows, "plot": Markup(plot)}
+    title, across = "Accuracy of the composers", "accuracy, 95% interval"
+    return {"rows": rows, "plot": dot_plot(title, points, across, "composer") if points else ""}
 
 
 def _curves(results: Results, class_results: ClassResults | None) -> list[dict]:
-    """All trainings in the order in which they are shown; the step that was kept, if known."""
+    """Return the plots and the table of each training, in the order of the page."""
     kept = {"finetune": results.finetune.best_step}
     shown = [_curve(one, results.curves[one.name], kept.get(one.name)) for one in CURVES]
     if class_results is not None:
@@ -173,7 +168,7 @@ def _curves(results: Results, class_results: ClassResults | None) -> list[dict]:
 
 
 def _curve(curve: Curve, table: pd.DataFrame, kept: int | None) -> dict:
-    """The two plots of a training, and its table; `kept` is the step marked in that of scores."""
+    """Return the two plots of a training, and its table; the plot of scores marks step `kept`."""
     mark = None if kept is None else (kept, "kept")
     plots = []
     for columns, up, share in ((curve.losses, "loss", False), (curve.scores, "score", True)):
@@ -184,14 +179,14 @@ def _curve(curve: Curve, table: pd.DataFrame, kept: int | None) -> dict:
             label = f"{curve.title}: {up} by step of training, at the end {ends}"
             name = next(iter(lines)) if len(lines) == 1 and share else up
             here = mark if share else None
-            plots.append(Markup(line_plot(lines, "step", name, label, share=share, mark=here)))
+            plots.append(line_plot(lines, "step", name, label, share=share, mark=here))
     steps = -(-len(table) // _MOST_ROWS)
     thinned = table.iloc[::-1].iloc[:: max(1, steps)].iloc[::-1]
     return {"curve": curve, "plots": plots, "columns": list(table), "rows": _cells(thinned)}
 
 
 def _line(table: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[float]]:
-    """The points of a column, without the rows in which it is empty."""
+    """Return the x and y values of a column, without the rows in which it is empty."""
     if x not in table or y not in table:
         return [], []
     points = table[[x, y]].dropna()
@@ -199,7 +194,7 @@ def _line(table: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[float]
 
 
 def _experiments(table: pd.DataFrame | None) -> dict | None:
-    """The table of experiments as text; shares in percent, the best of a column marked."""
+    """Return the cells of the table: shares in percent, the best share of a column marked."""
     if table is None:
         return None
     shares = [column for column in table if _is_share(column, table[column])]

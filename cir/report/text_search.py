@@ -1,19 +1,18 @@
-"""The section on search by words: its words, and what its template fills in."""
+"""Prepare the section on search by words."""
 
 from collections.abc import Sequence
-
-from markupsafe import Markup
 
 from cir.report import wording
 from cir.report.figures import dot_plot
 from cir.report.results import TextResults
-from cir.text_search.scoring.results import AS_WRITTEN, EncodersMetrics, Result
+from cir.text_search.scoring.results import AS_WRITTEN, EncodersMetrics, OfKind, Result
 
 COSINE = "cosine"
+NDCG = "nDCG@10, 95% interval"
 
 
 def section(results: TextResults) -> dict:
-    """What the template text_search.html shows."""
+    """Return the values that the template text_search.html shows."""
     rows = results.search.results
     last = rows[-1]
     return {
@@ -21,10 +20,11 @@ def section(results: TextResults) -> dict:
         "rows": [{"result": row, "read": read(row.protocol.text)} for row in rows],
         "kinds": _kinds(rows),
         "plots": [
-            _plot("systems", [(r.what, r.ndcg_at_10, r.ndcg_interval) for r in rows]),
-            _plot(
-                f"kinds of query, {last.what}",
-                [(k.kind, k.ndcg_at_10, k.ndcg_interval) for k in last.by_kind],
+            dot_plot("nDCG@10 of the systems", {row.what: _ndcg(row) for row in rows}, NDCG),
+            dot_plot(
+                f"nDCG@10 of the kinds of query, {last.what}",
+                {of.kind: _ndcg(of) for of in last.by_kind},
+                NDCG,
             ),
         ],
         "last": last.what,
@@ -35,7 +35,7 @@ def section(results: TextResults) -> dict:
 
 
 def protocol(result: Result) -> str:
-    """What was ranked against what, and what counts, in a few sentences."""
+    """Describe in a few sentences what was ranked, against which gallery, and what is relevant."""
     said = result.protocol
     queries, images = wording.count(result.queries), wording.count(result.gallery_size)
     return (
@@ -46,14 +46,14 @@ def protocol(result: Result) -> str:
 
 
 def read(text: str) -> str:
-    """What an encoder read of a query, in words."""
+    """Say which text an encoder read for a query."""
     if text == AS_WRITTEN:
         return "the query as it is written"
     return f"the query within “{text}”"
 
 
 def _kinds(rows: Sequence[Result]) -> list[dict]:
-    """A row for each kind of query: nDCG@10 of every system, and what the last one gained."""
+    """Make a row for each kind of query: the figures of the last system and of the others."""
     systems = [{of.kind: of for of in row.by_kind} for row in rows]
     return [
         {
@@ -66,7 +66,7 @@ def _kinds(rows: Sequence[Result]) -> list[dict]:
 
 
 def _encoders(compared: EncodersMetrics) -> dict:
-    """The table of encoders, whose columns may lack a GPU's memory."""
+    """Return the table of compared encoders; `gpu` says whether any of them used a GPU."""
     first = compared.encoders[0]
     queries, images = wording.count(first.queries), wording.count(first.gallery_size)
     return {
@@ -86,7 +86,5 @@ def _encoders(compared: EncodersMetrics) -> dict:
     }
 
 
-def _plot(of: str, rows: Sequence[tuple[str, float, tuple[float, float]]]) -> Markup:
-    label = f"nDCG@10 of the {of}: " + ", ".join(f"{what} {share:.1%}" for what, share, _ in rows)
-    points = {what: (share, *bounds) for what, share, bounds in rows}
-    return Markup(dot_plot(points, "nDCG@10, 95% interval", "", label))
+def _ndcg(row: Result | OfKind) -> tuple[float, float, float]:
+    return (row.ndcg_at_10, *row.ndcg_interval)

@@ -1,4 +1,4 @@
-"""Figures and protocols in words, as the page says them."""
+"""Put figures and protocols into the words of the page."""
 
 import math
 from collections.abc import Mapping
@@ -37,39 +37,39 @@ _EDITS = {
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
-    """0.9708 as "97.1%"; a dash where there is no figure."""
+    """Write 0.9708 as "97.1%", and None as a dash."""
     if share is None:
         return NONE
     return f"{100 * share:.{decimals}f}%"
 
 
 def interval(bounds: tuple[float, float]) -> str:
-    """Two shares as "98.8% to 99.7%"."""
+    """Write two shares as "98.8% to 99.7%"."""
     return f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def count(number: float | None) -> str:
-    """12345 as "12,345"."""
+    """Write 12345 as "12,345", and None as a dash."""
     return NONE if number is None else f"{number:,.0f}"
 
 
 def rate(per_second: float) -> str:
-    """1234.5 as "1,234", 2.345 as "2.3": a slow rate keeps two figures."""
+    """Write 1234.5 as "1,234" and 2.345 as "2.3": a low rate keeps two digits."""
     return count(per_second) if per_second >= 10 else f"{per_second:.2g}"
 
 
 def decimal(value: float) -> str:
-    """0.8125 as "0.812"."""
+    """Write 0.8125 as "0.812"."""
     return f"{value:.3f}"
 
 
 def kind(kind: str) -> str:
-    """A kind of edit with a true minus sign: "+1 −2"."""
+    """Write a kind of edit with a true minus sign: "+1 −2"."""
     return kind.replace("-", "−")
 
 
 def kind_in_words(kind: str) -> str:
-    """ "+1 -2" as "adds 1, removes 2"; what is not of that form stays as it is."""
+    """Write "+1 -2" as "adds 1, removes 2"; return any other text unchanged."""
     added, _, removed = kind.partition(" ")
     if not (added.startswith("+") and removed.startswith("-")):
         return kind
@@ -78,7 +78,7 @@ def kind_in_words(kind: str) -> str:
 
 
 def protocol(result: Result) -> str:
-    """What was ranked against what, and what counts, in a few sentences."""
+    """Describe in a few sentences what was ranked, against which gallery, and what counts."""
     said = result.protocol
     query, gallery = _known(_QUERIES, said["query"]), _known(_GALLERIES, said["gallery"])
     sentences = [
@@ -96,26 +96,26 @@ def protocol(result: Result) -> str:
 
 
 def composer(name: str) -> str:
-    """ "tirg_of_objects" as "tirg of objects"."""
+    """Write "tirg_of_objects" as "tirg of objects"."""
     return name.replace("_", " ")
 
 
 def text_read(which: str) -> str:
-    """What a composer takes for the text, in words."""
+    """Say which text a composer takes."""
     return _known(_TEXTS, which)
 
 
 def absence(absent: Absent) -> str:
-    """A sentence for a result that the source cannot give."""
+    """Say why a result was not measured."""
     what = absent.what[:1].upper() + absent.what[1:]
     return f"{what}: not measured, for {absent.why.rstrip('.')}."
 
 
 def wilson_interval(right: int, queries: int) -> tuple[float, float]:
-    """The 95% Wilson interval of the share `right` of `queries`, which must be at least one.
+    """Return the 95% Wilson score interval of the share `right` of `queries` (at least one).
 
-    Unlike the bootstrap's it has a width where all queries are right, so that kinds with few
-    queries can be told from kinds with many.
+    Unlike a bootstrap interval, it has a width even where all queries are right, so it shows which
+    kinds have few queries. Wilson, "Probable inference", JASA 22 (1927).
     """
     z = 1.959963984540054
     share, weight = right / queries, z * z / queries

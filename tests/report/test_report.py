@@ -333,7 +333,7 @@ def test_no_queries_to_show(project):
         (lambda: Path("metrics/curves/pretrain.csv").unlink(), "pretrain.csv does not exist"),
         (lambda: Path("metrics/curves/tagger.csv").write_text(""), "is not a table"),
         (lambda: Path("data/answers.parquet").unlink(), "answers.parquet does not exist"),
-        (lambda: Path("data/answers.parquet").write_text("x"), "is no table of answers"),
+        (lambda: Path("data/answers.parquet").write_text("x"), "is not a Parquet file"),
         (
             lambda: pd.DataFrame([{"query": "q"}]).to_parquet("data/answers.parquet"),
             "data/answers.parquet lacks the columns answers, kind",
