@@ -151,10 +151,10 @@ def run_outside(place, triplets, split):
 def test_gives_the_pipelines_vectors_and_accuracy(place):
     place, triplets, split, queries, embeddings, scores = place
     found = run_outside(place, triplets, split)
-    np.testing.assert_array_equal(found["queries"], queries)
-    # The pipeline embeds one batch per thread, whose sums may differ in the last bits.
+    # The pipeline encodes other batches of names and images, so sums may differ in the last bits.
+    np.testing.assert_allclose(found["queries"], queries, atol=1e-5)
     np.testing.assert_allclose(found["database"], embeddings.vectors, atol=1e-5)
-    np.testing.assert_array_equal(found["under_root"], queries)
+    np.testing.assert_array_equal(found["under_root"], found["queries"])
     first = (found["queries"] @ found["database"].T).argmax(axis=1)
     answers = [split.ids[index] for index in first]
     accuracy = np.mean([answer == t.target for answer, t in zip(answers, triplets, strict=True)])
