@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cir.core import files
+from cir.core.metrics_files import Fingerprint
 from cir.drawing.plots import save_bar_plot, save_line_plot
 from cir.drawing.saving import save_sheet
 from cir.images.shards import ImageShards, read_triplets
@@ -39,12 +40,12 @@ def main() -> None:
     embeddings = Embeddings.load(EMBEDDINGS, retriever.encoder.fingerprint())
     images = ImageShards(TEST)
     task = Task(read_triplets(TEST), embeddings)
-    scores = score(retriever, images, task, params.seed, params.score.resamples)
     fingerprints = [
-        {"model": "encoder", "fingerprint": embeddings.fingerprint},
-        {"model": "tagger", "fingerprint": files.fingerprint(TAGGER)},
+        Fingerprint(model="encoder", fingerprint=embeddings.fingerprint),
+        Fingerprint(model="tagger", fingerprint=files.fingerprint(TAGGER)),
     ]
-    metrics = Metrics(**scores.metrics, fingerprints=fingerprints)
+    scores = score(retriever, images, task, params.seed, params.score.resamples, fingerprints)
+    metrics: Metrics = scores.metrics
     metrics.write(METRICS / "retrieval.json")
     write_answers(scores, task, retriever)
     write_tables(scores, task)
@@ -81,7 +82,7 @@ def write_tables(scores: Scores, task: Task) -> None:
         lines["targets and references only"] = (curve["k"], curve["recall_contest_like"])
     folder = METRICS / "pictures"
     save_line_plot(lines, "k", "recall at k", folder / "recall_at_k.png")
-    bars = {row["kind"]: row["accuracy"] for row in scores.metrics["by_kind"]}
+    bars = {row.kind: row.accuracy for row in scores.metrics.by_kind}
     save_bar_plot(bars, "accuracy", folder / "accuracy_by_kind.png")
 
 

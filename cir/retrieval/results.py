@@ -6,7 +6,7 @@ from cir.core.metrics_files import Fingerprint, MetricsFile
 from cir.core.params import Section, Share
 
 
-class _Figures(MetricsFile):
+class Figures(MetricsFile):
     """Accuracy (top-1) with its 95% bootstrap interval, recall@5, recall@10 and the mean
     reciprocal rank of a ranking."""
 
@@ -17,7 +17,7 @@ class _Figures(MetricsFile):
     mrr: Share
 
 
-class Result(_Figures):
+class Result(Figures):
     """The figures of one ranking, named `what`, with its protocol.
 
     `protocol` is what cir.retrieval.ranking.protocol.Protocol.to_dict gives.
@@ -62,7 +62,7 @@ class Absent(Section):
     why: str
 
 
-class Metrics(_Figures):
+class Metrics(Figures):
     """The figures of the first result, the headline, and the lists that explain them."""
 
     novel_accuracy: Share | None = None

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from cir.core.errors import UserError
+from cir.core.metrics_files import Fingerprint
 from cir.core.progress import progress
 from cir.core.records import Edit, Triplet
 from cir.edits.reading.metrics import same_edit
@@ -17,23 +19,22 @@ from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import Ranking, rank
+from cir.retrieval.results import Absent, Figures, Metrics, Result
 from cir.retrieval.retriever import Retriever
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
 TARGETS_AND_REFERENCES, TRUE_EDITS = "targets and references only", "true edits"
-HEADLINE = ("accuracy", "interval95", "recall@5", "recall@10", "mrr")
-Row = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The `metrics`, in the form of results.Metrics, and the rankings behind them.
+    """The metrics and the rankings behind them.
 
     `hard` ranks the whole gallery. `contest_like` ranks only targets and references; it is None if
     the gallery holds nothing else. Both use the tagged `edits`, one for each query.
     """
 
-    metrics: dict[str, object]
+    metrics: Metrics
     edits: Sequence[Edit]
     hard: Ranking
     contest_like: Ranking | None
@@ -84,75 +85,84 @@ class Task:
 
 
 def score(
-    retriever: Retriever, images: ImageShards, task: Task, seed: int, resamples: int = 10_000
+    retriever: Retriever,
+    images: ImageShards,
+    task: Task,
+    seed: int,
+    resamples: int = 10_000,
+    fingerprints: Sequence[Fingerprint] = (),
 ) -> Scores:
     """Rank the gallery for every query, and measure how often the target comes first.
 
-    "results" of the metrics has one row per ranking, with its protocol. If the data source does not
-    allow a result (true edits, names never trained on), "absent" gives the reason instead.
+    Each ranking has a result with its protocol. If the data source does not allow a result (true
+    edits, names never trained on), `absent` gives the reason instead.
     """
     triplets = task.triplets
     edits = retriever.tagger.tag([triplet.text for triplet in triplets])
     queries = query_vectors(retriever, images, triplets, edits)
     core, hard, part = task.contest_like, task.rank(queries), None
     protocol = Protocol("contest-like" if core.all() else "hard")
-    measure = Measure(seed, resamples)
-    headline = measure("tagged edits", hard, protocol)
-    rows, absent = _by_names(triplets, hard, protocol, measure)
+    measure = partial(_result, seed=seed, resamples=resamples)
+    results, absent = [measure("tagged edits", hard, protocol)], []
+    novel = np.array([triplet.novel for triplet in triplets])
+    for kind, chosen in (("seen", ~novel), ("novel", novel)):
+        if chosen.any():
+            results.append(measure(f"{kind} names", hard, protocol, chosen))
+        else:
+            why = f"the source has no queries with {kind} names"
+            absent.append(Absent(what=f"{kind} names", why=why))
     if core.all():
         why = "every gallery image is some query's target or reference"
-        absent.append({"what": TARGETS_AND_REFERENCES, "why": why})
+        absent.append(Absent(what=TARGETS_AND_REFERENCES, why=why))
     else:
         part = task.rank(queries, core)
-        rows.append(measure(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
+        results.append(measure(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
     if any(triplet.edit is None for triplet in triplets):
         why = "the source gives sentences without their edits"
-        absent.append({"what": TRUE_EDITS, "why": why})
+        absent.append(Absent(what=TRUE_EDITS, why=why))
     else:
         mended = _ranked_by_true_edits(retriever, images, task, edits, queries)
-        rows.append(measure(TRUE_EDITS, mended, Protocol(protocol.gallery, edit="true")))
-    rows += _halves(retriever, task, edits, protocol, measure)
-    metrics = {
-        **_headline(headline, rows),
-        "results": [headline, *rows],
+        results.append(measure(TRUE_EDITS, mended, Protocol(protocol.gallery, edit="true")))
+    references = task.embeddings.vectors[task.rows(t.reference for t in triplets)]
+    image_only, edit_only = task.rank(references), task.rank(_edit_vectors(retriever, edits))
+    results.append(measure("image only", image_only, Protocol(protocol.gallery, "image", "none")))
+    results.append(measure("edit only", edit_only, Protocol(protocol.gallery, "edit", "tagged")))
+    accuracies = {result.what: result.accuracy for result in results}
+    metrics = Metrics(
+        **results[0].model_dump(include=set(Figures.model_fields)),
+        novel_accuracy=accuracies.get("novel names"),
+        results=results,
         **_groups(triplets, edits, hard.correct),
-        "errors": error_counts(hard, triplets, edits),
-        "absent": absent,
-    }
+        errors=error_counts(hard, triplets, edits),
+        absent=absent,
+        fingerprints=fingerprints,
+    )
     return Scores(metrics, edits, hard, part)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """Turns a ranking into a row of results, with the bootstrap's `seed` and `resamples`."""
-
-    seed: int
-    resamples: int
-
-    def __call__(
-        self, what: str, ranking: Ranking, protocol: Protocol, chosen: np.ndarray | None = None
-    ) -> dict[str, object]:
-        """Return the row of all queries, or of the `chosen` ones, bool [Q]."""
-        ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
-        correct = ranks == 1
-        return {
-            "what": what,
-            "queries": len(ranks),
-            "gallery_size": ranking.gallery_size,
-            "accuracy": float(correct.mean()),
-            "interval95": list(bootstrap_interval(correct, self.seed, self.resamples)),
-            "recall@5": recall_at_k(ranks, 5),
-            "recall@10": recall_at_k(ranks, 10),
-            "mrr": mean_reciprocal_rank(ranks),
-            "protocol": protocol.to_dict(),
-        }
-
-
-def _headline(headline: Row, rows: Sequence[Row]) -> dict[str, object]:
-    """Return the scalars of the metrics file."""
-    figures = {name: headline[name] for name in HEADLINE}
-    novel = [row["accuracy"] for row in rows if row["what"] == "novel names"]
-    return {**figures, "novel_accuracy": novel[0]} if novel else figures
+def _result(
+    what: str,
+    ranking: Ranking,
+    protocol: Protocol,
+    chosen: np.ndarray | None = None,
+    *,
+    seed: int,
+    resamples: int,
+) -> Result:
+    """Return the figures of all queries, or of the `chosen` ones, bool [Q]."""
+    ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
+    correct = ranks == 1
+    return Result(
+        what=what,
+        queries=len(ranks),
+        gallery_size=ranking.gallery_size,
+        accuracy=float(correct.mean()),
+        interval95=bootstrap_interval(correct, seed, resamples),
+        recall_at_5=recall_at_k(ranks, 5),
+        recall_at_10=recall_at_k(ranks, 10),
+        mrr=mean_reciprocal_rank(ranks),
+        protocol=protocol.to_dict(),
+    )
 
 
 def query_vectors(
@@ -169,24 +179,9 @@ def query_vectors(
     return np.concatenate(parts)
 
 
-def _by_names(
-    triplets: Sequence[Triplet], ranking: Ranking, protocol: Protocol, measure: Measure
-) -> tuple[list[Row], list[Row]]:
-    """Return rows for queries with trained-on names and with novel names, and the absent ones."""
-    novel = np.array([triplet.novel for triplet in triplets])
-    rows, absent = [], []
-    for kind, chosen in (("seen", ~novel), ("novel", novel)):
-        if chosen.any():
-            rows.append(measure(f"{kind} names", ranking, protocol, chosen))
-        else:
-            why = f"the source has no queries with {kind} names"
-            absent.append({"what": f"{kind} names", "why": why})
-    return rows, absent
-
-
 def _groups(
     triplets: Sequence[Triplet], tagged: Sequence[Edit], correct: np.ndarray
-) -> dict[str, list[Row]]:
+) -> dict[str, list[dict[str, object]]]:
     """Return accuracy by kind of edit and by number of objects."""
     edits = edits_to_group_by(triplets, tagged)
     kinds = accuracy_by("kind", [kind_of(edit) for edit in edits], correct)
@@ -216,22 +211,6 @@ def _ranked_by_true_edits(
         edits = [true[row] for row in misread]
         mended[misread] = query_vectors(retriever, images, triplets, edits)
     return task.rank(mended)
-
-
-def _halves(
-    retriever: Retriever,
-    task: Task,
-    edits: Sequence[Edit],
-    protocol: Protocol,
-    measure: Measure,
-) -> list[Row]:
-    """Return rows for each half of the query alone: the reference's own vector, and the edit's."""
-    references = task.embeddings.vectors[task.rows(t.reference for t in task.triplets)]
-    of_edits = _edit_vectors(retriever, edits)
-    return [
-        measure("image only", task.rank(references), Protocol(protocol.gallery, "image", "none")),
-        measure("edit only", task.rank(of_edits), Protocol(protocol.gallery, "edit", "tagged")),
-    ]
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ from cir.core.records import Edit, Triplet
 from cir.images import shards
 from cir.retrieval.breakdown import accuracy_by, answers, failures, kind_of, spread
 from cir.retrieval.ranking.embedding import Embeddings, embed
+from cir.retrieval.results import Cause, Kind, Objects
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import Task, recall_curves, score
 from tests.helpers.composers import arithmetic
@@ -96,53 +97,50 @@ def test_ranks_by_hand(world):
 
 
 def results_of(metrics):
-    return {row["what"]: row for row in metrics["results"]}
+    return {result.what: result for result in metrics.results}
 
 
 def test_metrics_by_hand(world):
     metrics = scores_of(world).metrics
     results = results_of(metrics)
-    headline = metrics["results"][0]
-    assert (headline["what"], headline["queries"], headline["gallery_size"]) == (
-        "tagged edits",
-        4,
-        7,
-    )
-    assert metrics["accuracy"] == headline["accuracy"] == 0.5
-    assert metrics["interval95"][0] < 0.5 < metrics["interval95"][1]
-    assert metrics["recall@5"] == 1.0
-    assert metrics["mrr"] == pytest.approx((1 + 1 + 1 / 3 + 1 / 2) / 4)
-    removal, addition = metrics["by_kind"]
-    assert removal == {"kind": "+0 -1", "added": 0, "removed": 1, "queries": 1, "accuracy": 1.0}
-    assert (addition["kind"], addition["queries"]) == ("+1 -0", 3)
-    assert addition["accuracy"] == pytest.approx(1 / 3)
-    assert metrics["by_objects"] == [{"objects": 1, "queries": 4, "accuracy": 0.5}]
-    assert results["seen names"]["accuracy"] == pytest.approx(2 / 3)
-    assert results["seen names"]["mrr"] == pytest.approx((1 + 1 + 1 / 2) / 3)
-    assert (results["novel names"]["accuracy"], results["novel names"]["queries"]) == (0.0, 1)
-    assert metrics["novel_accuracy"] == 0.0
-    assert results["targets and references only"]["accuracy"] == 0.75
-    assert results["targets and references only"]["gallery_size"] == 5
-    assert results["true edits"]["accuracy"] == 0.75
-    assert {row["cause"]: row["queries"] for row in metrics["errors"]} == {
+    headline = metrics.headline
+    told = (headline.what, headline.queries, headline.gallery_size)
+    assert told == ("tagged edits", 4, 7)
+    assert metrics.accuracy == headline.accuracy == 0.5
+    assert metrics.interval95[0] < 0.5 < metrics.interval95[1]
+    assert metrics.recall_at_5 == 1.0
+    assert metrics.mrr == pytest.approx((1 + 1 + 1 / 3 + 1 / 2) / 4)
+    removal, addition = metrics.by_kind
+    assert removal == Kind(kind="+0 -1", added=0, removed=1, queries=1, accuracy=1.0)
+    assert (addition.kind, addition.queries) == ("+1 -0", 3)
+    assert addition.accuracy == pytest.approx(1 / 3)
+    assert metrics.by_objects == [Objects(objects=1, queries=4, accuracy=0.5)]
+    assert results["seen names"].accuracy == pytest.approx(2 / 3)
+    assert results["seen names"].mrr == pytest.approx((1 + 1 + 1 / 2) / 3)
+    assert (results["novel names"].accuracy, results["novel names"].queries) == (0.0, 1)
+    assert metrics.novel_accuracy == 0.0
+    assert results["targets and references only"].accuracy == 0.75
+    assert results["targets and references only"].gallery_size == 5
+    assert results["true edits"].accuracy == 0.75
+    assert {row.cause: row.queries for row in metrics.errors} == {
         "own reference": 0,
         "own near miss": 1,
         "another image": 0,
         "a tie": 1,
         "after a misread sentence": 1,
     }
-    assert metrics["absent"] == []
+    assert metrics.absent == []
 
 
 def test_half_a_query_finds_nothing_here(world):
     results = results_of(scores_of(world).metrics)
     # A reference is most like itself; "c" alone is most like {b, c}; "not a" is all without a.
-    assert results["image only"]["accuracy"] == 0.0
-    assert results["edit only"]["accuracy"] == 0.0
+    assert results["image only"].accuracy == 0.0
+    assert results["edit only"].accuracy == 0.0
 
 
 def test_protocol_stands_beside_every_result(world):
-    protocols = {row["what"]: row["protocol"] for row in scores_of(world).metrics["results"]}
+    protocols = {row.what: row.protocol for row in scores_of(world).metrics.results}
     told = {
         what: (protocol["gallery"], protocol["query"], protocol["edit"])
         for what, protocol in protocols.items()
@@ -161,12 +159,12 @@ def test_protocol_stands_beside_every_result(world):
 def test_what_the_source_cannot_tell_is_absent_with_a_reason(world):
     plain = [Triplet(t.id, t.reference, t.text, t.target) for t in TRIPLETS]
     metrics = scores_of(world, plain).metrics
-    assert {row["what"] for row in metrics["absent"]} == {"novel names", "true edits"}
+    assert {row.what for row in metrics.absent} == {"novel names", "true edits"}
     assert not {"novel names", "true edits"} & results_of(metrics).keys()
-    assert "novel_accuracy" not in metrics
-    by_kind = {row["kind"]: row["queries"] for row in metrics["by_kind"]}
+    assert metrics.novel_accuracy is None
+    by_kind = {row.kind: row.queries for row in metrics.by_kind}
     assert by_kind["+1 -0"] == 3  # by the edits as tagged
-    assert metrics["errors"][-1] == {"cause": "after a misread sentence", "queries": 0}
+    assert metrics.errors[-1] == Cause(cause="after a misread sentence", queries=0)
 
 
 def test_a_gallery_of_targets_and_references_alone(world):
@@ -176,8 +174,8 @@ def test_a_gallery_of_targets_and_references_alone(world):
     )
     scores = scores_of(world)
     assert scores.contest_like is None
-    assert scores.metrics["results"][0]["protocol"]["gallery"] == "contest-like"
-    assert "targets and references only" in {row["what"] for row in scores.metrics["absent"]}
+    assert scores.metrics.headline.protocol["gallery"] == "contest-like"
+    assert "targets and references only" in {row.what for row in scores.metrics.absent}
     assert "targets and references only" not in results_of(scores.metrics)
     assert all(set(row) == {"k", "recall"} for row in recall_curves(scores))
 

@@ -158,7 +158,7 @@ def test_gives_the_pipelines_vectors_and_accuracy(place):
     first = (found["queries"] @ found["database"].T).argmax(axis=1)
     answers = [split.ids[index] for index in first]
     accuracy = np.mean([answer == t.target for answer, t in zip(answers, triplets, strict=True)])
-    assert accuracy == scores.metrics["accuracy"]
+    assert accuracy == scores.metrics.accuracy
     assert 0.4 < accuracy < 1
 
 
