@@ -275,7 +275,7 @@ def test_a_command_of_cir_exists_and_has_these_options(line, capsys):
 def test_readme_lists_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands_of_cir = re.findall(r"^    ([\w-]+)  ", capsys.readouterr().out, re.MULTILINE)
+    commands_of_cir = re.findall(r"^    ([\w-]+)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
     assert len(commands_of_cir) >= 7
     listed = [re.search(r"`cir ([\w-]+)`", row[0]) for row in rows(README, "Your own images")]
     assert {found[1] for found in listed if found} == set(commands_of_cir)
