@@ -1,4 +1,4 @@
-"""Templates and object names become the tagger's training, validation and test sentences."""
+"""Fill the templates with object names to make the sentences of the tagger."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,5 +1,6 @@
-"""Where images and triplets come from, and the shards in which they travel.
+"""Read or make the images and triplets that the retriever is trained and tested on.
 
-`contest`, `coco` and `drawn` are alternatives: each makes train, val and test splits of the same
-form. `images` decodes, `split` divides, `shards` writes and reads what all of them come to.
+`contest`, `coco` and `drawn` are alternatives: `load(params, sentences, seed)` returns
+{"train", "val", "test": Split}, where `params` is the source's section of `params` and `sentences`
+gives the templates of each split. `sources` opens the images that the search app searches.
 """

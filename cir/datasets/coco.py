@@ -1,4 +1,4 @@
-"""Composed triplets from a COCO-format instances JSON and its folder of images."""
+"""Compose triplets from a COCO instances JSON and its folder of images."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,21 +18,21 @@ from cir.images.splitting import Split, by_share
 
 @dataclass(frozen=True)
 class Annotated:
-    """The images of an instances JSON by file name: where each lies, and what each shows."""
+    """The paths of the images in an instances JSON, and the categories that they show."""
 
     paths: Mapping[str, Path]
     shown: Mapping[str, frozenset[str]]
 
 
 def read(annotations: Path, image_folder: Path, min_area: float) -> Annotated:
-    """Read which categories each image shows; crowds count like single objects.
+    """Read which categories each image shows; a crowd counts like a single object.
 
-    A category counts as shown if its instances together fill at least `min_area` (a share of
-    the image's area, by `area`, or by the box where there is none): nobody asks for the removal
-    of a speck. File names are ids, so they must differ.
+    An image shows a category if the category's instances together fill at least the share
+    `min_area` of the image, because nobody asks to remove a speck. The area of an instance is its
+    `area`, or that of its box. File names are ids and must be unique.
 
-    Raises UserError naming `annotations` for a file of another form, for annotations of unknown
-    images or categories, for repeated names, and for image files that are not there.
+    Raises UserError for another form of file, for annotations of unknown images or categories, for
+    repeated names, and for missing image files.
     """
     content = files.read_json(annotations)
     listed_images, instances, categories = _parts(content, annotations)
@@ -67,7 +67,7 @@ def _parts(content: Any, path: Path) -> tuple[list[dict], list[dict], list[dict]
     for part, needed in keys.items():
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not entries:
-            raise UserError(f'{path} is no COCO instances file: expected a list under "{part}"')
+            raise UserError(f'{path} is not a COCO instances file: expected a list under "{part}"')
         for number, entry in enumerate(entries):
             missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
             if missing:
@@ -76,13 +76,13 @@ def _parts(content: Any, path: Path) -> tuple[list[dict], list[dict], list[dict]
 
 
 def _by_id(path: Path, entries: Sequence[dict], part: str, label: str) -> dict[Any, str]:
-    """The entries' labels by their ids; ids and labels must both differ."""
+    """Map ids of entries to labels; raises UserError if an id or a label is repeated."""
     for key in ("id", label):
         counts = Counter(entry[key] for entry in entries)
         repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
             raise UserError(
-                f"{path}: {len(repeated)} values of {key} come more than once in {part}: "
+                f"{path}: {len(repeated)} values of {key} are repeated in {part}: "
                 f"{listed(repeated)}"
             )
     return {entry["id"]: entry[label] for entry in entries}
@@ -97,7 +97,7 @@ def _refuse_unknown(
             f"{key} {instance[key]} of annotation {instance.get('id')}" for instance in unknown
         ]
         raise UserError(
-            f"{path}: {len(unknown)} of {len(instances)} annotations name none of its {part}: "
+            f"{path}: {len(unknown)} of {len(instances)} annotations refer to none of its {part}: "
             f"{listed(which)}"
         )
 
@@ -130,7 +130,7 @@ def load(
     Raises UserError for images that cannot be decoded, and for a split without a triplet.
     """
     if not data.root.is_dir():
-        raise UserError(f"data.root is no folder: {data.root}")
+        raise UserError(f"data.root is not a folder: {data.root}")
     annotated = read(data.root / data.annotations, data.root / data.images, data.min_area)
     shares = data.split.shares()
     most = data.max_objects

@@ -1,9 +1,9 @@
-"""A folder in the contest's format: data.csv (query_image, query_text, target_image), images.
+"""Read a folder in the contest's format: data.csv (query_image, query_text, target_image), images.
 
     root/data.csv                            one folder, divided by shares, or
     root/train/data.csv, root/test/data.csv  (root/val/data.csv if there is one)
 
-The images lie beside data.csv or in `images/` there.
+The images are beside data.csv, or in `images/` beside it.
 """
 
 import csv
@@ -25,24 +25,24 @@ COLUMNS = ("query_image", "query_text", "target_image")
 
 @dataclass(frozen=True)
 class Queries:
-    """The queries of one data.csv, and where the images that they name lie."""
+    """The queries of one data.csv, and the paths of their images."""
 
     triplets: tuple[Triplet, ...]
     paths: Mapping[str, Path]
-    unnamed: int  # images in the folder that no query names
+    unnamed: int  # number of images in the folder that no query uses
 
     def rows(self, max_side: int) -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
-        """The images as `shards.write` takes them, those above `max_side` pixels made smaller."""
+        """Yield rows for `shards.write`; images with a side above `max_side` pixels are reduced."""
         for name, path in self.paths.items():
             yield name, image_files.stored(path, name, max_side), ()
 
 
 def read(folder: Path) -> Queries:
-    """Read data.csv; every image that it names exists (whether it decodes is another matter).
+    """Read data.csv and check that each image in it exists; no image is decoded.
 
-    A byte order mark, Windows line ends, further columns and spaces around values are accepted.
-    Raises one UserError naming the file and all that is wrong with it, with row numbers as a
-    spreadsheet counts them (the header is row 1).
+    A byte order mark, Windows line ends, more columns and spaces around values are allowed. Raises
+    one UserError with all errors of the file. Rows are counted as in a spreadsheet: the header is
+    row 1.
     """
     path = folder / "data.csv"
     rows = _read_rows(path)
@@ -156,9 +156,9 @@ def load(
 
 
 def _folders(root: Path) -> dict[str, Path]:
-    """The folders with a data.csv by the split that they give; one folder gives "train"."""
+    """Find the folders with a data.csv, by split; a single folder becomes "train"."""
     if not root.is_dir():
-        raise UserError(f"data.root is no folder: {root}")
+        raise UserError(f"data.root is not a folder: {root}")
     if (root / "data.csv").is_file():
         return {"train": root}
     found = {name: root / name for name in split.SPLITS if (root / name / "data.csv").is_file()}
@@ -189,7 +189,7 @@ def _divide(
 
 
 def remarks(info: Mapping) -> list[str]:
-    """What the user should know of how the parts came about, as sentences."""
+    """Write sentences about queries and images that were lost or are in several splits."""
     said = []
     if lost := info.get("queries_lost_between_parts"):
         said.append(
@@ -198,8 +198,8 @@ def remarks(info: Mapping) -> list[str]:
         )
     if shared := info.get("test_images_also_in_training"):
         said.append(
-            f"{shared:,} images of test/ are also in train/ or val/: the scores will flatter"
+            f"{shared:,} images of test/ are also in train/ or val/: the scores will be too high"
         )
     if unnamed := info["images_without_query"]:
-        said.append(f"{unnamed:,} images are named by no query and left out")
+        said.append(f"{unnamed:,} images are left out: no query uses them")
     return said

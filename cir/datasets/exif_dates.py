@@ -1,4 +1,4 @@
-"""When a picture was taken, as the camera wrote it into the file."""
+"""Read from an image file when the camera took the picture."""
 
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -9,14 +9,13 @@ from cir.images.decoding import FORMATS
 
 _EXIF, _ORIGINAL, _OFFSET = 0x8769, 0x9003, 0x9011
 _JPEG, _APP1, _START_OF_SCAN = b"\xff\xd8", 0xE1, 0xDA
-_WITHOUT_EXIF = (b"BM", b"GIF8")  # BMP and GIF have no place for it
+_WITHOUT_EXIF = (b"BM", b"GIF8")  # BMP and GIF cannot store EXIF
 
 
 def taken(data: bytes) -> float | None:
-    """Seconds since 1970 of EXIF's DateTimeOriginal; None where there is none that makes sense.
+    """Return EXIF's DateTimeOriginal in seconds since 1970, or None if it is missing or invalid.
 
-    Cameras that do not write their time zone are taken to be on UTC, so that the answer is the
-    same on every machine.
+    A date without a time zone is read as UTC, so that the result is the same on each machine.
     """
     if data.startswith(_WITHOUT_EXIF) or (data.startswith(_JPEG) and not _has_exif(data)):
         return None
@@ -26,14 +25,14 @@ def taken(data: bytes) -> float | None:
         zone = _zone(str(written.get(_OFFSET, "")).strip("\0 "))
         text = str(written[_ORIGINAL]).strip("\0 ")
         return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=zone).timestamp()
-    except Exception:  # broken EXIF is met in many ways, and a date is never worth the picture
+    except Exception:  # EXIF may be broken in many ways; the picture is useful without a date
         return None
 
 
 def _has_exif(data: bytes) -> bool:
-    """Whether a JPEG file has such a segment; most of those on the web do not.
+    """Return whether a JPEG file has an EXIF segment; most files on the web do not.
 
-    A segment is 0xFF, its kind, and two bytes that count themselves and what follows; the picture
+    A segment is 0xFF, its kind, and its size in two bytes, which the size includes. The picture
     itself comes last.
     """
     place = len(_JPEG)
@@ -43,12 +42,12 @@ def _has_exif(data: bytes) -> bool:
             return False
         if kind == _APP1 and data[place + 4 : place + 8] == b"Exif":
             return True
-        place += 1 if kind == 0xFF else 2 + size  # any number of 0xFF may go before a kind
+        place += 1 if kind == 0xFF else 2 + size  # 0xFF may be repeated before a kind
     return False
 
 
 def _zone(text: str) -> timezone:
-    """The time zone "+02:00"; UTC for anything else."""
+    """Parse a time zone such as "+02:00"; return UTC for any other text."""
     try:
         return timezone(datetime.strptime(text, "%z").utcoffset() or timedelta())
     except ValueError:

@@ -1,4 +1,4 @@
-"""The image files of a folder, at any depth."""
+"""List and read the image files of a folder, at any depth."""
 
 import csv
 import errno
@@ -21,15 +21,15 @@ _LINK_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR)  # of a file, of a folder
 
 @dataclass(frozen=True)
 class Listed:
-    """An image file, not opened yet.
+    """An image file that has been listed but not opened.
 
     Attributes:
-        path: relative to the source, with "/" between the parts; bytes that are no UTF-8 are
-            surrogates, as os.fsdecode makes them.
-        bytes: its size.
-        date: when it was modified, in seconds since 1970.
-        tags: what the user calls it, sorted; None where the source knows nothing of tags, so that
-            those which it was given before stay.
+        path: relative to the source, with "/" between the parts. Bytes that are not UTF-8 are
+            surrogates, as in os.fsdecode.
+        bytes: the size of the file.
+        date: the time of its last change, in seconds since 1970.
+        tags: the user's words for the image, sorted. None if the source has no tags; the image
+            then keeps its earlier tags.
     """
 
     path: str
@@ -40,9 +40,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Problem:
-    """What listing met in the way of a file or a folder, and says in a sentence.
+    """A file or folder that could not be listed, and the reason in one sentence.
 
-    `may_return` tells that images in it are there but could not be looked at this time.
+    `may_return` says that its images exist but could not be read this time.
     """
 
     path: str
@@ -51,23 +51,23 @@ class Problem:
 
 
 class FolderSource:
-    """See cir.datasets.sources.ImageSource.
+    """The images of a folder, as an `ImageSource` (see cir.datasets.sources).
 
-    Files are taken by their suffixes, in any case; hidden files and folders are left out. A link
-    to a file of the folder is another path of it; a link to a folder inside is left out, as its
-    images are listed where they lie, so that links in a ring do no harm. Links that lead outside
-    are refused, and told of.
+    Images are recognised by their suffix, in any letter case. Hidden files and folders are left
+    out. A link to a file in the folder is listed like a file. A link to a folder inside is left
+    out, because its images are listed in their own place; so rings of links do no harm. A link
+    that leads outside is refused and becomes a `Problem`.
 
     Args:
         root: the folder.
-        tags_csv: a CSV file with the columns file (a path as `Listed` has it) and tag; a file
-            with several tags has several rows. Without it, the images keep the tags that they have.
+        tags_csv: a CSV file with the columns file (a `Listed.path`) and tag. A file with several
+            tags has several rows. Without `tags_csv`, the images keep their tags.
     """
 
     def __init__(self, root: Path | str, tags_csv: Path | str | None = None):
         self._root = os.path.realpath(root)
         if not Path(self._root).is_dir():
-            raise UserError(f"{printable(os.fspath(root))} is no folder of images")
+            raise UserError(f"{printable(os.fspath(root))} is not a folder of images")
         self.name = f"folder:{self._root}"
         self.problems: tuple[Problem, ...] = ()
         self._tags_csv = tags_csv
@@ -84,14 +84,14 @@ class FolderSource:
         unknown = sorted(tags.keys() - {image.path for image in found})
         if unknown:
             say(
-                f"{self._tags_csv} has tags of {len(unknown)} files that are no images of the "
+                f"{self._tags_csv} has tags of {len(unknown)} files that are not images of the "
                 f"folder: {first_few([printable(path) for path in unknown])}"
             )
         yield from sorted(found, key=lambda image: image.path)
 
     def read(self, path: str) -> bytes:
         if not _is_listed_form(path):
-            raise UserError(f"{printable(path)} is no image of the folder")
+            raise UserError(f"{printable(path)} is not an image of the folder")
         try:
             return self._read(path)
         except OSError as error:
@@ -111,13 +111,13 @@ class FolderSource:
         with os.fdopen(opened, "rb", buffering=0) as image:
             status = os.fstat(opened)
             if not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{printable(path)} is no file")
+                raise UserError(f"{printable(path)} is not a file")
             if status.st_size > LARGEST:
                 raise UserError(f"{printable(path)} is larger than {LARGEST >> 20} MiB")
             return _whole(image, status.st_size, path)
 
     def _open(self, path: str) -> int:
-        """Go the way from the root without following any link, so that it cannot lead outside."""
+        """Open a file without following any link, so that no path can lead outside the root."""
         *folders, file = path.split("/")
         here = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -126,19 +126,19 @@ class FolderSource:
                 below = os.open(folder, flags, dir_fd=here)
                 os.close(here)
                 here = below
-            # A pipe without a writer would be waited for.
+            # Opening a pipe without a writer would block.
             return os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
         finally:
             os.close(here)
 
     def _inside(self, path: str) -> str | None:
-        """Where the path leads, relative to the folder; None if that is outside of it."""
+        """Resolve all links of a path; return None if the path leads outside the folder."""
         real = os.path.realpath(Path(self._root, path)) + "/"
         prefix = self._root.rstrip("/") + "/"
         return real[len(prefix) :].rstrip("/") if real.startswith(prefix) else None
 
     def _walk(self, folder: str, problems: list[Problem]) -> Iterator[tuple[str, int, float]]:
-        """Path, size and date of each image in a folder or below, in no order."""
+        """Yield path, size and date of each image in a folder or below, in any order."""
         waiting = [folder]
         while waiting:
             folder = waiting.pop()
@@ -164,7 +164,7 @@ class FolderSource:
                     problems.append(_unread(path, error))
 
     def _takes(self, entry: os.DirEntry, path: str, problems: list[Problem]) -> bool:
-        """Whether it is a file inside; what is a link elsewhere or to nothing is told of."""
+        """Return whether the entry is a file inside; a bad link is added to `problems`."""
         if not entry.is_symlink():
             return entry.is_file()
         if self._refuse_outside(path, problems):
@@ -182,12 +182,12 @@ class FolderSource:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the suffix is that of an image."""
+    """Return whether a file name has the suffix of an image."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 def printable(name: str) -> str:
-    """A name for sentences: bytes that are no UTF-8, and what moves the cursor, as escapes."""
+    """Escape a name for messages: control characters, and bytes that are not UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
@@ -221,7 +221,7 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _whole(image: BinaryIO, size: int, path: str) -> bytes:
-    """All bytes of a file; the system may give fewer of them at a time."""
+    """Read all bytes of a file; one call of read may return fewer."""
     parts = []
     while size and (part := image.read(size)):
         parts.append(part)
@@ -232,7 +232,7 @@ def _whole(image: BinaryIO, size: int, path: str) -> bytes:
 
 
 def _is_listed_form(path: str) -> bool:
-    """Whether `listed` could give such a path: no hidden part, no way up, an image's suffix."""
+    """Return whether `listed` can yield a path: nothing hidden, no "..", the suffix of an image."""
     hidden = any(not part or part.startswith(".") for part in path.split("/"))
     return not hidden and "\0" not in path and is_image_name(path)
 

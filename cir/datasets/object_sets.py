@@ -1,7 +1,7 @@
-"""Compose triplets from images whose sets of objects are known.
+"""Compose triplets from images with known sets of objects.
 
-A reference and a target show partly the same objects; the edit adds what only the target shows
-and removes what only the reference shows. The sentence is a filled template.
+The reference and the target of a triplet share some objects. The edit adds the objects that only
+the target shows and removes those that only the reference shows. The sentence is a filled template.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from cir.datasets.params import PairRules
 from cir.edits.reading import templates
 from cir.edits.reading.templates import Template
 
-_BLOCK = 512  # targets compared at a time with all sets
+_BLOCK = 512  # number of targets that are compared with all sets at once
 
 
 def compose(
@@ -26,11 +26,11 @@ def compose(
 ) -> list[Triplet]:
     """Compose the triplets of a gallery, in the order of its images.
 
-    `shown` maps each image of the gallery to the names it shows. A target is an image whose set
-    no other image has. Its references are drawn so that the kinds of edit (how many added, how
-    many removed) come evenly, among the kinds that `sentences` can say. Near misses show the
-    target's set but for one object that is missing, too many, or another. With `known`, a
-    triplet whose edit holds a name outside of it is `novel`.
+    `shown` maps each image of the gallery to its names. A target is an image with a unique set.
+    Its references are drawn so that all kinds of edit (numbers of additions and removals) that
+    `sentences` can express are about equally frequent. The set of a near miss differs from the
+    target's by one object: missing, added or exchanged. With `known`, a triplet is `novel` if its
+    edit contains a name outside `known`.
     """
     rng = np.random.default_rng(seed)
     says = defaultdict(list)
@@ -62,7 +62,7 @@ def compose(
 
 
 class _Sets:
-    """The distinct sets of a gallery, and who holds each."""
+    """The distinct sets of a gallery, and the images that show each set."""
 
     def __init__(self, shown: Mapping[str, frozenset[str]]) -> None:
         by_set = defaultdict(list)
@@ -80,8 +80,11 @@ class _Sets:
         return self.holders[row][rng.integers(len(self.holders[row]))]
 
     def around_unique(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """For each set with one holder: its row, and how many names it has more, and fewer,
-        than each of the distinct sets (two integer arrays [number of distinct sets])."""
+        """Compare each set that only one image shows with all distinct sets.
+
+        Yields its row, and how many names it has in addition to each distinct set, and how many it
+        lacks (two integer arrays [number of distinct sets]).
+        """
         unique = [row for row, images in enumerate(self.holders) if len(images) == 1]
         for start in range(0, len(unique), _BLOCK):
             block = unique[start : start + _BLOCK]
@@ -97,7 +100,7 @@ def _choices(
     rules: PairRules,
     says: Mapping[tuple[int, int], list[Template]],
 ) -> dict[tuple[int, int], list[int]]:
-    """The sets that may be references of a target, by the kind of their edit."""
+    """Find the sets that may be references of a target, by kind of edit."""
     edited = added + removed
     allowed = (edited > 0) & (edited <= rules.max_edit) & (common >= rules.min_shared)
     found = defaultdict(list)
@@ -111,7 +114,7 @@ def _choices(
 def _evenly(
     choices: Mapping[tuple[int, int], list[int]], most: int, rng: np.random.Generator
 ) -> list[tuple[tuple[int, int], int]]:
-    """Up to `most` different choices, going round the kinds in an order drawn anew."""
+    """Draw up to `most` different choices; each round takes the kinds in a new random order."""
     waiting = {kind: rng.permutation(rows).tolist() for kind, rows in sorted(choices.items())}
     kinds = list(waiting)
     drawn = []
@@ -125,7 +128,7 @@ def _evenly(
 def _near_misses(
     added: np.ndarray, removed: np.ndarray, most: int, rng: np.random.Generator
 ) -> list[int]:
-    """Sets that differ from the target's by one name, then those with one name exchanged."""
+    """Find sets with one name more or less than the target's, then sets with one exchanged."""
     one_off = np.flatnonzero(added + removed == 1)
     exchanged = np.flatnonzero((added == 1) & (removed == 1))
     return [*rng.permutation(one_off).tolist(), *rng.permutation(exchanged).tolist()][:most]

@@ -1,4 +1,4 @@
-"""A picture of sample queries: sentence, reference and target side by side."""
+"""Draw a sheet of sample queries: each sentence with its reference and its target."""
 
 from collections.abc import Callable, Sequence
 from textwrap import wrap
@@ -11,7 +11,7 @@ from cir.core.records import Triplet
 _TILE = 160
 _GAP = 8
 _LINES = 3
-_LETTERS = 46  # of this font, in the width of two tiles
+_LETTERS = 46  # letters of this font in the width of two tiles
 _FONT_SIZE = 13
 _LINE = 17
 
@@ -23,9 +23,9 @@ def query_sheet(
     columns: int = 3,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw up to rows x columns queries, chosen at random but for `seed`, reference on the left.
+    """Draw up to `rows` x `columns` queries chosen by `seed`, each with its reference on the left.
 
-    `image_of` gives the RGB image of an id.
+    `image_of` returns the RGB image of an id.
     """
     places = np.random.default_rng(seed).permutation(len(triplets))[: rows * columns]
     font = ImageFont.load_default(_FONT_SIZE)
@@ -47,7 +47,7 @@ def query_sheet(
 
 
 def _tile(image: Image.Image) -> Image.Image:
-    """The image as large as fits a tile, with a little room around it."""
+    """Scale the image to fit a tile with a small margin."""
     scale = (_TILE - 4) / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.BICUBIC)

@@ -22,29 +22,29 @@ __all__ = [
 
 
 class ImageSource(Protocol):
-    """Images by their paths; `cir.datasets.sources` has the real ones. Threads may share one."""
+    """Lists and reads images by their paths. Several threads may use one source."""
 
     name: str
-    """The kind and the place, such as "folder:/home/ann/photos"; `open_source` takes it."""
+    """The kind and the place, such as "folder:/home/ann/photos", as `open_source` takes it."""
 
     problems: tuple[Problem, ...]
-    """What the last listing met."""
+    """The problems of the last listing."""
 
     def listed(self) -> Iterator[Listed]:
-        """All images, sorted by path. Raises UserError if the place is not there."""
+        """Yield all images, sorted by path. Raises UserError if the place does not exist."""
 
     def read(self, path: str) -> bytes:
-        """The file of an image that `listed` gives.
+        """Return the file of an image from `listed`.
 
-        Raises UserError for one that is not there, that cannot be read, or that lies outside.
+        Raises UserError if the file is missing, cannot be read, or is outside the source.
         """
 
 
 class ShardSource:
-    """See cir.datasets.sources.ImageSource: paths are ids, tags the objects that are shown.
+    """The images of a prepared split, as an `ImageSource`: paths are ids, tags are objects.
 
     Args:
-        folder: with images-00000.parquet and so on.
+        folder: contains images-00000.parquet and further shards.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -53,7 +53,7 @@ class ShardSource:
         place = os.path.realpath(folder)
         self.name = f"shards:{place}"
         self._shards = ImageShards(Path(place))
-        self._lock = Lock()  # the shards' cache is for one reader at a time
+        self._lock = Lock()  # the shards' cache allows one reader at a time
 
     def listed(self) -> Iterator[Listed]:
         dates = {}
@@ -66,7 +66,7 @@ class ShardSource:
 
     def read(self, path: str) -> bytes:
         if path not in self._shards:
-            raise UserError(f"the shards hold no image {path!r}")
+            raise UserError(f"the shards contain no image {path!r}")
         with self._lock:
             return self._shards.encoded(path)
 
@@ -75,23 +75,23 @@ _KINDS = {"folder": FolderSource, "shards": ShardSource}
 
 
 def open_source(name: str) -> ImageSource:
-    """The source of a name that a source gave itself, such as "folder:/home/ann/photos".
+    """Open a source by its `name`, such as "folder:/home/ann/photos".
 
-    Raises UserError if it is not there any more.
+    Raises UserError if the place does not exist.
     """
     kind, _, place = name.partition(":")
     if kind not in _KINDS or not place:
-        raise UserError(f"images are in folder:PLACE or in shards:PLACE, not in {name}")
+        raise UserError(f"expected images in folder:PLACE or in shards:PLACE, got {name}")
     return _KINDS[kind](place)
 
 
 def find_source(folder: Path, tags_csv: Path | None = None) -> ImageSource:
-    """The source of a folder: of shards, where it holds images-00000.parquet, or of files.
+    """Open a folder: of shards if it contains images-00000.parquet, of image files otherwise.
 
-    Raises UserError if it is no folder, or if tags are given for shards, which have their own.
+    Raises UserError if it is not a folder, or if tags are given for shards.
     """
     if not any(folder.glob("images-*.parquet")):
         return FolderSource(folder, tags_csv)
     if tags_csv is not None:
-        raise UserError(f"{folder} holds shards, which have tags of their own: leave --tags out")
+        raise UserError(f"{folder} contains shards, which have their own tags: leave --tags out")
     return ShardSource(folder)

@@ -112,5 +112,5 @@ def test_wrong_options(photos, capsys):
         with pytest.raises(SystemExit):
             answer(photos, "--batch-size", wrong)
         assert "expected a whole number from 1 upwards" in capsys.readouterr().err
-    with pytest.raises(UserError, match="is no folder of images"):
+    with pytest.raises(UserError, match="is not a folder of images"):
         answer(photos / "red.png")

@@ -201,13 +201,13 @@ def drop(key, number, name):
     [
         (
             change("annotations", 4, image_id=99),
-            r"1 of 90 annotations name none of its images: "
+            r"1 of 90 annotations refer to none of its images: "
             r"image_id 99 of annotation 4",
         ),
         (change("annotations", 4, category_id=7), r"none of its categories: category_id 7"),
         (change("images", 3, file_name="gone.png"), r"lists 30 images, and 1 .*: gone\.png"),
         (change("images", 3, file_name="2.png"), r"1 values of file_name .* in images: 2\.png"),
-        (change("images", 3, id=2), r"1 values of id come more than once in images: 2"),
+        (change("images", 3, id=2), r"1 values of id are repeated in images: 2"),
         (change("categories", 3, name="thing 2"), r"values of name .* in categories: thing 2"),
         (drop("annotations", 5, "image_id"), r'annotations\[5\] has no "image_id"'),
         (drop("images", 5, "width"), r"image 5\.png has no width"),

@@ -112,7 +112,7 @@ def test_other_encodings_and_missing_folders_are_named(tmp_path):
     (tmp_path / "data.csv").write_bytes(b"query_image,query_text,target_image\n\xff,\xfe,\xfa\n")
     with pytest.raises(UserError, match="UTF-8"):
         contest.read(tmp_path)
-    with pytest.raises(UserError, match=r"data\.root is no folder: .*nowhere"):
+    with pytest.raises(UserError, match=r"data\.root is not a folder: .*nowhere"):
         load(tmp_path / "nowhere")
     (tmp_path / "void").mkdir()
     with pytest.raises(UserError, match=r"expected data\.csv there, or train/data\.csv and test/"):

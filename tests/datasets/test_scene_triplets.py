@@ -194,7 +194,7 @@ def test_impossible_requests_are_sentences(names):
         sample_triplets(5, names[0], generator(), TEMPLATES[:4])
     with pytest.raises(UserError, match="more than 4 names"):
         sample_triplets(5, all_names()[:4], generator(), TEMPLATES)
-    with pytest.raises(UserError, match="no name is held out"):
+    with pytest.raises(UserError, match="no name is novel"):
         sample_hard_gallery(5, names[0], generator(), TEMPLATES, novel_share=0.5)
 
 

@@ -117,7 +117,7 @@ def test_a_path_that_was_not_listed_is_refused(tmp_path, path):
     inside, outside = tmp_path / "photos", tmp_path / "private"
     put(inside, "a.jpg", "sub/a.jpg", ".hidden/a.jpg", "notes.txt")
     put(outside, "secret.jpg")
-    with pytest.raises(UserError, match="is no image of the folder"):
+    with pytest.raises(UserError, match="is not an image of the folder"):
         FolderSource(inside).read(path.format(outside=outside))
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_file_or_too_large_or_gone(tmp_path):
     source = FolderSource(tmp_path)
     assert paths(source) == ["a.jpg", "large.jpg"]
     for name, reason in (
-        ("pipe.jpg", "is no file"),
+        ("pipe.jpg", "is not a file"),
         ("folder.jpg", "cannot be read: Is a directory"),
         ("large.jpg", "is larger than 256 MiB"),
         ("gone.jpg", "cannot be read: No such file"),
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_looked_into_is_told_and_may_return(tmp_path, mo
 def test_no_folder_and_no_such_kind(tmp_path):
     put(tmp_path, "a.jpg")
     for place in (tmp_path / "gone", tmp_path / "a.jpg"):
-        with pytest.raises(UserError, match="is no folder of images"):
+        with pytest.raises(UserError, match="is not a folder of images"):
             FolderSource(place)
     source = FolderSource(tmp_path)
     (tmp_path / "a.jpg").unlink()
@@ -206,7 +206,7 @@ def test_no_folder_and_no_such_kind(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
         paths(source)
     for name in ("ftp:/a", "folder", "folder:", "/a"):
-        with pytest.raises(UserError, match="images are in folder:PLACE or in shards:PLACE"):
+        with pytest.raises(UserError, match="expected images in folder:PLACE or in shards:PLACE"):
             open_source(name)
 
 
@@ -222,7 +222,7 @@ def test_tags_come_from_a_csv(tmp_path, capsys):
         "sub/b.jpg": (),
     }
     said = capsys.readouterr().err
-    assert "has tags of 2 files that are no images of the folder: caf\\udce9.jpg, gone.jpg" in said
+    assert "has tags of 2 files that are not images of the folder: caf\\udce9.jpg, gone.jpg" in said
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_shards_are_a_source_with_ids_for_paths_and_objects_for_tags(folder_of_s
     assert found["red-0"].date == (folder_of_shards / "images-00000.parquet").stat().st_mtime
     assert source.name == f"shards:{folder_of_shards}"
     for path in ("white-9", "../red-0", ""):
-        with pytest.raises(UserError, match="the shards hold no image"):
+        with pytest.raises(UserError, match="the shards contain no image"):
             source.read(path)
 
 
@@ -292,7 +292,7 @@ def test_a_folder_is_taken_for_what_it_holds(folder_of_shards, tmp_path):
     assert isinstance(open_source(f"shards:{folder_of_shards}"), ShardSource)
     with pytest.raises(UserError, match="leave --tags out"):
         find_source(folder_of_shards, tmp_path / "tags.csv")
-    with pytest.raises(UserError, match="is no folder of images"):
+    with pytest.raises(UserError, match="is not a folder of images"):
         find_source(tmp_path / "gone")
 
 

@@ -204,8 +204,8 @@ def test_bad_input_is_refused_before_anything_is_written(workplace):
 @pytest.mark.parametrize(
     ("source", "changes", "sentence"),
     [
-        ("contest", {}, r"data\.root is no folder: path/to/your/folder"),
-        ("coco", {}, r"data\.root is no folder: path/to/your/folder"),
+        ("contest", {}, r"data\.root is not a folder: path/to/your/folder"),
+        ("coco", {}, r"data\.root is not a folder: path/to/your/folder"),
         ("contest", {"split": {"val": 0.5, "test": 0.5}}, r"val and test leave nothing for train"),
         ("contest", {"split": {"val": 0.0, "test": 0.5}}, r"data\.split\.val must be greater than"),
         ("contest", {"max_sied": 3}, r'unknown key "data\.max_sied"; did you mean "max_side"'),
@@ -229,4 +229,4 @@ def test_as_a_process_it_prints_the_sentence_and_fails(workplace):
     command = [sys.executable, "-m", "stages.prepare_data"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: data.root is no folder: missing/photos\n"
+    assert done.stderr == "error: data.root is not a folder: missing/photos\n"

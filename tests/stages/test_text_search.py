@@ -528,7 +528,7 @@ def test_a_folder_without_an_image(photos):
     (photos / "empty/one.png").write_bytes(b"none")
     refused(caption_images, r"none of the 1 images of folder:.*photos/empty can be read$")
     change("caption_images", folder=str(photos / "none"))
-    refused(caption_images, r"photos/none is no folder of images$")
+    refused(caption_images, r"photos/none is not a folder of images$")
 
 
 def test_no_captions_at_all(project):

@@ -1,4 +1,4 @@
-"""Scenes drawn by the project: coloured everyday objects, and the edits between sets of them."""
+"""Draw scenes of coloured everyday objects, and sample edits between sets of objects."""
 
 from cir.datasets.scenes.colours import COLOURS
 from cir.datasets.scenes.contact_sheet import contact_sheet

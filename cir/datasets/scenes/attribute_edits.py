@@ -1,4 +1,4 @@
-"""Edits of one attribute or of the set of objects, and the sentences that ask for them."""
+"""Define edits of one object or one of its attributes, and their sentences."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,10 +13,10 @@ Kind = Literal["recolour", "exchange", "add", "remove"]
 
 @dataclass(frozen=True)
 class AttributeEdit:
-    """What turns a set of names into another: `old` goes, `new` comes; None is nothing.
+    """An edit of a set of names: it removes `old` and adds `new`; either may be None.
 
-    Where both are there, they are of one kind (the edit recolours) or of one colour (it exchanges
-    the object and keeps the colour).
+    If both are names, they share the kind of object (the edit recolours) or the colour (the edit
+    exchanges the object).
     """
 
     old: str | None
@@ -24,7 +24,7 @@ class AttributeEdit:
 
     @property
     def kind(self) -> Kind:
-        """What it does."""
+        """The kind of edit."""
         if self.old is None:
             return "add"
         if self.new is None:
@@ -32,13 +32,13 @@ class AttributeEdit:
         return "recolour" if kind_of(self.old) == kind_of(self.new) else "exchange"
 
     def done_to(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The names after the edit, in an order of no meaning."""
+        """Apply the edit to `names`; the order of the result has no meaning."""
         kept = [name for name in names if name != self.old]
         return tuple(kept if self.new is None else [*kept, self.new])
 
 
 def edit_between(names: AbstractSet[str], others: AbstractSet[str]) -> AttributeEdit | None:
-    """The one edit that turns `names` into `others`, or None where it takes more than one."""
+    """Find the edit that turns `names` into `others`, or None if one edit is not enough."""
     gone, come = sorted(names - others), sorted(others - names)
     if len(gone) > 1 or len(come) > 1 or not (gone or come):
         return None
@@ -48,8 +48,8 @@ def edit_between(names: AbstractSet[str], others: AbstractSet[str]) -> Attribute
     return edit
 
 
-# {old} and {new} are names, {a new} is one with its article; {colour} and {a kind} are what is new
-# about it.
+# {old} is a name, and {a new} is a name with its article. {colour} and {a kind} are the new name's
+# colour, and its kind with its article.
 WORDINGS: Mapping[Kind, tuple[str, ...]] = {
     "recolour": (
         "make the {old} {colour}",
@@ -93,7 +93,7 @@ WORDINGS: Mapping[Kind, tuple[str, ...]] = {
     ),
 }
 
-# For the sentences of a test: their words are known from those above, their order is not.
+# For test sentences: they use the words of the wordings above in another order.
 HELD_OUT_WORDINGS: Mapping[Kind, tuple[str, ...]] = {
     "recolour": (
         "the colour of the {old} should be {colour}",
@@ -123,7 +123,7 @@ HELD_OUT_WORDINGS: Mapping[Kind, tuple[str, ...]] = {
 
 
 def said(edit: AttributeEdit, wording: str) -> str:
-    """The wording, filled: "make the red mug blue"."""
+    """Fill a wording, for example to "make the red mug blue"."""
     words = {"old": edit.old}
     if edit.new is not None:
         words["a new"] = _with_article(edit.new)
@@ -133,6 +133,6 @@ def said(edit: AttributeEdit, wording: str) -> str:
 
 
 def _with_article(name: str) -> str:
-    """ "a red mug", "an umbrella", but "red scissors": those are many already."""
+    """Put an article before a name ("a red mug"), but not before a plural ("red scissors")."""
     many = name.endswith("s") and plural(name) == name
     return name if many else f"{article(name)} {name}"

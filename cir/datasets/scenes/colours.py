@@ -1,4 +1,4 @@
-"""The ten colours of things, far apart from each other and from every ground."""
+"""Define the ten colours of objects, distinct from each other and from all grounds."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _NEUTRALS = {
 
 
 def palette(colour: str, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """One RGBA per `Tone` for one instance of a colour, its shade drawn from `rng`."""
+    """Draw a shade of a colour; return one RGBA for each `Tone`."""
     main = np.array(COLOURS[colour]) * rng.uniform(0.9, 1.06) + rng.uniform(-9, 9, 3)
     shades = [main, main + (255 - main) * 0.42, main * 0.72, main * 0.5, *_NEUTRALS.values()]
     opaque = np.clip(shades, 0, 255).astype(int).tolist()

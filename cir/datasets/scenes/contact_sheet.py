@@ -1,4 +1,4 @@
-"""One picture that shows what can be drawn: every object, and some scenes."""
+"""Draw one picture of all objects that can be drawn, and of some scenes."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,9 +14,9 @@ _SCENES, _SCENE_SIDE, _EDGE, _CAPTION = 12, 192, 20, 76
 
 
 def contact_sheet(size: int, seed: int) -> Image.Image:
-    """Every object in several colours, labelled, and twelve scenes drawn at `size` pixels.
+    """Draw each object in several colours with its name, and twelve scenes of `size` pixels.
 
-    The scenes are enlarged without smoothing, so that they look as a network sees them.
+    The scenes are enlarged without smoothing, to look as a network sees them.
     """
     rng = np.random.default_rng(seed)
     rows = -(-len(OBJECTS) // _COLUMNS)
@@ -53,7 +53,7 @@ def _draw_kind(
     corner: tuple[int, int],
     rng: np.random.Generator,
 ) -> None:
-    """One object in four colours side by side, its name below."""
+    """Draw one object in four colours side by side, with its name below."""
     x, y = corner
     colours = list(COLOURS)
     for i in range(_COLOURS_EACH):

@@ -1,4 +1,4 @@
-"""Draw a scene: named, coloured objects on a ground, with light and shadow."""
+"""Draw a scene of named, coloured objects on a ground, with light and shadow."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ MOST_OBJECTS = 4  # a scene is two by two cells, so that an object fills 38-48% 
 
 _SUPERSAMPLE = 3
 _MARGIN = 2  # pixels around an object's patch, for its outline
-_SHADE = [round(level * 0.55) for level in range(256)]  # no shadow is quite black
+_SHADE = [round(level * 0.55) for level in range(256)]  # shadows are not completely black
 _BACKS = np.array(
     [(168, 172, 176), (176, 168, 158), (150, 158, 168), (160, 166, 152), (172, 160, 164)]
 )
@@ -27,9 +27,9 @@ _FLOORS = np.array(
 def draw_scene(names: Sequence[str], rng: np.random.Generator, size: int = 64) -> Image.Image:
     """Draw 1 to 4 different objects in a square RGB picture of `size` pixels.
 
-    The same names, generator state and size give the same pixels. Every name is drawn, whole and
-    unhidden, in a cell of its own; a name that is unknown or repeated, or more names than there
-    are cells, is a UserError.
+    The same names, generator state and size give the same pixels. Each object is completely
+    visible in a cell of its own. Raises UserError for an unknown or repeated name, and for more
+    names than cells.
     """
     if not 1 <= len(set(names)) == len(names) <= MOST_OBJECTS:
         raise UserError(
@@ -43,10 +43,10 @@ def draw_scene(names: Sequence[str], rng: np.random.Generator, size: int = 64) -
 
 
 def draw_cells(cells: Sequence[str], rng: np.random.Generator, size: int = 64) -> Image.Image:
-    """Draw objects where they belong: top left, top right, bottom left, bottom right.
+    """Draw objects in given cells: top left, top right, bottom left, bottom right.
 
-    `cells` has a name or "" for each of the four; a name may stand in several. Otherwise as
-    `draw_scene`.
+    `cells` has a name or "" for each of the four cells, and a name may be repeated. Otherwise this
+    works like `draw_scene`.
     """
     if len(cells) != MOST_OBJECTS or not any(cells):
         raise UserError(
@@ -66,7 +66,7 @@ def _drawn_on(
     cells: Sequence[int],
     rng: np.random.Generator,
 ) -> Image.Image:
-    """The names drawn into these cells of the ground, the shadows first."""
+    """Draw the objects into their cells of the ground, after all shadows."""
     size = canvas.width
     patches = [draw_object(name, rng, size * rng.uniform(0.38, 0.48)) for name in names]
     corners = [_corner(p, cell, rng, size) for p, cell in zip(patches, cells, strict=True)]
@@ -78,7 +78,7 @@ def _drawn_on(
 
 
 def draw_object(name: str, rng: np.random.Generator, extent: float) -> Image.Image:
-    """One instance of a named object on nothing: RGBA, its longer side `extent` pixels."""
+    """Draw one object on a transparent ground: RGBA, with a longer side of `extent` pixels."""
     colour, kind = colour_of(name), kind_of(name)
     if colour not in COLOURS or kind not in OBJECTS:
         raise UserError(f"no drawing for {name!r}: a name is a colour and an object of OBJECTS")
@@ -100,14 +100,14 @@ def draw_object(name: str, rng: np.random.Generator, extent: float) -> Image.Ima
 
 
 def _variation(rng: np.random.Generator) -> np.ndarray:
-    """A random turn, stretch and mirroring [2, 2] for row vectors."""
+    """Draw a random matrix [2, 2] that turns, stretches and mirrors row vectors."""
     mirror = rng.choice((-1.0, 1.0))
     stretch = np.exp(rng.uniform(-0.12, 0.12))
     return np.diag([mirror * stretch, 1.0]) @ rotation(rng.uniform(-14, 14))
 
 
 def _outlined(patch: Image.Image) -> Image.Image:
-    """The patch with a thin dark rim, so that no colour melts into the ground."""
+    """Add a thin dark outline, so that each colour is distinct from the ground."""
     alpha = np.asarray(patch.getchannel("A"))
     rim = alpha.copy()
     for _ in range(2):  # along one axis, then along the other
@@ -121,7 +121,7 @@ def _outlined(patch: Image.Image) -> Image.Image:
 
 
 def _corner(patch: Image.Image, cell: int, rng: np.random.Generator, size: int) -> tuple[int, int]:
-    """Where in its cell (of two by two) a patch goes: anywhere that keeps the object inside."""
+    """Draw a random corner for a patch that keeps the object inside its cell."""
     half = size / 2
     room = half - (np.array(patch.size) - 2 * _MARGIN)
     assert (room > -1).all(), f"an object of {patch.size} does not fit a cell of {half}"
@@ -133,7 +133,7 @@ def _corner(patch: Image.Image, cell: int, rng: np.random.Generator, size: int) 
 def _cast_shadow(
     canvas: Image.Image, patch: Image.Image, corner: tuple[int, int], slant: float
 ) -> None:
-    """Darken the ground softly where an object at `corner` stands."""
+    """Draw the soft shadow of an object at `corner` on the ground."""
     (x, y), (width, height) = corner, patch.size
     fringe = round(canvas.width / 32)
     depth = height // 4
@@ -146,7 +146,7 @@ def _cast_shadow(
 
 
 def draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
-    """A wall or sky over a floor, RGB of `size` pixels square, each with a gradient."""
+    """Draw a wall or sky over a floor, each with a gradient: RGB, `size` pixels square."""
     back = _BACKS[rng.integers(len(_BACKS))] + rng.uniform(-14, 14)
     floor = _FLOORS[rng.integers(len(_FLOORS))] + rng.uniform(-14, 14)
     horizon = rng.uniform(0.35, 0.8)
@@ -159,7 +159,7 @@ def draw_ground(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def draw_light(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The picture under a light from one side, with a little sensor noise."""
+    """Add light from one side and a little sensor noise."""
     size = canvas.width
     across = np.linspace(-1, 1, size, dtype=np.float32)
     x, y = rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.02)

@@ -1,4 +1,4 @@
-"""From named sets to encoded pictures: ids for the images of queries, and drawing in parallel."""
+"""Give the images of queries their ids, and draw and encode them in parallel."""
 
 import hashlib
 import io
@@ -18,8 +18,8 @@ from cir.core.records import Triplet
 from cir.datasets.scenes.draw import draw_scene
 from cir.datasets.scenes.triplets import SceneTriplet
 
-_CHUNK = 128  # images that a process draws at a time
-_AHEAD = 3  # chunks in work or waiting, per process: bounds the memory
+_CHUNK = 128  # number of images that a process draws at a time
+_AHEAD = 3  # chunks per process that are being drawn or waiting; this limits the memory
 
 Drawn = tuple[str, bytes, tuple[str, ...]]
 Draw = Callable[[Sequence[str], np.random.Generator, int], Image.Image]
@@ -28,10 +28,10 @@ Draw = Callable[[Sequence[str], np.random.Generator, int], Image.Image]
 def name_images(
     triplets: Sequence[SceneTriplet], prefix: str
 ) -> tuple[dict[str, tuple[str, ...]], list[Triplet]]:
-    """Give every image of every query an id: (id -> the names to draw, the triplets by id).
+    """Give each image of each query an id; return the names to draw by id, and the triplets.
 
-    Query 7 of prefix "test" is "test-00007", its images "test-00007-reference", "-target" and
-    "-near-0", "-near-1", ...
+    Query 7 of the prefix "test" is "test-00007". Its images are "test-00007-reference", "-target"
+    and "-near-0", "-near-1", ...
     """
     shown: dict[str, tuple[str, ...]] = {}
     records: list[Triplet] = []
@@ -58,7 +58,7 @@ def name_images(
 def draw_one(
     image_id: str, names: Sequence[str], size: int, seed: int, draw: Draw = draw_scene
 ) -> Image.Image:
-    """Draw the image of this id: the same id, names, size and seed give the same pixels."""
+    """Draw one image; the same id, names, size and seed give the same pixels."""
     own = hashlib.blake2b(image_id.encode(), digest_size=8).digest()
     rng = np.random.default_rng([seed, int.from_bytes(own, "little")])
     return draw(names, rng, size)
@@ -71,15 +71,12 @@ def draw_many(
     workers: int = 1,
     draw: Draw = draw_scene,
 ) -> Iterator[Drawn]:
-    """Draw every set of names; yield (id, encoded picture, names) in the order of `named_sets`.
+    """Draw each set of names; yield (id, encoded image, names) in the order of `named_sets`.
 
-    `draw` is given the names, a generator and the size: draw_scene, or draw_cells for names that
-    have their places.
-
-    Pictures are `size` pixels square, in BMP: at this size decoding a JPEG takes four times as
-    long, a quarter of what the encoder needs, and training decodes all of them. What an image
-    looks like depends on the seed and its own id alone: not on the other images, nor on
-    the number of worker processes.
+    `draw` is draw_scene, or draw_cells for names with fixed places. Images are squares of `size`
+    pixels, encoded as BMP: training decodes all of them, and a JPEG of this size takes four times
+    as long to decode, a quarter of the time of the encoder. An image depends only on its names,
+    its id, the size and the seed, not on the other images or the number of worker processes.
     """
     items = iter(named_sets.items())
     chunks = iter(lambda: list(islice(items, _CHUNK)), [])
@@ -113,7 +110,7 @@ def _draw_chunk(
 
 
 def _follow_parent() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when the parent is killed."""
+    """Make a worker ignore Ctrl-C, which its parent handles, and end if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None

@@ -1,4 +1,4 @@
-"""Names such as "teal umbrella", and which of them training never sees."""
+"""Make the names of coloured objects ("teal umbrella"), and hold out some from training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,28 +11,27 @@ from cir.datasets.scenes.objects import OBJECTS
 
 
 def all_names() -> list[str]:
-    """Every name that can be drawn: each colour of each object."""
+    """List all names that can be drawn: each object in each colour."""
     return [f"{colour} {kind}" for kind in OBJECTS for colour in COLOURS]
 
 
 def colour_of(name: str) -> str:
-    """The first word of a name."""
+    """Return the colour of a name, its first word."""
     return name.partition(" ")[0]
 
 
 def kind_of(name: str) -> str:
-    """What a name is a name of, without its colour."""
+    """Return the kind of object of a name, without its colour."""
     return name.partition(" ")[2]
 
 
 def split_names(
     names: Sequence[str], novel_share: float, rng: Generator
 ) -> tuple[list[str], list[str]]:
-    """Hold out a share of the names: (known, novel), each in the order of `names`.
+    """Hold out a share of the names; return (known, novel), each in the order of `names`.
 
-    The novel ones are spread evenly over the objects and over the colours, so that a network can
-    know both parts of a name it never met. A share that would leave an object or a colour without
-    any known name is a UserError.
+    Novel names are spread evenly over objects and colours, so that a network knows both parts of
+    each novel name. Raises UserError if an object or a colour would be left without a known name.
     """
     if not 0 <= novel_share < 1:
         raise UserError(f"the share of novel names must lie in [0, 1), got {novel_share}")

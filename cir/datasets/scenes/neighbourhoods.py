@@ -1,4 +1,4 @@
-"""Sets of names that lie one edit apart, so that each is a near miss of the others."""
+"""Sample sets of names that differ by one edit, so that each is a near miss of the others."""
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,31 +11,32 @@ from cir.datasets.scenes.attribute_edits import AttributeEdit
 from cir.datasets.scenes.draw import MOST_OBJECTS
 from cir.datasets.scenes.names import colour_of, kind_of
 
-SIZE = 5  # sets in a neighbourhood
+SIZE = 5  # number of sets in a neighbourhood
 _FEWEST_OBJECTS, _FEWEST_VALUES = 2, 3
-_PATIENCE = 2000  # refusals in a row before the sets are declared used up
+_PATIENCE = 2000  # refusals in a row before the sets count as used up
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
     """A set of 2 to 4 names, and four edits of it.
 
-    The first three edits are of one kind: the one that is meant, with a wrong value, and of a
-    wrong object. (Added: what is meant, in a wrong colour, and a wrong object of that colour.
-    Removed: three different objects.) The fourth is of another kind, on the object of the first.
+    The first three edits are of one kind: the intended edit, the edit with a wrong value, and the
+    edit of a wrong object. (Additions: the intended object, the object in a wrong colour, a wrong
+    object in the intended colour. Removals: three different objects.) The fourth edit is of another
+    kind and changes the object of the first.
     """
 
     reference: tuple[str, ...]
     edits: tuple[AttributeEdit, ...]
 
     def sets(self) -> list[tuple[str, ...]]:
-        """The reference, then what each edit makes of it."""
+        """The reference, then the result of each edit."""
         return [self.reference, *(edit.done_to(self.reference) for edit in self.edits)]
 
 
 @dataclass(frozen=True)
 class _Values:
-    """What there is to draw with; every colour of every object."""
+    """The kinds and colours of objects to choose from, in all combinations."""
 
     kinds: Sequence[str]
     colours: Sequence[str]
@@ -54,7 +55,7 @@ class _Values:
         return [f"{colour_of(name)} {kind}" for kind in self.pick(others, count)]
 
     def changed(self, name: str) -> str:
-        """The name with another colour or another kind, as likely as each other."""
+        """Change the colour or the kind of a name, with equal probability."""
         change = self.recoloured if self.rng.integers(2) else self.exchanged
         return change(name, 1)[0]
 
@@ -78,14 +79,14 @@ def _change(
 
 
 def _likewise(edit: AttributeEdit, other: str) -> str:
-    """What becomes of another object where it gets the new colour or the new kind."""
+    """Give another object the new colour or the new kind of an edit."""
     if edit.kind == "recolour":
         return f"{colour_of(edit.new)} {kind_of(other)}"
     return f"{colour_of(other)} {kind_of(edit.new)}"
 
 
 def _half(reference: Sequence[str], edit: AttributeEdit, values: _Values) -> AttributeEdit:
-    """One half of an edit: only what goes, or only what comes, as the number of objects allows."""
+    """Do half of an edit: only remove or only add, as the number of objects allows."""
     may_remove, may_add = len(reference) > _FEWEST_OBJECTS, len(reference) < MOST_OBJECTS
     if may_remove and (not may_add or values.rng.integers(2)):
         return AttributeEdit(edit.old, None)
@@ -108,7 +109,7 @@ def _remove(reference: Sequence[str], values: _Values) -> list[AttributeEdit]:
 
 _Draw = Callable[[Sequence[str], _Values], list[AttributeEdit]]
 
-# How the edits are drawn, and how many objects a reference may show for it.
+# How each kind of edit is drawn, and the allowed numbers of objects in its reference.
 _DRAWS: tuple[tuple[_Draw, tuple[int, ...]], ...] = (
     (_recolour, (2, 3, 4)),
     (_exchange, (2, 3, 4)),
@@ -124,9 +125,9 @@ def sample_neighbourhoods(
     rng: Generator,
     avoid: AbstractSet[frozenset[str]] = frozenset(),
 ) -> list[Neighbourhood]:
-    """Sample neighbourhoods, the kinds of edit in turn; every set of names comes once in all.
+    """Sample neighbourhoods; the kinds of edit take turns, and no set of names is repeated.
 
-    No set of `avoid` is among them. Raises UserError for too few kinds or colours.
+    No set is in `avoid`. Raises UserError for too few kinds or colours.
     """
     if min(len(kinds), len(colours)) < _FEWEST_VALUES:
         raise UserError(
@@ -163,6 +164,6 @@ def _propose(draw: _Draw, sizes: tuple[int, ...], values: _Values) -> Neighbourh
 
 
 def _sound(proposal: Neighbourhood) -> bool:
-    """Whether nothing comes that is there already, and all sets differ."""
+    """Return whether no edit adds a name that the reference shows, and all sets differ."""
     fresh = all(edit.new not in proposal.reference for edit in proposal.edits)
     return fresh and len({frozenset(names) for names in proposal.sets()}) == SIZE

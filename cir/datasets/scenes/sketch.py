@@ -1,8 +1,7 @@
-"""A small drawing vocabulary: an object is a list of filled polygons in a unit square.
+"""Sketch objects as lists of filled polygons in a unit square.
 
-Objects are sketched with x to the right and y downwards. Because every form ends as a polygon,
-turning, mirroring and stretching an object is one matrix product, and its edges stay sharp at any
-size.
+x points to the right and y points down. All forms are polygons, so one matrix product turns,
+mirrors or stretches an object, and its edges are sharp at any size.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ Points = Sequence[tuple[float, float]] | np.ndarray
 
 
 class Tone(IntEnum):
-    """What a part is painted with: shades of the object's own colour, or a neutral."""
+    """The paint of a part: a shade of the object's colour, or a neutral colour."""
 
     MAIN = 0
     LIGHT = 1
@@ -25,7 +24,7 @@ class Tone(IntEnum):
     METAL = 5
     INK = 6
     GLASS = 7
-    HOLE = 8  # nothing: what was painted before is cut away
+    HOLE = 8  # removes earlier paint
 
 
 MAIN, LIGHT, DARK, DEEP, PAPER, METAL, INK, GLASS, HOLE = Tone
@@ -35,7 +34,7 @@ _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 
 
 class Sketch:
-    """The forms of one object, first painted first."""
+    """The forms of one object, in the order in which they are painted."""
 
     def __init__(self) -> None:
         self.forms: list[tuple[np.ndarray, Tone]] = []
@@ -121,7 +120,7 @@ class Sketch:
 
 
 def rotation(degrees: float) -> np.ndarray:
-    """The matrix [2, 2] that turns row vectors clockwise on the screen."""
+    """Return the matrix [2, 2] that turns row vectors clockwise on the screen."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]])
 

@@ -1,4 +1,4 @@
-"""Queries about scenes, as sets of names: nothing is drawn here."""
+"""Sample queries about scenes as sets of names; this module draws no images."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +12,9 @@ from cir.datasets.scenes.draw import MOST_OBJECTS
 from cir.datasets.scenes.names import kind_of
 from cir.edits.reading.templates import Template, fill
 
-# Kinds of edit, (additions, removals), and how many objects of the reference such an edit may
-# leave alone: references and targets show 2 to 4 objects, and there is room to do the additions
-# without the removals. Edits of three additions or three removals do not fit.
+# Kinds of edit as (additions, removals), and the allowed numbers of objects that stay. References
+# and targets show 2 to 4 objects, also when only the additions are done. Three additions or three
+# removals do not fit.
 KINDS: dict[tuple[int, int], tuple[int, ...]] = {
     (1, 0): (2, 3),
     (0, 1): (2, 3),
@@ -25,15 +25,15 @@ KINDS: dict[tuple[int, int], tuple[int, ...]] = {
     (1, 2): (1,),
 }
 
-_PATIENCE = 2000  # refusals in a row before the names are declared too few
+_PATIENCE = 2000  # refusals in a row before the names count as too few
 
 
 @dataclass(frozen=True)
 class SceneTriplet:
-    """A query as sets of names: what its reference, its target and its near misses show.
+    """A query as the sets of names of its reference, its target and its near misses.
 
-    `add` and `remove` are in the order of the sentence. `novel` says that the edit has a name
-    that is never seen in training.
+    `add` and `remove` are in the order of the sentence. `novel` says that the edit has a name that
+    training never shows.
     """
 
     reference_names: tuple[str, ...]
@@ -45,12 +45,12 @@ class SceneTriplet:
     novel: bool = False
 
     def images(self) -> list[tuple[str, ...]]:
-        """What each of its images shows: the reference, the target, then the near misses."""
+        """The names in the reference, in the target, then in each near miss."""
         return [self.reference_names, self.target_names, *self.near_misses]
 
 
 def query_sets(triplets: Iterable[SceneTriplet]) -> set[frozenset[str]]:
-    """The sets of names in the references and targets of some queries."""
+    """Collect the sets of names in the references and targets of queries."""
     return {frozenset(names) for triplet in triplets for names in triplet.images()[:2]}
 
 
@@ -62,11 +62,11 @@ def sample_triplets(
     avoid: AbstractSet[frozenset[str]] = frozenset(),
     near_misses_each: int = 0,
 ) -> list[SceneTriplet]:
-    """Sample queries to train on, the kinds of edit in turn, all names of `names`.
+    """Sample training queries with names from `names`; the kinds of edit take turns.
 
-    No image, near misses included, shows a set of names in `avoid` (`query_sets` of the queries
-    to test on). A query carries up to `near_misses_each` of its near misses. Raises UserError
-    when the templates lack a kind of edit, or the names do not suffice.
+    No image, including near misses, shows a set of names in `avoid` (the `query_sets` of the test
+    queries). A query has at most `near_misses_each` near misses. Raises UserError if the templates
+    lack a kind of edit or if there are too few names.
     """
     _check_enough(names)
     sentences = _by_kind(templates)
@@ -89,15 +89,15 @@ def sample_hard_gallery(
     novel_share: float = 0.0,
     avoid: AbstractSet[frozenset[str]] = frozenset(),
 ) -> list[SceneTriplet]:
-    """Sample queries to test on, with all their near misses, so that each has one answer.
+    """Sample test queries with all their near misses, so that each query has one answer.
 
-    Of all the images of all the queries, one alone shows a query's target set. The edits of a
-    share `novel_share` of the queries have exactly one name of `novel`; the other queries show
-    no such name in any of their images. No reference or target shows a set in `avoid`. Errors as
-    for `sample_triplets`.
+    Among the images of all queries, only one shows the target set of a query. The edits of the
+    share `novel_share` of the queries have exactly one name of `novel`; the images of the other
+    queries show no such name. No reference or target shows a set in `avoid`. Raises UserError like
+    `sample_triplets`.
     """
     if novel_share > 0 and not novel:
-        raise UserError(f"{novel_share} of the queries should be novel, but no name is held out")
+        raise UserError(f"{novel_share} of the queries should be novel, but no name is novel")
     _check_enough(known)
     sentences = _by_kind(templates)
     is_novel = rng.permutation(count) < round(novel_share * count)
@@ -155,7 +155,7 @@ def _sample(
     sentences: dict[tuple[int, int], list[Template]],
     rng: Generator,
 ) -> SceneTriplet:
-    """One query; with `novel` names given, one name of its edit is one of them."""
+    """Sample one query; if `novel` has names, the edit contains one of them."""
     kind, room = list(KINDS.items())[number % len(KINDS)]
     kept = room[int(rng.integers(len(room)))]
     edited = sum(kind)
@@ -186,7 +186,7 @@ def _collect(
     propose: Callable[[int], SceneTriplet],
     acceptable: Callable[[SceneTriplet], bool],
 ) -> list[SceneTriplet]:
-    """Keep what is acceptable of the proposals for query 0, 1, ... until there are `count`."""
+    """Propose queries 0, 1, ... and keep the acceptable ones until there are `count`."""
     triplets: list[SceneTriplet] = []
     refused = 0
     while len(triplets) < count:
@@ -211,16 +211,16 @@ def near_misses(
     names: Sequence[str],
     rng: Generator,
 ) -> list[tuple[str, ...]]:
-    """The sets of objects that a careless reader of the edit would be content with.
+    """Make sets of objects that satisfy an edit almost, but not quite.
 
-    - additions and removals: only the additions done; only the removals done;
-    - additions: a wrong object in place of one of them; that object in a wrong colour;
-    - removals: another object of the reference removed in place of one of them;
-    - two or more additions (removals): one of them left undone;
-    - removals alone: done, and something added that nobody asked for.
+    - additions and removals: only the additions are done; only the removals are done;
+    - additions: a wrong object replaces one of them; one of them has a wrong colour;
+    - removals: another object of the reference is removed instead of one of them;
+    - two or more additions (removals): one of them is not done;
+    - only removals: they are done, and an object is added that the edit does not ask for.
 
-    Wrong objects come from `names` and are neither in the reference nor asked for. No set equals
-    the target's, the reference's, or another in the list.
+    Wrong objects come from `names`; they are neither in the reference nor in the edit. The sets
+    differ from the target, from the reference and from each other.
     """
     kept = [name for name in reference if name not in remove]
     target = [*kept, *add]

@@ -1,7 +1,7 @@
-"""The objects that a scene can show: a name, and the function that sketches it.
+"""List the objects that a scene can show, with the functions that sketch them.
 
-A sketching function gets an empty `Sketch` and a random generator for its small variations (the
-length of a handle, the height of a roof). Turning, stretching and colouring are the scene's work.
+A function gets an empty `Sketch` and a random generator for small variations (the length of a
+handle, the height of a roof). `draw_object` turns, stretches and colours the sketch.
 """
 
 from collections.abc import Callable

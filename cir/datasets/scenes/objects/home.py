@@ -1,4 +1,4 @@
-"""Things of the house: furniture, kitchen, light."""
+"""Sketch things of the house: furniture, kitchen, light."""
 
 from numpy.random import Generator
 

@@ -1,4 +1,4 @@
-"""Animals and plants."""
+"""Sketch animals and plants."""
 
 from numpy.random import Generator
 

@@ -1,4 +1,4 @@
-"""Things of street, sky and play."""
+"""Sketch vehicles, houses and toys."""
 
 from numpy.random import Generator
 

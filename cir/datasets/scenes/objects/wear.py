@@ -1,4 +1,4 @@
-"""Things to wear and to carry."""
+"""Sketch clothes, tools and things to carry."""
 
 from numpy.random import Generator
 
