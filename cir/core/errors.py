@@ -6,3 +6,8 @@ class UserError(Exception):
 
     Entry points print the sentence and exit with status 1, without a traceback.
     """
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of another library's error in one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -25,6 +25,7 @@ _CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hu
 _WEIGHTS = "open_clip_model.safetensors"
 _PROMPT = "prompt.json"
 _HUB, _FOLDER = "hf-hub:", "local-dir:"  # open_clip's ways to name a model that is not built in
+BRINGS_WEIGHTS = (_HUB, _FOLDER)
 
 
 class Encoder(nn.Module):
@@ -76,13 +77,13 @@ class Encoder(nn.Module):
             UserError: unknown model or tag, weights out of reach, weights of another model, a
                 pooling that the image tower does not have.
         """
-        if pretrained is not None and model.startswith((_HUB, _FOLDER)):
+        if pretrained is not None and model.startswith(BRINGS_WEIGHTS):
             raise UserError(
                 f'encoder.model "{model}" brings its own weights; encoder.pretrained must be null, '
                 f'got "{pretrained}".'
             )
         # From the hub or a folder open_clip would go on with random weights if there are none.
-        brings_weights = model.startswith((_HUB, _FOLDER)) and not weights_follow
+        brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
         required = pretrained is not None or brings_weights
         try:
             changes = {} if pooling is None else {"vision_cfg": _pooled_by(pooling, model)}

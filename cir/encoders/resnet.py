@@ -10,7 +10,7 @@ from torch import nn
 from torchvision import models, transforms
 
 from cir.core import files
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 
 _WIDTH = 512  # of the pooled feature
@@ -119,5 +119,6 @@ def _published(name: str) -> dict[str, torch.Tensor]:
     try:
         return models.ResNet18_Weights[name].get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # whatever the network, the disk and the unpickler raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f'Cannot load ResNet-18 with weights "{name}": {reason}') from error
+        raise UserError(
+            f'Cannot load ResNet-18 with weights "{name}": {reason_of(error)}'
+        ) from error

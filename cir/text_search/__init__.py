@@ -1,1 +1,5 @@
-"""Images found by words: queries with graded answers, captions, training on them, measures."""
+"""Find images by words.
+
+`data` makes images with captions and graded queries, `training` trains a captioner and fine-tunes
+the encoder, and `scoring` measures the search.
+"""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
-from cir.classes.scoring import ranking_file as class_submission
+from cir.classes.scoring import ranking_file
 from cir.classes.scoring.params import ScoreClasses
 from cir.classes.scoring.results import Metrics, Result
 from cir.classes.scoring.scoring import (
@@ -62,15 +62,15 @@ def main() -> None:
     write_metrics(results, plain, queries, gallery, fingerprint)
     answers = plain.ranking.top_indices[:, : section.answers]
     ranked = [[gallery.ids[place] for place in places] for places in answers]
-    class_submission.write(SUBMISSION, queries.ids, ranked)
+    ranking_file.write(SUBMISSION, queries.ids, ranked)
     draw(results, plain, queries, gallery, images, section.rows)
 
 
 def read_vectors(queries: Part, gallery: Part) -> tuple[dict[str, Vectors], str]:
-    """What embed_classes made, by the names of ClassProtocol.vectors; the embedder's fingerprint.
+    """Read the vectors by their names in ClassProtocol.vectors, and the embedder's fingerprint.
 
-    Vectors of another embedder, or in another order than the images, are refused. Those of the
-    tower before training are taken as they are: it is not kept.
+    Raises UserError for vectors of another embedder or of other images. The vectors of the tower
+    before training cannot be checked, because that tower is not kept.
     """
     embedder = ClassEmbedder.load(MODEL)
     own, flipped = embedder.fingerprint(), FlipAveraged(embedder).fingerprint()
@@ -103,7 +103,7 @@ def read_vectors(queries: Part, gallery: Part) -> tuple[dict[str, Vectors], str]
 def write_metrics(
     results: Sequence[Result], plain: Measured, queries: Part, gallery: Part, fingerprint: str
 ) -> None:
-    """Write class_retrieval.json and the curve of recall."""
+    """Write the metrics file and the curve of recall."""
     ranks, first = plain.ranking.hit_ranks, results[0]
     rows = by_class(ranks, queries.classes, gallery.classes)
     Metrics(
@@ -127,7 +127,7 @@ def draw(
     images: Sequence[ImageShards],
     rows: int,
 ) -> None:
-    """The plot of all ways to rank, and a sheet of queries, half of them with a wrong first."""
+    """Draw a plot of all ways to rank, and a sheet with half of its queries failed."""
     folder = METRICS / "pictures"
     bars = {one.what: (one.map, *one.map_interval) for one in results}
     save_interval_plot(bars, "mAP, 95% interval", folder / "class_retrieval.png")
@@ -139,13 +139,13 @@ def draw(
 
 
 def spaced(queries: np.ndarray, count: int) -> list[int]:
-    """Up to `count` of the queries, from all over the list: neighbours in it are of one class."""
+    """Choose up to `count` queries evenly spaced, because neighbours often share a class."""
     places = np.linspace(0, len(queries) - 1, min(count, len(queries))).round().astype(int)
     return queries[places].tolist()
 
 
 def said(one: Result) -> str:
-    """A line of figures."""
+    """Return a line of figures."""
     low, high = one.recall_at_1_interval
     return (
         f"{one.what:40}recall@1 {one.recall_at_1:6.1%} ({low:.1%} to {high:.1%})  "

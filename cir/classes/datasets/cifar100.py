@@ -22,7 +22,7 @@ from PIL import Image
 from cir.classes.datasets import division, folders
 from cir.classes.datasets.base import Findings, Images, LabelledImage
 from cir.classes.datasets.params import CIFAR100
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.sentences import listed
 from cir.images.shard_files import Row
 from cir.images.splitting import Split
@@ -155,5 +155,6 @@ def read_pickle(path: Path) -> Any:
                 "and dictionaries"
             ) from None
         except Exception as error:  # broken bytes raise nearly any exception
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{path} is no pickled file, or not whole: {reason}") from error
+            raise UserError(
+                f"{path} is no pickled file, or not whole: {reason_of(error)}"
+            ) from error

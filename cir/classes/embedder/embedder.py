@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from cir.classes.embedder.pooling import POOLINGS, Pooling
 from cir.core import files
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.sentences import listed
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 from cir.encoders import micro_vitamin  # noqa: F401  (registers vitamin_micro_64)
@@ -185,9 +185,10 @@ def _tower(name: str, pretrained: str | None) -> VisionTransformer:
         tower = timm.create_model(full_name, pretrained=tagged, num_classes=0)
         lost = _read_file(tower, pretrained) if from_file else ""
     except Exception as error:  # timm, the hub and the unpickler raise many kinds
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
         weights = f' with weights "{pretrained}"' if pretrained else ""
-        raise UserError(f'Cannot load class_embedder.tower "{name}"{weights}: {reason}') from error
+        raise UserError(
+            f'Cannot load class_embedder.tower "{name}"{weights}: {reason_of(error)}'
+        ) from error
     if not isinstance(tower, VisionTransformer):
         raise UserError(
             f"class_embedder.tower must be a transformer with tokens to pool, of timm's kind "

@@ -1,4 +1,4 @@
-"""Answers to class-level queries as a JSON file: {query id: [gallery ids, best first]}."""
+"""Write and check a JSON file of answers: {query id: [gallery ids, best first]}."""
 
 import json
 from collections import Counter
@@ -14,10 +14,11 @@ Lists = dict[str, list[str]]
 
 
 def write(path: str | Path, query_ids: Sequence[str], ranked_ids: Sequence[Sequence[str]]) -> None:
-    """Write the lists of gallery ids, best first, one for each query; what is wrong is not written.
+    """Write for each query the list of gallery ids, best first.
 
-    Raises UserError for query ids that repeat or are no strings, for lists with an id twice or
-    with something that is no string, and where the lists are empty or not equally long.
+    Raises UserError, and writes nothing, for query ids that repeat or are no strings, for lists
+    that are empty or not equally long, and for lists with an id twice or with values that are no
+    strings.
     """
     assert len(query_ids) == len(ranked_ids), f"{len(ranked_ids)} lists for {len(query_ids)} ids"
     k = len(ranked_ids[0]) if len(ranked_ids) else 0
@@ -37,9 +38,9 @@ def write(path: str | Path, query_ids: Sequence[str], ranked_ids: Sequence[Seque
 
 
 def check(path: str | Path, query_ids: Sequence[str], gallery_ids: Sequence[str], k: int) -> str:
-    """Say that a file answers the queries with `k` ids of the gallery each.
+    """Check that a file answers each query with `k` ids of the gallery; return a sentence.
 
-    Raises one UserError with all that is wrong, with counts and the first names.
+    Raises one UserError with all problems, with counts and the first names.
     """
     assert k >= 1, f"{k} answers"
     given = _read(Path(path))
@@ -59,14 +60,14 @@ def check(path: str | Path, query_ids: Sequence[str], gallery_ids: Sequence[str]
 
 
 def _read(path: Path) -> list[tuple[str, Any]]:
-    """The file's keys and values as they stand there, so that a key may come twice."""
+    """Return the keys and values of the file as pairs, because a key may come twice."""
     content = files.read_json(path)
     if not isinstance(content, dict):
         raise UserError(
             f"{path}: expected a JSON object with a list of gallery ids for every query, got "
             f"{_KINDS[type(content)]}"
         )
-    # As a tuple, an object is not taken for a list where one stands for the answers.
+    # Inner objects become tuples, so that they do not pass for lists of answers.
     return list(json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=tuple))
 
 
@@ -81,7 +82,10 @@ _KINDS = {
 
 
 def _lists_of_text(given: Sequence[tuple[str, Any]]) -> tuple[Lists, list[str]]:
-    """The lists of strings by query, the last where a query has several, and what else there is."""
+    """Return the lists of strings by query, and the problems with other values.
+
+    The last list counts if a query has several.
+    """
     lists, others = {}, []
     for query, ids in given:
         if isinstance(ids, list) and all(isinstance(name, str) for name in ids):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.progress import progress
 from cir.core.sentences import listed
 from cir.images import shard_files as split_files
@@ -143,9 +143,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         rows = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be read as Parquet: {' '.join(str(error).split())}"
-        ) from error
+        raise UserError(f"{path} cannot be read as Parquet: {reason_of(error)}") from error
     missing = [name for name in _COLUMNS[path.name] if name not in rows]
     if missing:
         raise UserError(f"{path} has no column {', '.join(missing)}")

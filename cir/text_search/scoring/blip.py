@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import BlipForImageTextRetrieval, BlipProcessor
 from transformers.utils import logging
 
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 
 _MATCH_TOKEN = "[ENC]"  # replaces [CLS] when a text is read together with an image
 
@@ -48,8 +48,7 @@ class BlipEncoder(nn.Module):
                 model, dtype=torch.float32, output_loading_info=True
             )
         except Exception as error:  # transformers raises many kinds
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise UserError(f'Cannot load BLIP "{model}": {reason}') from error
+            raise UserError(f'Cannot load BLIP "{model}": {reason_of(error)}') from error
         finally:
             logging.set_verbosity(noise)
         lacking = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})

@@ -9,10 +9,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from cir.core.errors import UserError
 from cir.core.params import Section
 from cir.encoders import Encoder
+from cir.encoders.clip_encoder import BRINGS_WEIGHTS
 from cir.text_search.scoring.blip import BlipEncoder
 from cir.text_search.scoring.scoring import load_shared_space
 
-_BRINGS_WEIGHTS = ("hf-hub:", "local-dir:")
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -59,7 +59,7 @@ class OpenClip(_Model):
 
     def check(self) -> None:
         """Raise UserError for a model, tag or folder that does not exist, without loading it."""
-        if self.model.startswith(_BRINGS_WEIGHTS):
+        if self.model.startswith(BRINGS_WEIGHTS):
             kind, _, rest = self.model.partition(":")
             if kind == "local-dir" and not Path(rest).is_dir():
                 raise UserError(f"{self.name}: {rest} is no folder with an open_clip model")

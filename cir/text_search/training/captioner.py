@@ -22,14 +22,14 @@ from torch import nn
 from torch.nn import functional
 
 from cir.core import files
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.encoders import Encoder
+from cir.encoders.clip_encoder import BRINGS_WEIGHTS
 from cir.text_search.training.vocabulary import PAD, Vocabulary
 
 _SETTINGS, _WEIGHTS = "captioner.json", "captioner.safetensors"
 _KEYS = ("model", "config", "preprocessing", "kept", "context")
-_BRINGS_WEIGHTS = ("hf-hub:", "local-dir:")
 
 
 class TimmCoCa(CoCa):
@@ -194,7 +194,7 @@ def _settings(path: Path) -> dict:
 
 def _check_published(model: str, pretrained: str | None) -> None:
     """Raise UserError before a large download; a name unknown to open_clip passes."""
-    brings = model.startswith(_BRINGS_WEIGHTS)
+    brings = model.startswith(BRINGS_WEIGHTS)
     if brings and pretrained is not None:
         raise UserError(
             f'captioner.model "{model}" brings its own weights; captioner.pretrained must be null, '
@@ -203,8 +203,7 @@ def _check_published(model: str, pretrained: str | None) -> None:
     try:
         config = open_clip.get_model_config(model if brings else model.replace("/", "-"))
     except Exception as error:  # the hub, its client and broken files raise many kinds
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f'captioner.model "{model}" cannot be read: {reason}') from error
+        raise UserError(f'captioner.model "{model}" cannot be read: {reason_of(error)}') from error
     if config is None:
         return
     if "multimodal_cfg" not in config:
