@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from cir.core import files
-from cir.core.params import Section
 from cir.images.shards import ImageShards
 from cir.report import (
     build_gallery,
@@ -15,6 +12,7 @@ from cir.report import (
     read_text_results,
     render,
 )
+from cir.report.params import Report
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -40,13 +38,6 @@ HOW_TO_COMPARE = (
     "No experiments have been kept yet. Run some with dvc exp run, then write their figures to "
     f"{EXPERIMENTS} with python -m tools.experiments."
 )
-
-
-class Report(Section):
-    """`queries` is the most that the page shows; `thumbnail` is the longest side of an image."""
-
-    queries: NonNegativeInt
-    thumbnail: PositiveInt
 
 
 class Params(StageParams):

@@ -17,13 +17,13 @@ SEEN = {
 }
 BASELINES = {
     "tower before training": "the same tower, before training",
-    "colour histograms": "histograms of colours, nothing learned",
+    "colour histograms": "colour histograms, without training",
 }
 QUERIES = {"image, not in the gallery": "an image that is not in the gallery"}
-VECTORS = {"flip-averaged": "means of an image's vector and its mirror image's"}
+VECTORS = {"flip-averaged": "means of the vectors of an image and of its mirror image"}
 GRAPHS = {
-    "joint query-gallery graph": "joint query-gallery graph, so that other queries matter",
-    "gallery-only graph": "gallery-only graph, each query for itself",
+    "joint query-gallery graph": "joint query-gallery graph: answers depend on the other queries",
+    "gallery-only graph": "gallery-only graph: answers do not depend on the other queries",
 }
 
 
@@ -56,7 +56,7 @@ def kind(protocol: ClassProtocol) -> str:
     if protocol.vectors in BASELINES:
         return "baseline"
     plain = protocol.vectors == "embedder" and protocol.refinement == "none"
-    return "the figure that counts" if plain else "refinement"
+    return "the result" if plain else "refinement"
 
 
 def done(protocol: ClassProtocol) -> str:

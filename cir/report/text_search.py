@@ -40,8 +40,9 @@ def protocol(result: Result) -> str:
     queries, images = wording.count(result.queries), wording.count(result.gallery_size)
     return (
         f"{queries} queries were ranked by {said.ranking} against one gallery of {images} images, "
-        f"{said.gallery}. nDCG takes the answers' grades (gain: {said.gain}); for all else an "
-        f"image of grade {said.least_grade} or more is relevant. Ties count {said.ties}."
+        f"{said.gallery}. nDCG uses the grades of the answers (gain: {said.gain}); for the other "
+        f"figures, an image of grade {said.least_grade} or more is relevant. "
+        f"Ties count {said.ties}."
     )
 
 

@@ -89,9 +89,9 @@ def protocol(result: Result) -> str:
     if said["edit"] != "none":
         sentences.append(f"The edit is {_known(_EDITS, said['edit'])}.")
     if said["ties"] == "against the target":
-        sentences.append("An image that scores as high as the target goes before it.")
+        sentences.append("An image with the same score as the target is ranked before it.")
     stays = "stays in" if said["reference_kept"] else "is taken out of"
-    sentences.append(f"A query's own reference {stays} its gallery.")
+    sentences.append(f"The reference of a query {stays} its gallery.")
     return " ".join(sentences)
 
 
@@ -108,7 +108,7 @@ def text_read(which: str) -> str:
 def absence(absent: Absent) -> str:
     """Say why a result was not measured."""
     what = absent.what[:1].upper() + absent.what[1:]
-    return f"{what}: not measured, for {absent.why.rstrip('.')}."
+    return f"{what}: not measured, because {absent.why.rstrip('.')}."
 
 
 def wilson_interval(right: int, queries: int) -> tuple[float, float]:

@@ -63,12 +63,12 @@ def html(split, tmp_path_factory):
         "24 queries, each a reference image with an edit, were ranked by cosine against one "
         "gallery of 72 images",
         "A query counts as right if the target comes first.",
-        "An image that scores as high as the target goes before it.",
+        "An image with the same score as the target is ranked before it.",
         "recall@5 90.0%",
         "mean reciprocal rank 0.812",
         "accuracy, novel names 50.0%",
         "tagger, exact edits (both unseen) 87.5%",
-        "True edits: not measured, for the source gives sentences alone.",
+        "True edits: not measured, because the source gives sentences alone.",
         "targets and references only 93.8%",
         "+2 −0 adds 2 66.7% 2 of 3",
         "2 of 24 queries did not find their target first.",
@@ -77,24 +77,24 @@ def html(split, tmp_path_factory):
         "polite rambling",
         "image half 43.2%",
         "shy-owl <i>none</i>, really 90.3% 98.0% 1,234,567 –",
-        "The kept encoder is that of step 9: 94.0% accuracy",
+        "The encoder of step 9 was kept. It has 94.0% accuracy",
         "encoder 0123456789abcdef , class embedder fedcba9876543210 .",
         "1,500 queries, each an image that is not in the gallery, were ranked by cosine against "
         "one gallery of 3,000 held-out images. A hit is any image of the query's class; ties count "
         "against the hits. Training saw no image of these classes. Left out as unusable in the "
         "source: 3 unreadable.",
-        "plain the figure that counts the embedder's vectors as they are 94.1% 91.0% to 96.5% "
+        "plain the result the embedder's vectors as they are 94.1% 91.0% to 96.5% "
         "97.5% 98.8% 81.6% 79.0% to 83.8% 69.1%",
-        "flip-averaged refinement means of an image's vector and its mirror image's 95.3%",
-        "colour histograms baseline histograms of colours, nothing learned 32.5%",
+        "flip-averaged refinement means of the vectors of an image and of its mirror image 95.3%",
+        "colour histograms baseline colour histograms, without training 32.5%",
         "re-ranked, joint refinement k-reciprocal re-ranking with k1 20, k2 6, weight 0.3; joint "
-        "query-gallery graph, so that other queries matter 96.9%",
+        "query-gallery graph: answers depend on the other queries 96.9%",
         "re-ranked, alone refinement k-reciprocal re-ranking with k1 20, k2 6, weight 0.3; "
-        "gallery-only graph, each query for itself 95.7%",
+        "gallery-only graph: answers do not depend on the other queries 95.7%",
         "The 10 lowest by mAP of 12 classes, in the plain ranking.",
         "<b>red</b> & blue 40.0% 30.0% 50.0% 125 250",
-        "The kept class-level embedder is that of step 600: 87.6% mAP on validation, 663,249 "
-        "weights trained, GeM exponent 3.290.",
+        "The class-level embedder of step 600 was kept. It has 87.6% mAP on validation; 663,249 "
+        "weights were trained. The exponent of its GeM pooling is 3.290.",
     ],
 )
 def test_the_page_says(html, said):
@@ -192,26 +192,26 @@ def test_what_the_source_cannot_tell_is_said(project):
     Path("metrics/curves/pretrain.csv").write_text("step,learning_rate,loss,naming,score\n")
     text = Page(make_page()).text
     for sentence in (
-        "Novel names: not measured, for no query has any.",
+        "Novel names: not measured, because no query has any.",
         "No query failed: the target came first for all 4.",
-        "None of these queries has names never trained on",
-        "The source does not tell how many objects an edit has.",
+        "All names in these queries were seen in training",
+        "The data source does not give the number of objects of an edit.",
         "No composers were compared.",
-        "No other arithmetic was tried.",
+        "No other variant was measured.",
         "Nothing was measured in this training.",
         "No experiments have been kept yet.",
-        "663,249 weights trained. The tagger",
+        "663,249 weights were trained. The tagger",
     ):
         assert sentence in text
     assert "accuracy, novel names" not in text
-    assert "GeM exponent" not in text  # of another pooling
+    assert "GeM pooling" not in text  # of another pooling
 
 
 def test_the_plain_ranking_stands_first_and_alone_is_marked(html):
     (section,) = re.findall(r'<section id="classes".*?</section>', html, re.DOTALL)
     rows = re.findall(r'<tr( class="first")?><th scope="row">(.*?)</th><td>([^<]+)', section)
     assert [(bool(first), what, kind) for first, what, kind in rows] == [
-        (True, "plain", "the figure that counts"),
+        (True, "plain", "the result"),
         (False, "flip-averaged", "refinement"),
         (False, "colour histograms", "baseline"),
         (False, "re-ranked, joint", "refinement"),

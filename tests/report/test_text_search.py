@@ -49,9 +49,9 @@ def html(split, tmp_path_factory):
     "said",
     [
         "300 queries were ranked by cosine against one gallery of 1,234 images, every image of "
-        "the split. nDCG takes the answers' grades (gain: the grade, over log2(1 + rank)); for all "
-        "else an image of grade 3 or more is relevant. Ties count against the answers: the lower "
-        "grade first.",
+        "the split. nDCG uses the grades of the answers (gain: the grade, over log2(1 + rank)); "
+        "for the other figures, an image of grade 3 or more is relevant. Ties count against the "
+        "answers: the lower grade first.",
         "before the query as it is written 61.2% 56.2% to 65.2% 0.750 50.0% 25.0% 25.0%",
         "before, in the prompt the query within “a photo of a {}” 71.2%",
         "after the query as it is written 91.2%",
