@@ -357,7 +357,7 @@ def test_cirr_target_outside_its_image_set(tmp_path):
 
 
 def test_cirr_without_its_outer_folder(tmp_path):
-    with pytest.raises(UserError, match=rf"{tmp_path} has them: give that"):
+    with pytest.raises(UserError, match=rf"{tmp_path} has them: pass this folder"):
         CIRR(mini.cirr(tmp_path) / "cirr").query_sets("val")
 
 
@@ -400,9 +400,9 @@ def test_a_root_of_another_layout_is_named(tmp_path, wanted, given):
 
 def test_a_root_one_level_off_and_none(tmp_path):
     mini.fashioniq(tmp_path / "fashionIQ")
-    with pytest.raises(UserError, match=r"/fashionIQ has them: give that"):
+    with pytest.raises(UserError, match=r"/fashionIQ has them: pass this folder"):
         FashionIQ(tmp_path).query_sets("val")
-    with pytest.raises(UserError, match="nowhere is no folder: expected the root of CIRR"):
+    with pytest.raises(UserError, match="nowhere is not a folder: expected the root of CIRR"):
         CIRR(tmp_path / "nowhere").query_sets("val")
 
 
@@ -499,7 +499,7 @@ def test_references_outside_the_lists(tmp_path):
         CIRR(root).query_sets("val")
     root = mini.circo(tmp_path / "o")
     edit(root / "annotations" / "val.json", lambda c: c[1].update(reference_img_id=7))
-    with pytest.raises(UserError, match="1 reference images are none of the 60"):
+    with pytest.raises(UserError, match="1 reference images are not among the 60"):
         CIRCO(root).query_sets("val")
 
 

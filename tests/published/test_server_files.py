@@ -94,14 +94,14 @@ REFERENCE = {"100": "test1-0-img0"}
         ({"q100": None}, r"1 of 4 queries have no answers: 100$"),
         ({"q100": "x"}, r"1 of 4 queries have no list of names: 100$"),
         ({"q100": lambda n: [1, *n[1:]]}, r"1 of 4 queries have no list of names: 100$"),
-        ({"q100": lambda n: n[1:]}, r"1 of 4 queries have not 50 answers: 100 \(49\)$"),
+        ({"q100": lambda n: n[1:]}, r"1 of 4 queries do not have 50 answers: 100 \(49\)$"),
         ({"q101": lambda n: [n[1], *n[1:]]}, r"1 of 4 queries have an answer twice: 101 \(test1-"),
         ({"q101": lambda n: ["no", *n[1:]]}, r"outside the 72 gallery images: 101 \(no\)$"),
         (
             {"q100": lambda n: [REFERENCE["100"], *n[1:]]},
             r"1 of 4 queries have their own reference among the answers: 100 \(test1-0-img0\)$",
         ),
-        ({"q999": ["a"]}, r"1 keys are no query of the split: 999$"),
+        ({"q999": ["a"]}, r"1 keys are not queries of the split: 999$"),
         ({"version": "rc1"}, '"version" is \'rc1\', expected "rc2"'),
         ({"metric": None}, '"metric" is None, expected "recall" or "recall_subset"'),
     ],
@@ -125,7 +125,7 @@ def test_all_mistakes_are_told_at_once(cirr, tmp_path):
     change(path, q100=None, q101=lambda n: n[1:], q102=lambda n: n[1:])
     with pytest.raises(UserError) as caught:
         server_files.check_cirr(path, cirr)
-    assert "1 of 4 queries have no answers: 100; 2 of 4 queries have not 50" in str(caught.value)
+    assert "1 of 4 queries have no answers: 100; 2 of 4 queries do not have 50" in str(caught.value)
 
 
 def test_too_large_and_broken_files(cirr, tmp_path):
@@ -151,10 +151,10 @@ def test_too_large_and_broken_files(cirr, tmp_path):
     [
         ({"q0": None}, "1 of 3 queries have no answers: 0"),
         ({"q0": lambda n: [str(k) for k in n]}, "1 of 3 queries have no list of whole numbers: 0"),
-        ({"q0": lambda n: n[:10]}, r"1 of 3 queries have not 50 answers: 0 \(10\)"),
+        ({"q0": lambda n: n[:10]}, r"1 of 3 queries do not have 50 answers: 0 \(10\)"),
         ({"q0": lambda n: [*n[:49], n[0]]}, r"1 of 3 queries have an answer twice: 0 \(10"),
         ({"q0": lambda n: [5, *n[1:]]}, r"outside the 60 gallery images: 0 \(5\)"),
-        ({"q7": [1]}, "1 keys are no query of the split: 7"),
+        ({"q7": [1]}, "1 keys are not queries of the split: 7"),
     ],
 )
 def test_mistakes_in_a_circo_file(circo, tmp_path, changed, sentence):
@@ -176,7 +176,7 @@ def test_circos_reference_counts_as_the_protocol_says(circo, tmp_path):
 def test_what_is_wrong_is_never_written(circo, cirr, tmp_path):
     short = answered(cirr)
     short = replace(short, top=tuple(names[:9] for names in short.top))
-    with pytest.raises(UserError, match="4 of 4 queries have not 50 answers"):
+    with pytest.raises(UserError, match="4 of 4 queries do not have 50 answers"):
         server_files.write_cirr(tmp_path / "out", cirr, short)
     assert not list((tmp_path / "out").glob("*.json"))
     with pytest.raises(UserError, match="a file for CIRCO holds answers to its queries, not CIRR"):

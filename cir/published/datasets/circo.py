@@ -59,7 +59,7 @@ class CIRCO(PublishedDataset):
         unknown = sorted({query.reference for query in queries} - images.keys())
         if unknown:
             raise UserError(
-                f"{self.title} {split}: {len(unknown)} reference images are none of the "
+                f"{self.title} {split}: {len(unknown)} reference images are not among the "
                 f"{len(images)} of COCO's list: {listed(unknown)}"
             )
         protocol = Protocol(

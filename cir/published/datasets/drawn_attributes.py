@@ -230,5 +230,5 @@ class AttributePairs(TrainingPairs):
 
     def without(self, absent: Set[str]) -> "AttributePairs":
         """Return the same pairs, as drawn images are never absent."""
-        assert not absent, f"{len(absent)} drawn images are said to be absent"
+        assert not absent, f"{len(absent)} drawn images cannot be absent"
         return self

@@ -25,17 +25,17 @@ class MissingError(UserError):
 def require_layout(root: Path, title: str) -> None:
     """Raise UserError unless `root` has the layout of `title`; it names the layout it resembles."""
     if not root.is_dir():
-        raise UserError(f"{root} is no folder: expected the root of {title}")
+        raise UserError(f"{root} is not a folder: expected the root of {title}")
     if _has_layout(root, title):
         return
     near = [*(child for child in sorted(root.iterdir()) if child.is_dir()), root.absolute().parent]
     better = next((place for place in near if _has_layout(place, title)), None)
     others = [other for other in SIGNS if other != title and _has_layout(root, other)]
     hint = f"; it looks like {others[0]}" if others else ""
-    hint = f"; {better} has them: give that" if better else hint
+    hint = f"; {better} has them: pass this folder" if better else hint
     signs = SIGNS[title]
     wanted = f"any of {', '.join(signs)}" if len(signs) > 1 else signs[0]
-    raise UserError(f"{root} has not the layout of {title}: expected {wanted} there{hint}")
+    raise UserError(f"{root} does not have the layout of {title}: expected {wanted} there{hint}")
 
 
 def _has_layout(root: Path, title: str) -> bool:

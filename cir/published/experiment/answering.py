@@ -1,6 +1,6 @@
 """Answer published query sets with a model; each image is encoded once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,10 +62,16 @@ def answer_query_sets(
         read: makes edits of texts; a tagger's `tag`, if the composer reads objects.
         batch_size: images and queries encoded at once.
     """
-    names = dict.fromkeys(name for one in query_sets for name in _images_of(one))
+    needed = ((*one.gallery, *(query.reference for query in one.queries)) for one in query_sets)
+    names = list(dict.fromkeys(name for own in needed for name in own))
     what = "encoding for " + ", ".join(one.name for one in query_sets)
-    parts = _parts(list(names), batch_size, what)
-    images = torch.cat([model.encoder.encode_images(source.get(part)).float() for part in parts])
+    starts = range(0, len(names), batch_size)
+    images = torch.cat(
+        [
+            model.encoder.encode_images(source.get(names[start : start + batch_size])).float()
+            for start in progress(starts, len(starts), what, "batches")
+        ]
+    )
     row = {name: number for number, name in enumerate(names)}
     found = []
     for one in query_sets:
@@ -73,11 +79,6 @@ def answer_query_sets(
         queries = _queries(model, one, images, row, read, batch_size)
         found.append(answer(one, queries, gallery.cpu().numpy()))
     return found
-
-
-def _images_of(query_set: QuerySet) -> Iterator[str]:
-    yield from query_set.gallery
-    yield from (query.reference for query in query_set.queries)
 
 
 def _queries(
@@ -97,8 +98,3 @@ def _queries(
         part = slice(start, start + batch_size)
         vectors.append(model.compose(images[rows[part]], encoded[part]).cpu().numpy())
     return averaged(query_set, np.concatenate(vectors))
-
-
-def _parts(names: Sequence[str], size: int, what: str) -> Iterator[Sequence[str]]:
-    starts = range(0, len(names), size)
-    return (names[s : s + size] for s in progress(starts, len(starts), what, "batches"))

@@ -95,6 +95,6 @@ def _answer(
     read = Tagger.load(saved.tagger, device).tag if reads_tags(model.composer) else untagged
     model = model.to(device).eval()
     where = {name: path for query_set in query_sets for name, path in query_set.images.items()}
-    # Each image is asked for once, so none need be kept.
+    # Each image is read once, so none needs to stay in memory.
     source = Pixels(Pictures(dataset, where), model.encoder, budget=0)
     return answer_query_sets(model, source, query_sets, read)

@@ -188,7 +188,7 @@ def _lists(
     if others:
         faults.append(f"{len(others)} {whole} have no list of {what}: {listed(sorted(others))}")
     if unknown:
-        faults.append(f"{len(unknown)} keys are no query of the split: {listed(unknown)}")
+        faults.append(f"{len(unknown)} keys are not queries of the split: {listed(unknown)}")
     return {key: lists[key] for key in ids if key in lists}, faults
 
 
@@ -202,7 +202,7 @@ def _faults_of_lists(lists: Mapping[str, list[str]], query_set: QuerySet, count:
     }
     unknown = {key: [n for n in names if n not in gallery] for key, names in lists.items()}
     return [
-        *_told(f"have not {count} answers", short, query_set),
+        *_told(f"do not have {count} answers", short, query_set),
         *_told("have an answer twice", twice, query_set),
         *_told(f"have answers outside the {len(gallery)} gallery images", unknown, query_set),
     ]

@@ -218,7 +218,7 @@ def _read_vectors(path: Path, ids: Sequence[str]) -> np.ndarray:
     try:
         vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is no file of vectors: {error}") from None
+        raise UserError(f"{path} is not a file of vectors: {error}") from None
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(ids):
         raise UserError(
             f"{path} should hold float32 vectors for {len(ids)} images, "
