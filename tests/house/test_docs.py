@@ -232,6 +232,19 @@ def test_where_answers_many_questions_with_files():
         assert all((ROOT / path).exists() for path in found), answer
 
 
+def test_a_name_in_a_file_is_there():
+    """`KINDS` in `cir/datasets/scenes/triplets.py`, `score_classes` in `conf/config.yaml`."""
+    pattern = r"`([\w.]+)` in `([^`\s]+\.(?:py|yaml)|conf/\w+/)`"
+    found = [pair for page in PAGES for pair in re.findall(pattern, prose(page))]
+    assert len(found) >= 8
+    for name, place in found:
+        files = (
+            [ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).glob("*.yaml"))
+        )
+        last = name.rpartition(".")[2]
+        assert any(re.search(rf"\b{last}\b", text(file)) for file in files), f"{name} in {place}"
+
+
 def test_the_targets_of_make_are_documented():
     makefile = text(ROOT / "Makefile")
     targets = set(re.findall(r"^(\.venv/ready|[\w-]+):", makefile, re.MULTILINE))
