@@ -1,4 +1,4 @@
-"""Speed and memory as ratios measured in one run, so that they hold on any machine.
+"""Measure speed and memory as ratios within one run, so that they hold on any machine.
 
-`python -m speed` prints them beside their targets; it writes nothing.
+`python -m speed` prints the ratios beside their targets and writes nothing.
 """

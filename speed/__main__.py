@@ -1,6 +1,6 @@
 """Run every benchmark and print its figure beside the target.
 
-python -m speed           exits with 0 whatever the figures
+python -m speed           exits with 0 in any case
 python -m speed --check   exits with 1 if a target is missed
 """
 
@@ -27,7 +27,7 @@ RERANKED = 2_000, 23_000  # queries and images
 RERANKED_DENSELY = 100, 1_400
 STORED = 100_000  # vectors
 
-Line = tuple[str, str, str, bool]  # what, figure, target, whether it is met
+Line = tuple[str, str, str, bool]  # what, figure, target, whether the target is met
 
 
 def main(check: bool) -> int:
@@ -67,7 +67,7 @@ def main(check: bool) -> int:
             learning >= 20,
         ),
         (
-            "the same with an encoder in the loop that stands still",
+            "the same with a frozen encoder in the loop",
             f"{standing:.1f}x",
             ">= 20x",
             standing >= 20,
@@ -102,7 +102,7 @@ def show(lines: Sequence[Line]) -> None:
 
 
 def reranking_lines() -> list[Line]:
-    """k-reciprocal re-ranking in sparse matrices: its time, its memory, and whole matrices'."""
+    """Measure the time and memory of k-reciprocal re-ranking, and compare dense matrices."""
     seconds, gigabytes = reranking.seconds_and_memory(*RERANKED)
     faster = reranking.speed_up(*RERANKED_DENSELY)
     what = "re-ranking {:,} queries x {:,} images"
@@ -115,7 +115,7 @@ def reranking_lines() -> list[Line]:
 
 
 def store_lines() -> list[Line]:
-    """The default store: exactly, against the local mode of Qdrant's client; and by its graph."""
+    """Measure the default store: exact against the local mode of Qdrant's client, and by graph."""
     found = vector_stores.measure(STORED)
     what = f"nearest 10 of {STORED:,}"
     recall, milliseconds = found.recall, found.graph_seconds * 1000
@@ -132,7 +132,7 @@ def store_lines() -> list[Line]:
 
 
 def service_lines(workload: Workload) -> list[Line]:
-    """The search service with clients at once against one: throughput, latency, answers."""
+    """Compare the service with many clients at once and with one: throughput, latency, answers."""
     found = service.compare(workload)
     what = f"{service.CLIENTS} clients of the service"
     return [
@@ -148,7 +148,7 @@ def service_lines(workload: Workload) -> list[Line]:
 
 
 def small_run_lines() -> list[Line]:
-    """The smoke pipeline against its imports, and a lone request of the service's batcher."""
+    """Compare the smoke pipeline with its imports, and a batched request with a direct call."""
     pipeline, request = small_runs.smoke_over_imports(), small_runs.batcher_over_direct()
     return [
         (

@@ -1,4 +1,4 @@
-"""What composers cost: an epoch on cached features, and composing beside encoding."""
+"""Measure composers: an epoch on cached features, and composing compared with encoding."""
 
 import time
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _BATCH = 64
 
 
 class _Decoded:
-    """The workload's images, preprocessed, by id: neither way pays for decoding them."""
+    """The workload's preprocessed images by id, so that no measured time includes decoding."""
 
     def __init__(self, encoder: Encoder, workload: Workload):
         images = [encoder.preprocess(image) for image in workload.images]
@@ -44,12 +44,18 @@ class _Decoded:
 def epoch_speed_up(
     encoder: Encoder, workload: Workload, encoder_learns: bool, repeats: int = 3
 ) -> float:
-    """How many times shorter an epoch is on cached features than with the encoder in the loop.
+    """Return how many times longer an epoch takes with the encoder in the loop than without.
 
-    Both take the same batches. In the loop the encoder learns too, as in finetune_encoder, or it
-    stands still as it does on cached features and is run forwards only. The ways take turns, and
-    the median of the ratios counts. On cached features a turn is ten epochs, or else it would be
+    Without it, the epoch runs on cached features. Both ways take the same batches, by turns, and
+    the result is the median of the ratios. A turn on cached features is ten epochs, because one is
     over before the processor is warm.
+
+    Args:
+        encoder: encodes images and names.
+        workload: the queries.
+        encoder_learns: whether the encoder in the loop is trained, as in finetune_encoder, or
+            frozen and only run forwards.
+        repeats: the number of turns.
     """
     ids = [str(row) for row in range(len(workload.images))]
     targets = islice(cycle(ids), 1, len(ids) + 1)
@@ -78,7 +84,7 @@ def epoch_speed_up(
 
 
 def _epoch(objective: nn.Module, batches) -> float:
-    """Seconds for every batch once, forwards, backwards and a step of the optimiser."""
+    """Return the seconds of one epoch: forward, backward and optimiser step for each batch."""
     weights = [w for w in objective.parameters() if w.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=1e-4, fused=True)
     objective.train()
@@ -94,9 +100,9 @@ def _epoch(objective: nn.Module, batches) -> float:
 
 @torch.inference_mode()
 def share_of_encoding(encoder: Encoder, workload: Workload, repeats: int = 5) -> float:
-    """The time of our learned composer as a share of encoding images and names, in batches.
+    """Return the time of our learned composer as a share of encoding images and names, in batches.
 
-    The two take turns, and the median of the ratios counts.
+    The two run by turns; the result is the median of the ratios.
     """
     images = [encoder.preprocess(image) for image in workload.images]
     pixels = torch.from_numpy(np.stack(images)).split(_BATCH)

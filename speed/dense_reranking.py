@@ -1,6 +1,6 @@
-"""k-reciprocal re-ranking written down as the paper has it: whole matrices, sets and loops.
+"""k-reciprocal re-ranking as in the paper (Zhong et al., 2017): dense matrices, sets and loops.
 
-The oracle of tests and the baseline of a benchmark. In float64, for vectors of length one.
+Tests take it as the oracle, a benchmark as the baseline. It computes in float64, for unit vectors.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from cir.retrieval.ranking.ranking import TIE
 
 
 def dense_joint(queries, gallery, k1, k2, weight):
-    """The final distance [Q, N] in the graph of queries and gallery together."""
+    """Return the final distance [Q, N] in the graph of queries and gallery together."""
     vectors = np.concatenate([queries, gallery]).astype(np.float64)
     distance = squared_distances(vectors, vectors)
     order = own_first(np.argsort(distance, axis=1, kind="stable"))
@@ -22,7 +22,7 @@ def dense_joint(queries, gallery, k1, k2, weight):
 
 
 def dense_gallery_only(queries, gallery, k1, k2, weight):
-    """The final distance [Q, N] where queries come one by one to the graph of the gallery."""
+    """Return the final distance [Q, N] where each query is added alone to the gallery's graph."""
     queries, gallery = queries.astype(np.float64), gallery.astype(np.float64)
     own = squared_distances(gallery, gallery)
     order = own_first(np.argsort(own, axis=1, kind="stable"))

@@ -1,4 +1,4 @@
-"""Queries encoded in batches against one after the other with a text call for every object."""
+"""Compare queries encoded in batches with queries encoded one by one, object by object."""
 
 import time
 
@@ -12,7 +12,7 @@ from speed.workload import Workload
 
 
 def speed_up(retriever: Retriever, workload: Workload, repeats: int = 3) -> float:
-    """How many times less a query costs in batches. Both ways must give the same vectors."""
+    """Return how many times faster batches are. Asserts that both ways give the same vectors."""
     _batched(retriever, workload, slice(0, 32))  # warm up
     fast = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""The rate of embedding a gallery against the encoder's bare forward rate."""
+"""Compare the rate of embedding a gallery with the encoder's bare forward rate."""
 
 import time
 from pathlib import Path
@@ -16,10 +16,10 @@ from speed.workload import Workload, write_gallery
 def share_of_bare_rate(
     encoder: Encoder, workload: Workload, count: int, batch_size: int, repeats: int = 3
 ) -> float:
-    """Rate of `embed`, reading and writing included, over that of the forward pass alone.
+    """Return the rate of `embed`, with reading and writing, divided by that of the forward pass.
 
-    Both take `count` images at the same batch, in turns, and the median of the ratios counts: a
-    machine that is busy for a while is so for both.
+    Both take `count` images in batches of the same size, by turns, so that other work on the
+    machine slows both. The result is the median of the ratios.
     """
     with TemporaryDirectory() as place:
         gallery = write_gallery(Path(place, "images"), workload.encoded, count)
@@ -44,7 +44,7 @@ def _decoded(encoder: Encoder, gallery, batch_size: int) -> list[torch.Tensor]:
 
 
 def _forward(encoder: Encoder, batches: list[torch.Tensor]) -> float:
-    """Seconds of the forward pass over batches that are ready."""
+    """Return the seconds of the forward pass over these batches."""
     started = time.perf_counter()
     with torch.inference_mode():
         for batch in batches:

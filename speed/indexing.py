@@ -1,4 +1,4 @@
-"""The rate of indexing a folder of images against the encoder's bare rate."""
+"""Compare the rate of indexing a folder of images with the encoder's bare rate."""
 
 import time
 from itertools import cycle
@@ -20,10 +20,10 @@ from speed.workload import Workload
 def share_of_bare_rate(
     retriever: Retriever, workload: Workload, count: int, batch_size: int, repeats: int = 3
 ) -> float:
-    """Rate of `index`, from a folder of files to a store on disk, over that of the encoder alone.
+    """Return the rate of `index`, from files to a store, divided by that of the encoder alone.
 
-    Both take the same `count` images at the same batch, in turns, and the median of the ratios
-    counts: a machine that is busy for a while is so for both.
+    Both take the same `count` images in batches of the same size, by turns, so that other work on
+    the machine slows both. The result is the median of the ratios.
     """
     model = RetrieverModel(retriever)
     with TemporaryDirectory() as place:
@@ -39,7 +39,7 @@ def share_of_bare_rate(
 
 
 def _write(folder: Path, encoded: list[bytes], count: int) -> None:
-    """`count` different files: a few bytes after the end of an image do not matter to it."""
+    """Write `count` different files: each image gets its number as bytes after its end."""
     folder.mkdir()
     for number, data in zip(range(count), cycle(encoded), strict=False):
         Path(folder, f"{number:06d}.jpg").write_bytes(data + number.to_bytes(4, "big"))
@@ -52,7 +52,7 @@ def _decoded(model: RetrieverModel, folder: Path, batch_size: int) -> list[np.nd
 
 
 def _encode(model: RetrieverModel, batches: list[np.ndarray]) -> float:
-    """Seconds of the encoder over batches that are ready."""
+    """Return the seconds of the encoder over these batches."""
     started = time.perf_counter()
     for batch in batches:
         model.encode_pixels(batch)
@@ -60,7 +60,7 @@ def _encode(model: RetrieverModel, batches: list[np.ndarray]) -> float:
 
 
 def _index(model: RetrieverModel, folder: Path, place: Path, batch_size: int) -> float:
-    """Seconds of indexing the folder into a new store."""
+    """Return the seconds of indexing the folder into a new store."""
     source = FolderSource(folder)
     info = StoreInfo(model.fingerprint(), model.dim, source.name)
     with EdgeStore.open(place, info) as store:

@@ -1,4 +1,4 @@
-"""The peak memory of embedding a gallery, each size in a process of its own."""
+"""Compare the peak memory of embedding a small and a large gallery, each in a new process."""
 
 import resource
 import subprocess
@@ -12,12 +12,12 @@ from speed.workload import Workload, load_retriever, write_gallery
 
 
 def growth(workload: Workload, small: int, large: int, batch_size: int) -> float:
-    """Peak memory for `large` images over that for `small` ones."""
+    """Return the peak memory for a gallery of `large` images, divided by that for `small`."""
     return _peak(workload, large, batch_size) / _peak(workload, small, batch_size)
 
 
 def _peak(workload: Workload, count: int, batch_size: int) -> int:
-    """The largest resident size of the process that embeds `count` images."""
+    """Return the largest resident size of a process that embeds `count` images."""
     with TemporaryDirectory() as place:
         write_gallery(Path(place, "images"), workload.encoded, count)
         ran = subprocess.run(

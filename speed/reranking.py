@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: its seconds, its memory, and how it compares with whole matrices."""
+"""Measure k-reciprocal re-ranking: seconds, memory, and the ratio to dense matrices."""
 
 import subprocess
 import sys
@@ -16,9 +16,9 @@ BLOCK = 64
 
 
 def speed_up(queries: int, images: int, repeats: int = 3) -> float:
-    """Seconds of the version in whole matrices over those of ours, the median of several turns.
+    """Return the seconds of the dense version divided by ours, the median of several turns.
 
-    Both answer the same, or there is an AssertionError.
+    Asserts that both answer the same.
     """
     settings, (asked, gallery) = Settings(), _vectors(queries, images)
     _answer(asked, gallery, settings)  # warm up
@@ -29,15 +29,16 @@ def speed_up(queries: int, images: int, repeats: int = 3) -> float:
         between = time.perf_counter()
         found = _answer(asked, gallery, settings)
         ratios.append((between - started) / (time.perf_counter() - between))
-        # Where two images are as near but for the last bits, they may change places.
+        # Images whose distances differ in the last bits only may change places.
         assert np.mean(np.abs(found - expected) > 1e-5) < 1e-3, "the two answer differently"
     return float(np.median(ratios))
 
 
 def seconds_and_memory(queries: int, images: int) -> tuple[float, float]:
-    """Seconds of re-ranking, neighbours included, and the GB that it takes beside the vectors.
+    """Return the seconds of re-ranking and the GB that it takes in addition to the vectors.
 
-    It runs in a process of its own, whose memory is its own too.
+    The seconds include the search for neighbours. A new process runs it, so that its memory is not
+    mixed with ours.
     """
     ran = subprocess.run(
         [sys.executable, "-m", "speed.reranking", str(queries), str(images)],
@@ -50,7 +51,7 @@ def seconds_and_memory(queries: int, images: int) -> tuple[float, float]:
 
 
 def _vectors(queries: int, images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Queries and gallery of length one around the same centres."""
+    """Draw unit vectors [Q, 512] of queries and [N, 512] of a gallery around the same centres."""
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((queries + images, DIMENSIONS), np.float32)
     centres = rng.standard_normal((CLASSES, DIMENSIONS), np.float32)
@@ -67,9 +68,9 @@ def _answer(queries: np.ndarray, gallery: np.ndarray, settings: Settings) -> np.
 
 
 def _kibibytes(name: str) -> int:
-    """A figure of this process's memory: VmRSS, what it has now, or VmHWM, the most it had.
+    """Return this process's memory: VmRSS is the present size, VmHWM the peak.
 
-    Unlike ru_maxrss, it does not start at what the process that started this one had.
+    Unlike ru_maxrss, VmHWM does not include the memory of the parent process.
     """
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -1,7 +1,7 @@
-"""The search service with sixteen clients at once against one: throughput, latency, answers.
+"""Compare the search service with sixteen clients at once and with one.
 
-The server is a process of its own on loopback, as `python -m cir serve` runs it. The clients
-share this one, on connections that stay open; their requests are bytes before the clock starts.
+The server runs in a second process on loopback, as with `python -m cir serve`. All clients run in
+this process, on connections that stay open. Their requests are encoded before the clock starts.
 """
 
 import asyncio
@@ -19,25 +19,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cir.app.application import Settings, create_app
+from cir.app.indexing import indexed_store
 from cir.app.model_process import in_own_process
 from cir.app.search_model import RetrieverModel, SearchModel
 from cir.app.service import SearchService
-from cir.app.stores import IndexedImage, StoreInfo, content_id, open_store
 from cir.app.web import server
 from cir.datasets.sources import open_source
-from cir.images import decoding as images
 from speed.workload import Workload, load_retriever, load_workload, write_gallery
 
 CLIENTS = 16
 _WARM_UP = 48
-_SCORE_DIFFERENCE = 1e-4  # batches of other sizes and lengths add up in another order
+_SCORE_DIFFERENCE = 1e-4  # sums in batches of other sizes differ in the last bits
 _BOUNDARY = "a-boundary-in-no-image"
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of asking all requests: seconds in all, of each, and the answers."""
+    """The outcome of all requests: the total seconds, the latency of each, and the answers."""
 
     seconds: float
     latencies: np.ndarray
@@ -46,13 +45,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sixteen clients against one.
+    """Sixteen clients compared with one.
 
     Attributes:
-        throughput: requests a second of the sixteen over those of the one.
-        slowest: the 95th percentile of the sixteen's latencies over their median.
-        lost: requests that got no answer, or another one than the lone client got.
-        alone, together: for the record.
+        throughput: requests per second with sixteen clients, divided by those with one.
+        slowest: the 95th percentile of the latencies with sixteen clients, divided by the median.
+        lost: requests without an answer, or with another answer than the single client got.
+        alone: the outcome with one client.
+        together: the outcome with sixteen clients.
     """
 
     throughput: float
@@ -63,7 +63,7 @@ class Comparison:
 
 
 def compare(workload: Workload, rounds: int = 2) -> Comparison:
-    """Ask every query of the workload by words, by image and composed, `rounds` times."""
+    """Send every query by words, by image and composed: once alone, `rounds` times together."""
     with TemporaryDirectory() as place:
         write_gallery(Path(place, "images"), _distinct(workload.encoded), len(workload.encoded))
         with _serving(place) as port:
@@ -105,7 +105,7 @@ def _requests(workload: Workload, row: int) -> list[bytes]:
 
 
 def _form(fields: dict[str, str], image: bytes) -> tuple[str, bytes]:
-    """The type and the bytes of a form."""
+    """Return the content type and the body of a form."""
     lines = [
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
@@ -124,7 +124,7 @@ def _post(path: str, content_type: str, body: bytes) -> bytes:
 
 
 async def _ask(port: int, requests: Sequence[bytes], clients: int) -> Load:
-    """All requests by so many clients, each asking the next one as soon as it has its answer."""
+    """Send all requests; each client sends the next one when it has its answer."""
     latencies = np.zeros(len(requests))
     answers: list[bytes] = [b""] * len(requests)
     numbers = iter(range(len(requests)))
@@ -151,7 +151,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 
 
 def _same(one: dict, other: dict) -> bool:
-    """Whether two answers name the same images; those of equal scores may change places."""
+    """Return whether two answers name the same images; equal scores may change places."""
     if "hits" not in one or "hits" not in other or one["edit"] != other["edit"]:
         return False
     pairs = list(zip(one["hits"], other["hits"], strict=False))
@@ -166,7 +166,7 @@ def _same(one: dict, other: dict) -> bool:
 
 @contextlib.contextmanager
 def _serving(place: str) -> Iterator[int]:
-    """The port of a server process over the images in `place`."""
+    """Start a server process over the images in `place`, and yield its port."""
     command = [sys.executable, "-m", "speed.service", place]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -178,7 +178,7 @@ def _serving(place: str) -> Iterator[int]:
 
 
 def _wait_for(port: int) -> None:
-    """Until the server listens, which is a moment after it has told its port."""
+    """Wait until the server listens, a moment after it has printed its port."""
     for _ in range(200):
         with (
             contextlib.suppress(ConnectionRefusedError),
@@ -190,22 +190,14 @@ def _wait_for(port: int) -> None:
 
 
 def _serve(place: Path) -> None:
-    """Index the images and serve them; the port is the one line printed."""
+    """Index the images and serve them; print the port and nothing else."""
     with in_own_process(lambda: RetrieverModel(load_retriever(_BATCH)[0])) as model:
         _serve_with(model, place)
 
 
 def _serve_with(model: SearchModel, place: Path) -> None:
     source = open_source(f"shards:{place / 'images'}")
-    info = StoreInfo(model.fingerprint(), model.dim, source.name)
-    with open_store(str(place / "store"), info) as store:
-        for listed in source.listed():
-            data = source.read(listed.path)
-            image = images.decode(data, listed.path)
-            record = IndexedImage(
-                content_id(data), (listed.path,), listed.bytes, listed.date, *image.size
-            )
-            store.upsert([record], model.encode_pixels(model.preprocess(image)[np.newaxis]))
+    with indexed_store(str(place / "store"), source, model) as (store, _):
         service = SearchService(model, store, source, Settings())
         listening = server.listen("127.0.0.1", 0)
         print(listening.getsockname()[1], flush=True)

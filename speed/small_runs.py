@@ -1,4 +1,4 @@
-"""What the smallest runs cost: the smoke pipeline, and one request alone through the batcher."""
+"""Measure the smallest runs: the smoke pipeline, and a lone request through the batcher."""
 
 import asyncio
 import resource
@@ -17,7 +17,7 @@ _REQUESTS = 300
 
 
 def smoke_over_imports() -> float:
-    """Measure the smoke pipeline in units of what its stages must spend to import libraries.
+    """Compare the smoke pipeline with the imports that its stages need.
 
     Returns the processor time of `dvc repro` at smoke size, divided by the processor time of as
     many Python processes as it ran stages, each of which only imports the libraries.
@@ -33,9 +33,9 @@ def smoke_over_imports() -> float:
 
 
 def batcher_over_direct() -> float:
-    """Measure the time of lone requests through the batcher, divided by direct calls of its step.
+    """Return the time of lone requests through the batcher, divided by direct calls of its step.
 
-    The step takes a millisecond. A batcher that waited for company would multiply the time.
+    The step takes a millisecond. A batcher that waits for more requests would multiply the time.
     """
     worker = Worker("benchmark")
     batcher = Batcher(_step, worker)

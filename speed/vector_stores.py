@@ -1,4 +1,4 @@
-"""The default store against the local mode of Qdrant's client, exactly and with its graph."""
+"""Compare the default store, exact and by graph, with the local mode of Qdrant's client."""
 
 import time
 import warnings
@@ -17,7 +17,7 @@ from cir.app.stores.server import ServerStore
 DIMENSIONS = 512
 CLUSTERS = 200
 QUERIES = 50
-SLOW_QUERIES = 10  # local mode takes its time
+SLOW_QUERIES = 10  # for the slow local mode
 NEAREST = 10
 _AT_ONCE = 5_000
 
@@ -26,9 +26,13 @@ warnings.filterwarnings("ignore", message="Local mode is not recommended")
 
 @dataclass(frozen=True)
 class Figures:
-    """Median seconds of a search for the nearest, one query at a time, and what it found.
+    """The figures of searches with one query at a time.
 
-    `speed_up` is that of the exact search over the local mode's, `recall` the graph's.
+    Attributes:
+        exact_seconds: the median seconds of an exact search.
+        speed_up: the seconds of the local mode divided by those of the exact search.
+        graph_seconds: the median seconds of a search by the graph.
+        recall: the share of the true nearest images that the graph finds.
     """
 
     exact_seconds: float
@@ -38,10 +42,10 @@ class Figures:
 
 
 def measure(count: int) -> Figures:
-    """Search `count` clustered vectors of length 512 for the nearest ten.
+    """Search `count` clustered vectors [512] for the nearest ten.
 
-    Both stores are asked the same through the project's own interface, filters and payloads
-    included; before the graph is built the answers have to be those of comparing with everything.
+    Both stores answer the same queries through the project's interface, with filters and payloads.
+    Asserts that both answer exactly before the graph is built.
     """
     vectors, queries = _clustered(count), _clustered(QUERIES, seed=1)
     images = [_image(number) for number in range(count)]
@@ -61,7 +65,7 @@ def measure(count: int) -> Figures:
 
 
 def _clustered(count: int, seed: int = 0) -> np.ndarray:
-    """float32 [count, 512] of length one around the same centres, whatever the seed."""
+    """Draw float32 unit vectors [count, 512] around centres that do not depend on the seed."""
     centres = np.random.default_rng(7).standard_normal((CLUSTERS, DIMENSIONS), np.float32)
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((count, DIMENSIONS), np.float32)
@@ -89,7 +93,7 @@ def _fill(store: Store, images: list[IndexedImage], vectors: np.ndarray) -> None
 
 
 def _search_all(store: Store, queries: np.ndarray) -> tuple[float, list[set[str]]]:
-    """Median seconds of a search, and the ids that each one found."""
+    """Return the median seconds of a search, and the ids that each search found."""
     seconds, found = [], []
     _timed(lambda: store.search(queries[:1], NEAREST))  # warm up
     for query in queries:

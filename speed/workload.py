@@ -1,4 +1,4 @@
-"""What the benchmarks run on: the pipeline's models and test split, or stand-ins of that size."""
+"""Load what the benchmarks run on: the pipeline's models and test split, or stand-ins."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,10 +29,10 @@ _SENTENCE = "Take out the {}, and put a {} and a {} in its place."
 
 @dataclass(frozen=True)
 class Workload:
-    """Reference images, encoded and decoded, and what is asked of each of them.
+    """Queries: reference images (encoded and decoded), their sentences, and their edits.
 
-    `edits` are the true ones where they are known, so that a tagger that was not trained changes
-    nothing in how many names there are to encode.
+    The edits are the true ones if they are known, so that the number of names to encode does not
+    depend on how well the tagger is trained.
     """
 
     encoded: list[bytes]
@@ -42,7 +42,7 @@ class Workload:
 
 
 def load_retriever(batch_size: int) -> tuple[Retriever, str]:
-    """The retriever, and in words where it comes from."""
+    """Load the pipeline's retriever, or make a fresh one; also return in words where it is from."""
     if ENCODER.is_dir() and TAGGER.is_dir():
         return Retriever.load(ENCODER, TAGGER, batch_size), f"{ENCODER} and {TAGGER}"
     torch.manual_seed(0)
@@ -52,7 +52,7 @@ def load_retriever(batch_size: int) -> tuple[Retriever, str]:
 
 
 def larger_retriever(retriever: Retriever, batch_size: int) -> Retriever:
-    """The same with ViTamin-S at 224 pixels and random weights: as slow as a published encoder."""
+    """Return a retriever with a random ViTamin-S at 224 pixels, as slow as a published encoder."""
     torch.manual_seed(0)
     encoder = Encoder.create("ViTamin-S", None, "a photo of a {}")
     model = EncodedComposer(encoder, ArithmeticComposer(PLAIN_ARITHMETIC))
@@ -60,7 +60,10 @@ def larger_retriever(retriever: Retriever, batch_size: int) -> Retriever:
 
 
 def load_workload(count: int) -> tuple[Workload, str]:
-    """`count` queries, the same ones again where the split has fewer, and where they come from."""
+    """Load `count` queries of the test split, or draw them; also return where they are from.
+
+    A split with fewer queries is repeated.
+    """
     if not TEST.is_dir():
         return _drawn(count), "scenes drawn for this run"
     split = shards.ImageShards(TEST)
@@ -76,7 +79,7 @@ def load_workload(count: int) -> tuple[Workload, str]:
 
 
 def write_gallery(folder: Path, encoded: list[bytes], count: int) -> tuple[shards.Shard, ...]:
-    """A gallery of `count` images: these ones, over and over, under ids of their own."""
+    """Write a gallery of `count` images: the given ones, repeated under different ids."""
     rows = ((f"{n:06d}", data, ()) for n, data in zip(range(count), cycle(encoded), strict=False))
     shards.write(folder, rows, [], {})
     return shards.ImageShards(folder).shards()
@@ -101,6 +104,6 @@ def _jpeg(image: Image.Image) -> bytes:
 
 
 def _fresh_tagger() -> Tagger:
-    """A DistilBERT of the default size with random weights."""
+    """Return a tagger of the default size with random weights."""
     size = FromScratch(layers=3, width=128, heads=4, hidden=512, dropout=0.1, longest=128)
     return Tagger(*fresh_model(size, split_words(_SENTENCE), seed=0))

@@ -1,7 +1,7 @@
-"""Read params.yaml: the only place that does.
+"""Read params.yaml; no other module does.
 
 A stage declares `class Params(StageParams)`. Its fields are the top-level keys of params.yaml that
-the stage reads, and dvc.yaml lists the same keys.
+the stage reads; dvc.yaml lists the same keys.
 """
 
 import difflib
@@ -21,20 +21,23 @@ PARAMS_FILE = Path("params.yaml")
 
 
 class StageParams(Section):
-    """What a stage reads from params.yaml; its fields are top-level keys."""
+    """The params of a stage; the fields are top-level keys of params.yaml."""
 
 
 P = TypeVar("P", bound=StageParams)
 
 
 def load(params: type[P], path: Path = PARAMS_FILE) -> P:
-    """Read the stage's keys from params.yaml; a bad key or value raises UserError naming it."""
+    """Read the stage's keys from params.yaml.
+
+    Raises UserError that names the first bad key or value.
+    """
     everything = _read_yaml(path)
     mine = {key: everything[key] for key in params.model_fields if key in everything}
     try:
         return params.model_validate(mine)
     except pydantic.ValidationError as error:
-        # A misspelt key is also a missing one; the misspelling is what to tell.
+        # A misspelt key is reported as missing too; the misspelling is the problem to name.
         problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
         sentence = f"{path}: {_sentence(problems[0], params, everything)}"
         if len(problems) > 1:
@@ -43,7 +46,7 @@ def load(params: type[P], path: Path = PARAMS_FILE) -> P:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read YAML 1.2, in which 5e-05 is a number (in PyYAML's 1.1 it is a string)."""
+    """Read YAML 1.2, in which 5e-05 is a number; PyYAML reads YAML 1.1, in which it is a string."""
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -59,7 +62,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _sentence(problem: dict[str, Any], params: type[Section], everything: dict[str, Any]) -> str:
-    """Say what is wrong with one key."""
+    """Describe the problem with one key."""
     keys = _keys(problem["loc"], everything)
     name = ".".join(map(str, keys))
     kind, context = problem["type"], problem.get("ctx", {})
@@ -74,7 +77,7 @@ def _sentence(problem: dict[str, Any], params: type[Section], everything: dict[s
     if kind == "union_tag_not_found":
         return f'"{name}.{context["discriminator"].strip(chr(39))}" is missing'
     if kind == "model_type":
-        return f"{name} must be a section with keys of its own, got {problem['input']!r}"
+        return f"{name} must be a section with keys, got {problem['input']!r}"
     if kind == "value_error":
         return f"{name}: {context['error']}"
     expected = problem["msg"].replace("Input should", "must", 1)
@@ -82,9 +85,9 @@ def _sentence(problem: dict[str, Any], params: type[Section], everything: dict[s
 
 
 def _keys(location: tuple[int | str, ...], values: Any) -> list[int | str]:
-    """The keys to the wrong value as the file has them.
+    """Return the keys that lead to the wrong value in the file.
 
-    pydantic mixes the names of a union's members into the path; they are no keys of the file.
+    pydantic adds the names of a union's members to the path; they are left out here.
     """
     keys = []
     for step, key in enumerate(location):
@@ -94,7 +97,7 @@ def _keys(location: tuple[int | str, ...], values: Any) -> list[int | str]:
             keys.append(key)
             values = values[key]
         elif isinstance(values, dict) and step == len(location) - 1:
-            keys.append(key)  # the key that is missing
+            keys.append(key)  # the missing key
     return keys
 
 
@@ -104,7 +107,7 @@ def _suggestion(key: int | str, known: Any, words: str = "; did you mean") -> st
 
 
 def _known(section: type[Section], keys: list[int | str]) -> set[str]:
-    """The fields that may stand under `keys`, in any member of a union."""
+    """Return the names of the fields allowed under `keys`, in any member of a union."""
     sections = {section}
     for key in keys:
         fields = [s.model_fields[str(key)] for s in sections if str(key) in s.model_fields]

@@ -1,10 +1,9 @@
-"""Run a stage as a process: its exit status, its signals, and the DVC that started it.
+"""Run a stage as a process: exit status, signals, and the end of the DVC that started it.
 
-A stage's last line is `run(main)`. Linux hands the stage of a killed DVC to another parent and lets
-it run beside the stage of the next `dvc repro`. A shell or a launcher of several processes may
-stand
-between DVC and the stage, and neither ends with DVC; so a stage looks for DVC among its ancestors
-and watches all of them.
+A stage's last line is `run(main)`. If DVC is killed, Linux gives its stage another parent, and the
+stage would run beside that of the next `dvc repro`. A shell or a launcher may stand between DVC and
+the stage, and it does not end with DVC. So a stage finds DVC among its ancestors and watches all
+processes up to it.
 """
 
 import os
@@ -20,19 +19,19 @@ from cir.core import imports
 from cir.core.errors import UserError
 from stages import FIRST_PARENT
 
-_MARK = b"DVC_STAGE="  # in the environment that DVC gives to whatever it starts
+_MARK = b"DVC_STAGE="  # DVC sets this variable for the processes that it starts
 _PAUSE = 0.5  # seconds between two looks
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage as a process: a UserError ends it with one sentence on standard error.
+    """Run a stage, and exit with one sentence on standard error if it raises UserError.
 
-    Ctrl-C and a request to terminate unwind the stack, so that unfinished files are removed, and
-    end with the usual statuses 130 and 143.
+    Ctrl-C and SIGTERM unwind the stack, so that unfinished files are removed. The exit status is
+    then 130 or 143.
     """
     signal.signal(signal.SIGTERM, _terminate(os.getpid()))
     end_with_dvc()
-    sys.stdout.reconfigure(line_buffering=True)  # in a log too, a line appears when it is said
+    sys.stdout.reconfigure(line_buffering=True)  # a log gets each line at once, too
     try:
         main()
     except UserError as error:
@@ -44,12 +43,12 @@ def run(main: Callable[[], None]) -> None:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM; libraries that clean up after Ctrl-C clean up after this."""
+    """SIGTERM came; libraries clean up after it as after Ctrl-C."""
 
 
 def _terminate(owner: int) -> Callable[[int, Any], None]:
     def handle(number: int, frame: Any) -> None:
-        if os.getpid() != owner:  # a forked worker has inherited the handler, not the stage's work
+        if os.getpid() != owner:  # a forked worker inherits the handler, but has nothing to tidy
             os._exit(143)
         signal.signal(number, signal.SIG_IGN)  # a second request must not interrupt the tidying
         raise _Terminated
@@ -74,9 +73,9 @@ def code_of(script: str) -> list[Path]:
 
 
 def end_with_dvc() -> None:
-    """Have this process terminated when the DVC that started it dies, or has died by now.
+    """Terminate this process when DVC dies, or at once if DVC has died already.
 
-    It ends as well with a shell or a launcher between the two.
+    The process also ends with any shell or launcher between DVC and itself.
     """
     if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
         return
@@ -87,7 +86,7 @@ def end_with_dvc() -> None:
 
 
 def _up_to_dvc() -> dict[int, bytes]:
-    """The ancestors up to the first one without the mark, which is DVC, and when they began."""
+    """Return the start times of all ancestors up to DVC, the first one without the mark."""
     ancestors = {}
     process, marked = os.getppid(), True
     try:
@@ -95,13 +94,16 @@ def _up_to_dvc() -> dict[int, bytes]:
             parent, ancestors[process] = _status(process)
             marked = _MARK in Path(f"/proc/{process}/environ").read_bytes()
             process = parent
-    except OSError:  # a process that is not ours to look at
+    except OSError:  # this user may not read the process
         pass
     return ancestors
 
 
 def _terminate_after(ancestors: dict[int, bytes]) -> None:
-    """Wait until one of them has ended: it is gone, or another has its number, or is a zombie."""
+    """Wait until one ancestor has ended, then terminate this process.
+
+    An ancestor has ended if it is gone or a zombie, or if a new process has its number.
+    """
     try:
         while all(_status(process)[1] == began for process, began in ancestors.items()):
             time.sleep(_PAUSE)
@@ -111,7 +113,7 @@ def _terminate_after(ancestors: dict[int, bytes]) -> None:
 
 
 def _status(process: int) -> tuple[int, bytes]:
-    """(parent, when the process began, in the kernel's ticks; b"" for a zombie)."""
+    """Return (parent, start time in ticks of the kernel); the time of a zombie is b""."""
     stat = Path(f"/proc/{process}/stat").read_bytes()
-    state, parent, *others = stat.rpartition(b")")[2].split()  # a name may hold anything
+    state, parent, *others = stat.rpartition(b")")[2].split()  # a name may hold ")"
     return int(parent), b"" if state == b"Z" else others[17]

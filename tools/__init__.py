@@ -1,1 +1,1 @@
-"""What keeps the repository in order; nothing here is part of the pipeline."""
+"""Keep the repository in order; no stage of the pipeline uses these tools."""

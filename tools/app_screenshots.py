@@ -1,7 +1,7 @@
 """Take the screenshots of the search app for docs/app.md: python -m tools.app_screenshots [FOLDER]
 
-They show the page over the drawn gallery, with the models that `make repro` has trained. Needs
-Chromium (make chromium).
+They show the page over the drawn gallery, searched with the models that `make repro` has trained.
+Needs Chromium (make chromium).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,9 +20,8 @@ from PIL import Image
 
 from cir.app import search_model
 from cir.app.application import create_app
-from cir.app.indexing import index
+from cir.app.indexing import indexed_store
 from cir.app.service import Search, SearchService
-from cir.app.stores import StoreInfo, open_store
 from cir.app.web import server
 from cir.core.errors import UserError
 from cir.core.files import whole_file
@@ -32,7 +32,7 @@ GALLERY = Path("data/retrieval/test")
 ENCODER, TAGGER = "models/text_search", "models/tagger"
 PICTURES = Path("metrics/pictures")
 WORDS = "a purple fish"
-LARGEST = 150_000  # bytes of a picture
+LARGEST = 150_000  # bytes per picture
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = "--headless --no-sandbox --disable-gpu --hide-scrollbars".split()
 WIDE = {"viewport": {"width": 1080, "height": 660}, "color_scheme": "light"}
@@ -41,27 +41,25 @@ PHONE = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "is_
 
 @contextmanager
 def drawn_gallery() -> Iterator[SearchService]:
-    """A service over the drawn test images, in a store that is removed afterwards."""
+    """Index the drawn test images into a temporary store, and yield a service over them."""
     source, model = ShardSource(GALLERY), search_model.load(ENCODER, TAGGER)
-    with tempfile.TemporaryDirectory() as folder:
-        info = StoreInfo(model.fingerprint(), model.dim, source.name)
-        with open_store(str(Path(folder, "store")), info) as store:
-            index(source, model, store)
-            service = SearchService(model, store, source)
-            try:
-                yield service
-            finally:
-                service.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        indexed_store(str(Path(folder, "store")), source, model) as (store, _),
+    ):
+        service = SearchService(model, store, source)
+        try:
+            yield service
+        finally:
+            service.close()
 
 
 @contextmanager
 def served(service: SearchService) -> Iterator[str]:
-    """The address of the app around a service."""
+    """Serve the app of a service on a free port, and yield its address."""
     listening, stopping = server.listen("127.0.0.1", 0), server.Stopping()
-    options = {"stopping": stopping}
-    work = threading.Thread(
-        target=server.serve, args=(create_app(service), listening), kwargs=options
-    )
+    serve = partial(server.serve, create_app(service), listening, stopping=stopping)
+    work = threading.Thread(target=serve)
     work.start()
     try:
         yield server.address_of(listening)
@@ -71,7 +69,7 @@ def served(service: SearchService) -> Iterator[str]:
 
 
 def composed(service: SearchService) -> tuple[str, str]:
-    """The id of an image and a sentence with one addition and one removal that it answers."""
+    """Find an image id and a sentence (one addition, one removal) whose answer is right."""
     ids = {path: image.id for image in service.store.images() for path in image.paths}
     for triplet in pq.read_table(GALLERY / "triplets.parquet").to_pylist():
         names, text = [*triplet["add"], *triplet["remove"]], triplet["text"]
@@ -86,12 +84,12 @@ def composed(service: SearchService) -> tuple[str, str]:
 
 
 def take(address: str, image_id: str, text: str) -> dict[str, bytes]:
-    """PNGs by the names of their files."""
+    """Search at this address in Chromium; return PNGs by file name."""
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        raise UserError("there is no chromium on PATH: install it with make chromium")
+        raise UserError("no chromium was found on PATH: install it with make chromium")
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=OPTIONS)
         page = browser.new_context(**WIDE).new_page()
@@ -117,7 +115,7 @@ def take(address: str, image_id: str, text: str) -> dict[str, bytes]:
 
 
 def smaller(picture: bytes) -> bytes:
-    """The PNG with as many colours as fit into LARGEST bytes."""
+    """Reduce the colours of a PNG until it fits into LARGEST bytes."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     for colours in (256, 128, 96, 64, 48, 32, 16):
         packed = io.BytesIO()

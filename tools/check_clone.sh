@@ -1,4 +1,4 @@
-# Say in one sentence why DVC could not work here: it needs git, and a clone with a commit.
+# Stop with one sentence if DVC cannot work here: it needs git, and a clone with a commit.
 set -eu
 
 if ! command -v git >/dev/null 2>&1; then

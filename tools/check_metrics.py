@@ -1,4 +1,4 @@
-"""Check every metrics file against the form of its stage: python -m tools.check_metrics"""
+"""Check every metrics file with the Metrics class of its stage: python -m tools.check_metrics"""
 
 import importlib
 import sys
@@ -16,8 +16,7 @@ def metrics_files(root: Path = ROOT) -> list[tuple[str, str]]:
 
 
 def problems(root: Path = ROOT) -> Iterator[str]:
-    """Yield a sentence for each metrics file that is missing or does not fit its stage's
-    Metrics."""
+    """Yield a sentence for each metrics file that is missing or does not fit its Metrics class."""
     for module, path in metrics_files(root):
         schema = importlib.import_module(module).Metrics
         try:

@@ -11,7 +11,8 @@ from tools.pipeline import ROOT
 def compose(output: Path, overrides: Sequence[str] = (), root: Path = ROOT) -> None:
     """Compose `conf/config.yaml` and its groups into the file `output`.
 
-    `overrides` are Hydra's: "encoder=vitamin_l_384" swaps a group, "seed=1" sets a value.
+    `overrides` follow Hydra: "encoder=vitamin_l_384" chooses a file of a group, "seed=1" sets a
+    value.
     """
     conf = root / "conf"
     compose_and_dump(str(output), str(conf), None, "config", str(root), list(overrides))

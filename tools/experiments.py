@@ -1,9 +1,8 @@
 """Keep finished experiments as rows of tables in metrics/: python -m tools.experiments
 
-DVC keeps experiments in this clone's own git references; the tables are committed, and the report
-shows that of the retriever. Experiments on a published dataset, which change the section
-`benchmark`, have one of their own, and so have those with the class-level retriever and those with
-search by words. A row stays until an experiment of the same name replaces it.
+DVC keeps experiments in git references of this clone only; the tables are committed. There is one
+table each for the retriever (the report shows it), published datasets, class-level retrieval and
+text search. A row stays until an experiment of the same name replaces it.
 """
 
 import argparse
@@ -25,9 +24,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """A file of experiments with its `figures`, for those that change one of the `sections`.
+    """A table of experiments.
 
-    Without sections, for those that change no section of another table.
+    Attributes:
+        path: its CSV file.
+        sections: the table takes experiments that change a param of one of these sections. A table
+            without sections takes those that change no section of another table.
+        figures: the metrics that it shows.
     """
 
     path: Path
@@ -36,11 +39,11 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """What stands above the table."""
+        """Return the heads of the columns."""
         return ["experiment", "changed", *self.figures]
 
     def takes(self, changed: Iterable[str]) -> bool:
-        """Whether an experiment belongs here that changed these keys, such as "train.steps"."""
+        """Return whether the table takes an experiment that changes these keys ("train.steps")."""
         sections = {key.split(".")[0] for key in changed}
         if self.sections:
             return not sections.isdisjoint(self.sections)
@@ -112,10 +115,10 @@ TABLES = (OF_RETRIEVER, OF_BENCHMARKS, OF_CLASSES, OF_TEXT_SEARCH)
 
 
 def finished(shown: list[dict[str, Any]], table: Table) -> list[Row]:
-    """The rows of the finished experiments in the answer of `dvc exp show --json`, by name.
+    """Return the table's rows for the finished experiments, sorted by name.
 
-    Only those that belong to the `table`. `changed` names each parameter whose value is not that
-    of the commit it began from.
+    `shown` is the answer of `dvc exp show --json`. The column `changed` lists each param whose
+    value differs from that in the commit where the experiment began.
     """
     rows = []
     for commit in shown:
@@ -128,14 +131,17 @@ def finished(shown: list[dict[str, Any]], table: Table) -> list[Row]:
 
 
 def merged(old: list[Row], new: list[Row]) -> list[Row]:
-    """The rows of both; of equal names the new one, in the old one's place."""
+    """Replace old rows by new ones of the same name, and append the other new rows."""
     replacing = {row["experiment"]: row for row in new}
     kept = [replacing.pop(row["experiment"], row) for row in old]
     return [*kept, *replacing.values()]
 
 
 def _row(revision: dict[str, Any], base: dict[str, Any], table: Table) -> Row | None:
-    """One experiment, or None: it is queued, running, has failed or belongs to another table."""
+    """Return the row of an experiment.
+
+    Returns None if it is queued, is running, has failed or belongs to another table.
+    """
     data = revision.get("data")
     found = {key: value for values in _values(data, "metrics") for key, value in values.items()}
     if revision.get("error") or not any(name in found for name in table.figures):
@@ -154,7 +160,7 @@ def _row(revision: dict[str, Any], base: dict[str, Any], table: Table) -> Row | 
 
 
 def _values(data: dict[str, Any] | None, kind: str) -> list[dict[str, Any]]:
-    """The contents of each of the params or metrics files that DVC could read."""
+    """Return the contents of every params or metrics file (the `kind`) that DVC could read."""
     found = ((data or {}).get(kind) or {}).values()
     return [file["data"] for file in found if isinstance(file.get("data"), dict)]
 
@@ -174,7 +180,7 @@ def _written(value: Any) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Keep finished experiments in a table.")
-    parser.add_argument("--rev", default="HEAD", help="the commit that they began from")
+    parser.add_argument("--rev", default="HEAD", help="the commit where the experiments began")
     arguments = parser.parse_args()
     command = ["dvc", "exp", "show", "--json", "--force", "--rev", arguments.rev]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,5 +1,5 @@
-# Install Debian's chromium, with which the tests look at the report's page, if that can be done
-# here: where it cannot, those tests skip with a reason. Never fails.
+# Install Debian's chromium, in which tests open the report and the app, if this machine allows it.
+# Those tests skip without it, so this script never fails.
 
 if command -v chromium >/dev/null 2>&1; then
     exit 0

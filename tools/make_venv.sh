@@ -1,4 +1,4 @@
-# Make .venv with the pinned packages; the file .venv/ready says that it is complete.
+# Make .venv with the pinned packages; the file .venv/ready marks it as complete.
 set -eu
 
 find_python() {
@@ -24,7 +24,7 @@ find_python() {
 }
 
 if [ -e .venv/ready ]; then
-    rm .venv/ready # an installation broken off half-way starts afresh
+    rm .venv/ready # so that the next run starts afresh if this one is interrupted
 else
     python=$(find_python)
     echo "making .venv with $("$python" --version)"
@@ -35,7 +35,7 @@ echo "installing the pinned packages (about 2 GB on disk; takes minutes)"
 quiet=-q
 [ -t 1 ] && quiet=
 .venv/bin/python -m pip install $quiet --disable-pip-version-check -r requirements.txt
-# The command .venv/bin/cir, which runs the code of this folder.
+# Install the command .venv/bin/cir, which runs the code of this folder.
 .venv/bin/python -m pip install $quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --editable .
 touch .venv/ready

@@ -1,4 +1,4 @@
-"""Read the pipeline: the stages of every dvc.yaml, by the addresses that DVC gives them."""
+"""Read the stages of every dvc.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ class Stage:
     """A stage of a dvc.yaml file.
 
     Attributes:
-        address: as DVC names it: "score", or "stages/classes/dvc.yaml:score".
-        module: the script that it runs, as a module: "stages.classes.score".
-        entry: its mapping in dvc.yaml; of a `foreach` stage, the mapping under `do`.
-        foreach: whether it runs once for each item of a mapping.
+        address: the name that DVC gives it: "score", or "stages/classes/dvc.yaml:score".
+        module: the module of its script: "stages.classes.score".
+        entry: its mapping in dvc.yaml; for a `foreach` stage, the mapping under `do`.
+        foreach: whether the stage runs once for each item of a mapping.
     """
 
     address: str
@@ -37,7 +37,7 @@ class Stage:
 
 
 def dvc_files(root: Path = ROOT) -> list[Path]:
-    """Return the dvc.yaml of the root and those of the folders in stages/."""
+    """Return the dvc.yaml of the root, then the dvc.yaml of each folder in stages/."""
     return [root / "dvc.yaml", *sorted((root / "stages").glob("*/dvc.yaml"))]
 
 

@@ -1,7 +1,7 @@
-# Post a Markdown file on a pull request, in place of what this script posted there before:
+# Post a Markdown file on a pull request, or replace the comment that this script posted before:
 #   sh tools/post_comment.sh FILE NUMBER
-# It needs gh, logged in or with GH_TOKEN. The first line of the file is the hidden mark by which
-# the earlier comment is found; GITHUB_REPOSITORY names another repository than the current one.
+# It needs gh, logged in or with GH_TOKEN. The first line of the file is a hidden mark that finds
+# the earlier comment. GITHUB_REPOSITORY names the repository if it is not the current one.
 set -eu
 
 file=$1

@@ -1,6 +1,7 @@
-"""The whole pipeline at its smallest, in a clone of its own: python -m tools.smoke
+"""Run the whole pipeline at its smallest size, in a new clone: python -m tools.smoke
 
-It runs what is committed, sees that a second run has nothing to do, and checks the metrics files.
+It runs the committed code, runs it again to see that nothing is left to do, and checks the metrics
+files.
 """
 
 import itertools
@@ -36,9 +37,13 @@ _RUNNING = re.compile(r"Running stage '(.+)':")
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a `dvc repro` did: seconds of each stage that ran, in order, and of all of it.
+    """The times and the output of a `dvc repro`.
 
-    `busy` are the processor's seconds: what it takes on a core that nobody else uses.
+    Attributes:
+        stages: the seconds of each stage that ran, in order.
+        seconds: the seconds of the whole run.
+        busy: its processor time in seconds, which other work on the machine does not change.
+        output: all that it printed.
     """
 
     stages: dict[str, float]
@@ -48,10 +53,11 @@ class Reproduction:
 
 
 def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
-    """Clone the project into `folder` and return it; `uncommitted` adds the working tree's changes.
+    """Clone the project into `folder` and return the folder.
 
-    The clone's commits have an author of their own. Its dvc.lock files are removed: nothing in
-    them is of the smallest size, and DVC would write all of it again after every stage.
+    `uncommitted` adds the changes of the working tree. The author of new commits is "smoke". The
+    clone's lock files are removed: no entry fits the smallest size, and DVC would write all of them
+    again after every stage.
     """
     _git(root, "clone", "--quiet", str(root), str(folder))
     _git(folder, "config", "user.name", "smoke")
@@ -70,18 +76,21 @@ def clone(folder: Path, root: Path = ROOT, uncommitted: bool = False) -> Path:
 
 
 def commit(project: Path, message: str) -> None:
-    """Commit everything that git does not ignore."""
+    """Commit every file that git does not ignore."""
     _git(project, "add", "--all")
     _git(project, "commit", "--quiet", "--allow-empty", "--message", message)
 
 
 def choose(project: Path, overrides: Sequence[str] = ()) -> None:
-    """Write the project's params.yaml: the smallest size, and what `overrides` change of it."""
+    """Write the project's params.yaml: the smallest size, changed by `overrides`."""
     compose(project / "params.yaml", [*CHOICES, *overrides], project)
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with our Python first and no other code or repository named."""
+    """Return this process's environment, with our Python first on PATH.
+
+    Variables that point to other code or to another repository are left out.
+    """
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -92,7 +101,10 @@ def environment() -> dict[str, str]:
 
 
 def repro(project: Path, *arguments: str) -> Reproduction:
-    """Run `dvc repro`; raises UserError with its last lines if it fails."""
+    """Run `dvc repro` in the project.
+
+    Raises UserError with the last lines of its output if it fails.
+    """
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     began, busy = time.monotonic(), _busy()
     lines, marks = [], []
@@ -119,7 +131,10 @@ def repro(project: Path, *arguments: str) -> Reproduction:
 
 
 def check_metrics(project: Path) -> str:
-    """Check the project's metrics files with its own schemas; raises UserError naming a misfit."""
+    """Check the project's metrics files with its own code, and return the sentence it prints.
+
+    Raises UserError with the problems.
+    """
     ran = subprocess.run(
         [sys.executable, "-m", "tools.check_metrics"],
         cwd=project,
@@ -133,7 +148,10 @@ def check_metrics(project: Path) -> str:
 
 
 def smoke(folder: Path) -> None:
-    """Do it all in `folder`, and print times; raises UserError for what is not as it should be."""
+    """Clone, run and check the pipeline in `folder`, and print the times.
+
+    Raises UserError if a run fails, a second run is not idle, or a metrics file is wrong.
+    """
     project = clone(folder)
     choose(project)
     first = repro(project)
@@ -142,7 +160,7 @@ def smoke(folder: Path) -> None:
     print(f"{'dvc repro':40} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
     again = repro(project)
     if again.stages:
-        raise UserError(f"a second dvc repro ran {', '.join(again.stages)}: nothing had changed")
+        raise UserError(f"a second dvc repro ran {', '.join(again.stages)}; nothing had changed")
     print(f"{'dvc repro again':40} {again.seconds:5.1f} s, nothing to do")
     print(check_metrics(project))
 
@@ -156,7 +174,7 @@ def main() -> None:
 
 
 def _busy() -> float:
-    """Processor seconds of the processes that this one has started and that have ended."""
+    """Return the processor seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

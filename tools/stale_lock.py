@@ -1,9 +1,9 @@
 """Fail if a dvc.lock does not fit the code, params or dvc.yaml: python -m tools.stale_lock
 
-A clone without data is judged as well as one with it: what DVC keeps out of git may be absent.
-`dvc repro --dry --allow-missing` does not tell, and what `dvc status --json` prints is not enough
-when data is absent: it calls a stage that the lock lacks, a file deleted from git and an upstream
-output made anew all "deleted", as it does outputs that were never fetched.
+A clone without data can be checked too. `dvc repro --dry --allow-missing` does not report a stale
+lock, and `dvc status --json` is ambiguous without data: it says "deleted" for outputs that were
+never fetched, but also for a stage missing from the lock, for a file deleted from git and for an
+upstream output that was made again.
 """
 
 import sys
@@ -19,15 +19,16 @@ from dvc.stage import PipelineStage, Stage
 from cir.core.errors import UserError
 
 _ABSENT = ("deleted", "not in cache")
-_UNSEEN = (None, *_ABSENT)  # what DVC says of a file whose content it has nothing against
+_UNSEEN = (None, *_ABSENT)  # what DVC reports if it finds no other content
 
 
 def stale(root: str | Path = ".") -> list[str]:
-    """One line "stage: what changed" for each reason why a stage would have to run.
+    """Return a line "stage: what changed" for each reason why a stage would have to run.
 
-    One thing needs the data to be seen: a dependency on a part of another stage's folder, or on
-    a folder of several stages' outputs, when that stage alone was run again. A repository that DVC
-    cannot read raises UserError.
+    One change is only found with data: a stage was run again by itself, and another stage depends
+    on a part of its output folder, or on a folder that holds outputs of several stages.
+
+    Raises UserError if DVC cannot read the repository.
     """
     try:
         with Repo(str(root)) as repo, repo.lock:
@@ -56,13 +57,13 @@ def _reasons(stage: Stage, repo: Repo) -> Iterator[str]:
         source = made.get(str(entry), entry)
         known = entry.hash_info and source.hash_info
         if known and entry.hash_info != source.hash_info and changes.get(str(entry)) in _UNSEEN:
-            yield f"{name}: {entry} was made anew by {source.stage.addressing}"
+            yield f"{name}: {entry} was made again by {source.stage.addressing}"
 
 
 def _changes(status: list[Any]) -> Iterator[tuple[str, str]]:
-    """What changed and how, of one stage's part of `dvc status --json`."""
+    """Yield (what changed, how) from the entries of one stage in `dvc status --json`."""
     for entry in status:
-        if isinstance(entry, str):  # "changed command"; "always changed" says nothing of the lock
+        if isinstance(entry, str):  # "changed command" or "always changed"
             yield from [] if entry == "always changed" else [(entry, "")]
             continue
         for found in entry.values():

@@ -1,4 +1,4 @@
-"""The pipeline's main figures, in a few lines: python -m tools.summary [PART ...]"""
+"""Print the pipeline's main figures in a few lines: python -m tools.summary [PART ...]"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -67,9 +67,9 @@ PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], list[str]]]] = {
 
 
 def lines(parts: Sequence[str] = ()) -> list[str]:
-    """Word the headlines of these parts, or of all.
+    """Word the headlines of these parts, or of all parts.
 
-    Raises UserError for a metrics file that does not exist.
+    Raises UserError if a metrics file does not exist.
     """
     told = []
     for part in parts or PARTS:

@@ -1,14 +1,15 @@
 """A store brought up to date with the images of a source, as cheaply as their content allows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cir.app.stores.base import GRAPH_FROM, Store
-from cir.app.stores.records import IndexedImage, content_id
+from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_store
+from cir.app.stores.base import GRAPH_FROM
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.datasets.exif_dates import taken
@@ -127,6 +128,25 @@ def index(
         say("optimising the store, which may take minutes and cannot be interrupted")
     store.optimise()
     return report
+
+
+@contextmanager
+def indexed_store(
+    place: str,
+    source: ImageSource,
+    model: "SearchModel",
+    batch_size: int = 64,
+    allow_empty: bool = False,
+) -> Iterator[tuple[Store, IndexReport]]:
+    """Open the store at `place`, index the source into it, and name the files that failed.
+
+    Raises UserError as `open_store` and `index` do.
+    """
+    with open_store(place, StoreInfo(model.fingerprint(), model.dim, source.name)) as store:
+        report = index(source, model, store, batch_size, allow_empty=allow_empty)
+        for sentence in report.unreadable:
+            say(f"not indexed: {sentence}")
+        yield store, report
 
 
 def _empty(source: ImageSource, known: int) -> UserError:

@@ -1,6 +1,9 @@
-"""What a running service is allowed to take, and from whom."""
+"""Set what a running service accepts, and from whom."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from cir.core.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -29,3 +32,21 @@ class Settings:
     hosts: tuple[str, ...] = ()
     batch_size: int = 32
     thumbnail_bytes: int = 64_000_000
+
+
+def check_token(token: str) -> None:
+    """Raise UserError for a token that is too short or that no HTTP header can carry."""
+    if len(token) < 8 or not token.isascii() or not token.isprintable() or " " in token:
+        raise UserError(
+            "a token must have at least 8 characters: letters, digits and signs of ASCII, no spaces"
+        )
+
+
+def host_names(allowed: Iterable[str], local: bool) -> tuple[str, ...]:
+    """Return the host names that the service answers to; no names stand for any.
+
+    A service that other machines can reach answers to any name, unless `allowed` gives some. The
+    names of loopback are then allowed too, because a container checks its own health there.
+    """
+    names = tuple(name.lower() for name in allowed)
+    return (*LOOPBACK, *names) if local or names else ()

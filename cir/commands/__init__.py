@@ -1,1 +1,1 @@
-"""The commands of `cir`, one module each."""
+"""Parse the command line: one module for each command of `cir`, one for their shared options."""

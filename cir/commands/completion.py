@@ -1,4 +1,4 @@
-"""Print what a shell needs to complete commands and options: cir completion SHELL."""
+"""Print a script that makes a shell complete commands and options: cir completion SHELL."""
 
 import argparse
 

@@ -1,10 +1,10 @@
-"""Check a published dataset, score a model on it, or answer its test server: cir data."""
+"""Check a published dataset, score a model on it, or write answers for its server: cir data."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cir.commands.models import add_models_option, model_folder
+from cir.commands.options import add_models_option, model_folder
 from cir.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,33 +13,34 @@ if TYPE_CHECKING:
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
-    """Add the command, with one command below it for each thing to do."""
+    """Add the command and its four subcommands."""
     from cir.published.datasets import DATASETS
 
     data = commands.add_parser("data", help="published datasets: check, score, answer")
     add = data.add_subparsers(required=True, metavar="COMMAND").add_parser
-    looking = add("check", help="say what is there, and what can be run with it")
+    looking = add("check", help="list the files that were found, and what they allow to run")
     scoring = add("score", help="score a saved model by the dataset's protocol")
-    answering = add("answers", help="write what the dataset's test server takes")
-    checking = add("check-answers", help="check a file for the test server")
+    answering = add("answers", help="write a saved model's answers for the dataset's test server")
+    checking = add("check-answers", help="check a file of answers for the test server")
     for command in (looking, scoring, answering, checking):
         command.add_argument(
             "name", choices=tuple(DATASETS), metavar="NAME", help=", ".join(DATASETS)
         )
-        about = "the folder of the dataset; drawn_attributes has none"
+        about = "the folder of the dataset; drawn_attributes needs none"
         command.add_argument("--root", type=Path, help=about)
     checking.add_argument("file", type=Path)
-    scoring.add_argument("--part", nargs="+", required=True, help='a split or a part ("val dress")')
-    about = "leave out absent images and the queries that need them"
+    about = 'splits, or parts of a split ("val dress")'
+    scoring.add_argument("--part", nargs="+", required=True, help=about)
+    about = "leave out missing images and the queries that need them"
     scoring.add_argument("--leave-out", action="store_true", help=about)
-    scoring.add_argument("--out", type=Path, metavar="FILE", help="for the figures, as JSON")
+    scoring.add_argument("--out", type=Path, metavar="FILE", help="the JSON file for the scores")
     answering.add_argument("--out", type=Path, metavar="FOLDER", required=True)
     for command in (answering, checking):
-        command.add_argument("--part", help="default: the one that the test server scores")
+        command.add_argument("--part", help="default: the part that the test server scores")
     for command in (scoring, answering):
         add_models_option(command, model="benchmark", tagger="tagger")
     for command in (scoring, answering, checking):
-        about = "options of the dataset, such as gallery=pooled; a wrong one names them all"
+        about = "options of the dataset, such as gallery=pooled; a wrong name lists all of them"
         form = {"nargs": "+", "type": _setting, "metavar": "OPTION=VALUE"}
         command.add_argument("--set", default=[], help=about, **form)
     looking.set_defaults(run=_check, set=[])
@@ -54,9 +55,9 @@ def _dataset(options: argparse.Namespace) -> "PublishedDataset":
 
     kind = DATASETS[options.name]
     if kind.stored and options.root is None:
-        raise UserError(f"say with --root in which folder {kind.title} lies")
+        raise UserError(f"{kind.title} needs --root, the folder that holds the dataset")
     if not kind.stored and options.root is not None:
-        raise UserError(f"{kind.title} has no folder, as it is drawn: leave --root out")
+        raise UserError(f"{kind.title} is drawn and needs no folder: leave --root out")
     return with_options(kind, options.root, dict(options.set))
 
 
@@ -68,7 +69,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Print one screen about a dataset; status 1 if nothing can be run with it."""
+    """Print what was found of a dataset; return status 1 if nothing can be run with it."""
     from cir.published.servers.what_is_there import check
 
     lines, runs = check(_dataset(options))
@@ -77,13 +78,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _saved(options: argparse.Namespace) -> "Saved":
-    from cir.published.servers.answers import Saved  # it takes seconds to import
+    from cir.published.servers.answers import Saved  # this import takes seconds
 
     return Saved(model_folder(options, "model"), model_folder(options, "tagger"))
 
 
 def _score(options: argparse.Namespace) -> int:
-    """Print a line of figures of a saved model for each part of a dataset."""
+    """Print one line of scores for each part of a dataset."""
     from cir.published.experiment.scoring import said
     from cir.published.servers import answers
 
@@ -94,7 +95,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _answer(options: argparse.Namespace) -> int:
-    """Write a saved model's answers for a test server, and print where they are."""
+    """Write a saved model's answers for a test server, and print the paths of the files."""
     from cir.published.servers import answers, server_files
 
     dataset = _dataset(options)
@@ -105,7 +106,7 @@ def _answer(options: argparse.Namespace) -> int:
 
 
 def _check_answers(options: argparse.Namespace) -> str:
-    """Say that a file has the form that a test server takes."""
+    """Check the form of a file for a test server, and say that it is right."""
     from cir.published.servers import server_files
 
     dataset = _dataset(options)

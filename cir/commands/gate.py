@@ -1,6 +1,7 @@
-"""Judge metrics files against floors and against another commit: cir gate.
+"""Check metrics files against floors and against another commit: cir gate.
 
-A metric must be a number, at or above its floor, and not far below its value in the other commit.
+A metric passes if it is a number, reaches its floor, and has not dropped too far below its value in
+the other commit (the base).
 """
 
 import argparse
@@ -21,12 +22,14 @@ from cir.core.files import read_json
 
 _KEYS = ("floor", "drop")
 _COLUMNS = ("metric", "floor", "allowed drop", "base", "now", "verdict")
-_ROUNDING = 1e-9  # 0.99 - 0.985 is a little more than 0.005
+_ROUNDING = 1e-9  # because 0.99 - 0.985 > 0.005 in floating point
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the command to the command line."""
-    judging = commands.add_parser("gate", help="fail if a metric is missing, too low or has fallen")
+    judging = commands.add_parser(
+        "gate", help="fail if a metric is missing, too low or has dropped"
+    )
     judging.add_argument("--against", metavar="REV", help="compare with the metrics of this commit")
     judging.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     judging.add_argument(
@@ -36,11 +39,8 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
 
 
 def _gate(options: argparse.Namespace) -> int:
-    """Print a table of the metrics, and a sentence for each one that is not good enough."""
-    limits = read_limits(options.limits)
-    files = dict.fromkeys(limit.file for limit in limits)
-    base = None if options.against is None else committed(files, options.against)
-    verdicts = judge(limits, present(files), base)
+    """Print a table of the metrics, and a sentence for each problem; return 1 if there is one."""
+    verdicts = judge_files(options.limits, options.against)
     print(markdown(verdicts) if options.markdown else table(verdicts), flush=True)
     sentences = problems(verdicts)
     for sentence in sentences:
@@ -50,10 +50,7 @@ def _gate(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Limit:
-    """What one metric of one file must keep to.
-
-    `floor` is the lowest value that is accepted, `drop` the largest fall against the base.
-    """
+    """The floor of one metric in one file, and the largest drop below the base."""
 
     file: str
     metric: str
@@ -63,9 +60,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One metric judged: no problem, no failure.
+    """The verdict on one metric, which fails if it has problems.
 
-    `now` and `base` are None where there is no such metric; `base` also where it is no number.
+    Attributes:
+        limit: the metric and its limits.
+        now: its value now, or None if it is missing.
+        base: its value in the base, or None if it is missing there or is not a number.
+        compared: whether there is a base.
+        problems: a sentence for each problem.
     """
 
     limit: Limit
@@ -75,11 +77,21 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def read_limits(path: str | Path) -> list[Limit]:
-    """Read the limits, in their order, from a YAML file: file, metric, then floor and drop.
+def judge_files(limits: Path, against: str | None = None) -> list[Verdict]:
+    """Judge the metrics files of the current folder, alone or against a git revision.
 
-    A file that does not exist, is no YAML or names no metric, and a key that is unknown, lacks or
-    is no number, raises UserError.
+    Raises UserError for a bad file of limits and for a revision that git does not know.
+    """
+    read = read_limits(limits)
+    files = dict.fromkeys(limit.file for limit in read)
+    return judge(read, present(files), None if against is None else committed(files, against))
+
+
+def read_limits(path: str | Path) -> list[Limit]:
+    """Read the limits, in their order, from a YAML file: {file: {metric: {floor, drop}}}.
+
+    Raises UserError if the file does not exist, is not YAML or names no metric, and for a key that
+    is unknown, missing or not a number.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -116,9 +128,9 @@ def _limit(where: str, file: str, metric: str, values: Any) -> Limit:
 
 
 def present(files: Iterable[str], root: str | Path = ".") -> dict[str, Any]:
-    """The values of metrics files as they are now, or the UserError that says why there are none.
+    """Return the present values of each metrics file, or the UserError if it cannot be read.
 
-    `files` are relative to `root`; the result has one entry for each.
+    The paths of `files` are relative to `root`.
     """
     found: dict[str, Any] = {}
     for file in files:
@@ -130,10 +142,10 @@ def present(files: Iterable[str], root: str | Path = ".") -> dict[str, Any]:
 
 
 def committed(files: Iterable[str], revision: str, root: str | Path = ".") -> dict[str, Any]:
-    """The values of metrics files at a git revision; None for a file that cannot be read there.
+    """Return the values of each metrics file at a git revision, or None if it has no such file.
 
-    `files` are relative to `root`, a folder of the repository. A revision that git does not know
-    raises UserError.
+    The paths of `files` are relative to `root`, a folder of the repository. Raises UserError for a
+    revision that git does not know.
     """
     known = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     if known.returncode != 0:
@@ -161,15 +173,14 @@ def _loaded(text: str) -> Any:
 def judge(
     limits: Iterable[Limit], now: Mapping[str, Any], base: Mapping[str, Any] | None = None
 ) -> list[Verdict]:
-    """Hold each metric against its limits.
+    """Compare each metric with its floor, and with the base if there is one.
+
+    A metric that is not a number in the base is compared with its floor only.
 
     Args:
-        limits: what the metrics must keep to.
-        now: for each file its values, or the UserError that says why it cannot be read.
-        base: for each file the values to compare with; None compares with nothing.
-
-    A metric that is missing now, or no finite number, is a problem. One that the base lacks, or
-    has in a form that is no number, is held against its floor alone.
+        limits: the limits of the metrics.
+        now: the values of each file, or the UserError if it cannot be read.
+        base: the values of each file in the base; None if there is no base.
     """
     verdicts = []
     for limit in limits:
@@ -195,7 +206,7 @@ def _problems(limit: Limit, values: Any, base: float | None) -> Iterable[str]:
         if value < limit.floor:
             yield f"{name} must be at least {limit.floor}, got {value}"
         if base is not None and base - value > limit.drop + _ROUNDING:
-            yield f"{name} may fall by {limit.drop} at most, fell from {base} to {value}"
+            yield f"{name} may drop by {limit.drop} at most, but dropped from {base} to {value}"
 
 
 def _value(values: Any, metric: str) -> Any:
@@ -207,12 +218,12 @@ def _is_number(value: Any) -> bool:
 
 
 def problems(verdicts: Iterable[Verdict]) -> list[str]:
-    """One sentence for each failure; a file that cannot be read is told once."""
+    """Return a sentence for each problem; a file that cannot be read gets only one."""
     return list(dict.fromkeys(problem for verdict in verdicts for problem in verdict.problems))
 
 
 def table(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts as lines of aligned columns, for a terminal."""
+    """Lay the verdicts out in aligned columns for a terminal."""
     rows = [_COLUMNS, *map(_cells, verdicts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -224,7 +235,7 @@ def table(verdicts: Iterable[Verdict]) -> str:
 
 
 def markdown(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts as a table in Markdown."""
+    """Lay the verdicts out as a table in Markdown."""
     rows = [_COLUMNS, ("---", "---:", "---:", "---:", "---:", "---")]
     for name, *others in map(_cells, verdicts):
         rows.append((f"`{name}`", *others))

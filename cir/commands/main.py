@@ -9,7 +9,7 @@ from cir.commands import classes, completion, data, gate, index, serve, tag
 from cir.core.errors import UserError
 
 COMMANDS = (tag, index, serve, classes, data, gate, completion)
-# Packages that some commands need and that a plain installation leaves out, by extra.
+# A plain installation leaves these modules out; each extra installs those that a command needs.
 _EXTRAS = {
     "app": (
         *("fastapi", "fastapi_offline", "jinja2", "multipart", "prometheus_client"),
@@ -19,7 +19,10 @@ _EXTRAS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Run one command and return its exit status.
+
+    A UserError, or a package that is not installed, ends the command with a sentence and status 1.
+    """
     options = parser().parse_args(arguments)
     try:
         answer = options.run(options)
@@ -44,9 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Build the parser of every command.
+    """Build the parser of the whole command line.
 
-    A command's `run(options)` returns an exit status, or a sentence to print.
+    Each command sets `run`, which takes the options and returns an exit status, or a sentence to
+    print.
     """
     made = argparse.ArgumentParser(
         prog="cir",
@@ -59,12 +63,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _missing(error: ModuleNotFoundError) -> str | None:
-    """Say which extra brings the module that is missing, or return None if none does."""
+    """Say which extra installs the missing module, or return None if no extra does."""
     module = (error.name or "").split(".")[0]
     for extra, modules in _EXTRAS.items():
         if module in modules:
             return (
-                f"this command needs the package of the module {module}, which is not installed; "
-                f"install the extra that has it: pip install '.[{extra}]' in the project's folder"
+                f"this command needs the module {module}, which is not installed: "
+                f"run pip install '.[{extra}]' in the project's folder"
             )
     return None

@@ -1,4 +1,4 @@
-"""Read sentences into edits, or measure the tagger: cir tag, cir tag-score."""
+"""Turn sentences into edits, or measure the tagger: cir tag, cir tag-score."""
 
 import argparse
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from cir.commands.models import add_models_option, model_folder
+from cir.commands.options import add_models_option, model_folder
 from cir.core.errors import UserError
 from cir.core.records import Edit
 
@@ -21,7 +21,7 @@ _LINES_AT_ONCE = 256
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the two commands to the command line."""
     tag = commands.add_parser("tag", help="print the objects to add and to remove as JSON")
-    tag.add_argument("sentence", nargs="?", help="without it, one sentence a line is read")
+    tag.add_argument("sentence", nargs="?", help="default: each line of standard input")
     tag.set_defaults(run=_tag)
     score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
     score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
@@ -32,7 +32,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
 
 def _load_tagger(options: argparse.Namespace) -> "Tagger":
     folder = model_folder(options, "tagger", required=True)
-    from transformers.utils import logging  # it takes seconds to import
+    from transformers.utils import logging  # these imports take seconds
 
     from cir.edits.reading.tagger import Tagger
 
@@ -41,7 +41,10 @@ def _load_tagger(options: argparse.Namespace) -> "Tagger":
 
 
 def _tag(options: argparse.Namespace) -> int:
-    """Print an edit, or one a line; an empty line is reported by number and gives status 1."""
+    """Print the edit of one sentence, or of each line of standard input.
+
+    Returns 1 if a line is empty; each empty line is reported by its number.
+    """
     if options.sentence is not None:
         if not options.sentence.strip():
             raise UserError("the sentence to tag is empty")
@@ -61,7 +64,7 @@ def _tag(options: argparse.Namespace) -> int:
 
 
 def _batches(lines: TextIO) -> Iterator[list[tuple[int, str]]]:
-    """Yield numbered lines, some at a time; from a terminal, each as soon as it is typed."""
+    """Yield batches of numbered lines; from a terminal, each line is a batch of its own."""
     numbered = enumerate(lines, 1)
     size = 1 if lines.isatty() else _LINES_AT_ONCE
     while batch := list(itertools.islice(numbered, size)):
@@ -77,7 +80,7 @@ def _print_edits(edits: list[Edit], places: list[str]) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    """Print the share of exact edits, strictly and with describing words forgiven."""
+    """Print the share of exact edits, counted strictly and with a wrong adjective forgiven."""
     from cir.edits.reading.metrics import same_edit
 
     true = _read_edits(options.file)

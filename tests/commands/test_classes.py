@@ -281,7 +281,7 @@ def test_help_tells_what_the_options_take(capsys):
         with pytest.raises(SystemExit):
             main(["classes", command, "--help"])
         told = " ".join(capsys.readouterr().out.split())
-        assert told.count("an image file, a folder of them at any depth, or the shards of") == 2
+        assert told.count("an image file, a folder of images, or the shards of") == 2
         assert ("JSON file to write" in told) == (command == "rank")
 
 

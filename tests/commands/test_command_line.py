@@ -54,7 +54,7 @@ def test_completion_in_a_real_shell(capsys, tmp_path):
 
 
 def test_models_are_found_by_option_variable_and_default(tmp_path, monkeypatch):
-    from cir.commands.models import model_folder
+    from cir.commands.options import model_folder
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIR_MODELS", raising=False)

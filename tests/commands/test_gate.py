@@ -45,13 +45,13 @@ def test_a_rise_passes():
     ("accuracy", "base", "expected"),
     [
         (0.969, None, ["must be at least 0.97, got 0.969"]),
-        (0.984, 0.99, ["may fall by 0.005 at most, fell from 0.99 to 0.984"]),
+        (0.984, 0.99, ["may drop by 0.005 at most, but dropped from 0.99 to 0.984"]),
         (
             0.95,
             0.99,
             [
                 "must be at least 0.97, got 0.95",
-                "may fall by 0.005 at most, fell from 0.99 to 0.95",
+                "may drop by 0.005 at most, but dropped from 0.99 to 0.95",
             ],
         ),
         (math.nan, 0.99, ["must be a finite number, got nan"]),
@@ -181,7 +181,7 @@ def test_the_command_compares_with_a_revision(project, capsys):
     assert "| `a accuracy` | 0.9700 | 0.0050 | 0.9950 | 0.9850 | FAILED |" in said.out
     assert "| `a recall@5` | 0.9000 | 0.0200 | - | 1.0000 | ok, not in the base |" in said.out
     assert said.err == (
-        "error: m/a.json: accuracy may fall by 0.005 at most, fell from 0.995 to 0.985\n"
+        "error: m/a.json: accuracy may drop by 0.005 at most, but dropped from 0.995 to 0.985\n"
     )
 
 

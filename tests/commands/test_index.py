@@ -82,7 +82,7 @@ def test_tags_and_another_model(photos, monkeypatch):
     monkeypatch.setattr(search_model, "load", lambda *_: FakeSearchModel("other"))
     with pytest.raises(UserError, match=r"the store \.search holds .*fake-colours.*fake-other"):
         answer(photos)
-    with pytest.raises(UserError, match=r"there is no file of tags none\.csv"):
+    with pytest.raises(UserError, match=r"the file none\.csv, which does not exist"):
         answer(photos, "--tags", "none.csv")
 
 

@@ -166,9 +166,9 @@ def test_tags_stay_unless_others_are_given(model, served, tmp_path):
     (tmp_path / "tags.csv").write_text("file,tag\n")
     answer("--index", tmp_path / "mine", "--tags", tmp_path / "tags.csv")
     assert served[-1].names == {""}
-    with pytest.raises(UserError, match="give it with --index"):
+    with pytest.raises(UserError, match="--tags needs --index"):
         answer("--tags", tmp_path / "tags.csv")
-    with pytest.raises(UserError, match=r"no file of tags none\.csv"):
+    with pytest.raises(UserError, match=r"the file none\.csv, which does not exist"):
         answer("--tags", "none.csv", "--index", tmp_path / "mine")
 
 

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cir.commands.main import parser
-from cir.commands.models import model_folder
+from cir.commands.options import model_folder
 from tests.helpers import ROOT
 
 VARIABLES = {"CIR_TOKEN": "a-long-secret", "IMAGES": "/photos"}

@@ -186,9 +186,11 @@ def test_drawn_data_need_no_files(capsys, tmp_path):
     ]
     status, lines, err = run(capsys, "drawn_attributes", tmp_path)
     assert (status, lines) == (1, [])
-    assert err == "error: Drawn attributes has no folder, as it is drawn: leave --root out\n"
+    assert err == "error: Drawn attributes is drawn and needs no folder: leave --root out\n"
 
 
 def test_stored_data_need_a_root(capsys):
     assert main(["data", "check", "cirr"]) == 1
-    assert capsys.readouterr().err == "error: say with --root in which folder CIRR lies\n"
+    assert (
+        capsys.readouterr().err == "error: CIRR needs --root, the folder that holds the dataset\n"
+    )

@@ -72,7 +72,7 @@ def test_every_way_of_writing_a_small_number_is_a_number(tmp_path, number):
         ("{batch_size: -4, trained: haed}", "training.batch_size must be greater than 0, got -4 (and 1 more)"),  # noqa: E501
         ("{batch_size: 2000}", "training: a head takes batches of at most 1000"),
         ("{warmup: x}", "training.warmup must be 'none', got 'x' (and 1 more)"),
-        ("3", "training must be a section with keys of its own, got 3"),
+        ("3", "training must be a section with keys, got 3"),
     ],
 )  # fmt: skip
 def test_a_bad_key_or_value_is_named(tmp_path, training, sentence):

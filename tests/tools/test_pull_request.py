@@ -43,7 +43,7 @@ def test_no_change_reads_as_sentences(branch):
     found = sections(text)
     assert found["Metrics"] == "No metric changed."
     assert found["Params"] == "No param changed."
-    assert found["dvc.lock"].startswith("Fresh: ")
+    assert found["Lock files"].startswith("Fresh: ")
     assert "| `scores accuracy` | 0.9000 | 0.0100 | 0.9800 | 0.9800 | ok |" in found["Gate: passed"]
 
 
@@ -56,9 +56,9 @@ def test_a_worse_metric_and_another_param(branch):
     assert "| accuracy | 0.98 | 0.95 | -0.03 |" in found["Metrics"]
     assert "| speed | 1 | 2 |" in found["Params"]
     assert "unused" not in found["Params"]
-    assert found["dvc.lock"].startswith("Fresh: ")
+    assert found["Lock files"].startswith("Fresh: ")
     assert found["Gate: failed"].endswith(
-        "- scores.json: accuracy may fall by 0.01 at most, fell from 0.98 to 0.95"
+        "- scores.json: accuracy may drop by 0.01 at most, but dropped from 0.98 to 0.95"
     )
 
 
@@ -68,7 +68,7 @@ def test_another_metric_and_a_stale_lock(branch):
     assert "| recall | - | 1.0 | - |" in found["Metrics"]
     assert "| accuracy | 0.98 | - | - |" in found["Metrics"]
     assert found["Gate: failed"].endswith("- scores.json: accuracy is missing")
-    assert found["dvc.lock"].endswith("- three: scores.json (modified)")
+    assert found["Lock files"].endswith("- three: scores.json (modified)")
 
 
 def test_many_changes_are_folded(branch):

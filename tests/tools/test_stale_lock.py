@@ -158,7 +158,7 @@ def test_a_stage_run_alone_leaves_the_next_one_stale(made, tmp_path, monkeypatch
     monkeypatch.chdir(whole)
     assert stale() == ["two: a.txt (modified)"]
     monkeypatch.chdir(small_project.clone(whole, tmp_path / "bare"))
-    assert stale() == ["two: a.txt was made anew by one"]
+    assert stale() == ["two: a.txt was made again by one"]
 
 
 def test_the_command(bare):
