@@ -8,7 +8,7 @@ from cir.commands.options import add_models_option, count, model_folder
 _K1 = 10  # for re-ranking, as in conf/config.yaml
 # Each option with its part of the class data, and the help that describes it.
 _PARTS = {"queries": ("query", "what to look for"), "gallery": ("gallery", "where to look for it")}
-_FORMS = "an image file, a folder of images, or the shards of a part of the class data"
+_FORMS = "an image file, a folder of images at any depth, or the shards of a part of the class data"
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:

@@ -1,4 +1,4 @@
-"""python -m cir classes: folders of images ranked, and files of rankings checked."""
+"""Rank folders of images and check files of rankings with cir classes."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Two folders of drawn objects: three queries, twenty-five images to be found."""
+    """Draw two folders of objects: three queries, and a gallery of twenty-five images."""
     base = tmp_path_factory.mktemp("drawn")
     gallery = [f"{name.split()[1]}/{n}.png" for name in NAMES for n in range(5)]
     for part, names in (("queries", QUERIES), ("gallery", gallery)):
@@ -50,7 +50,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture
 def run(drawn, model, tmp_path, capsys):
-    """Run a command on the folders; returns its status, what it printed, and the errors."""
+    """Run a command on the folders; return its status, output and errors."""
 
     def call(command, *more, queries=None, gallery=None):
         words = ["classes", command]
@@ -66,7 +66,7 @@ def run(drawn, model, tmp_path, capsys):
 
 
 def vectors(model, folder):
-    """The ids of all images of a folder in order, and their vectors, one at a time."""
+    """Encode the images of a folder one by one; return their ids in order, and the vectors."""
     embedder = ClassEmbedder.load(model).eval()
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     rows = []
@@ -223,7 +223,7 @@ def test_an_image_is_no_answer_to_itself(run, drawn, model, tmp_path, more):
     (gallery / "link.png").symlink_to(gallery / "hat" / "1.png")
     ids, unit = vectors(model, gallery)
     status, out, err = run("rank", *more, "--k", "99", queries=gallery, gallery=gallery)
-    # Of twelve names two are one image, so that there are ten answers to it, and to all.
+    # Two of twelve names are the same image, which has ten answers; so every query gets ten.
     assert (status, out.endswith("answers 12 queries with 10 gallery ids each\n")) == (0, True)
     assert "12 queries are in the gallery, too, and no answer to themselves: car/0.png, c" in err
     written = json.loads((tmp_path / "out.json").read_text())
@@ -281,7 +281,7 @@ def test_help_tells_what_the_options_take(capsys):
         with pytest.raises(SystemExit):
             main(["classes", command, "--help"])
         told = " ".join(capsys.readouterr().out.split())
-        assert told.count("an image file, a folder of images, or the shards of") == 2
+        assert told.count("an image file, a folder of images at any depth, or the shards of") == 2
         assert ("JSON file to write" in told) == (command == "rank")
 
 

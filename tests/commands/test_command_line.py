@@ -1,4 +1,4 @@
-"""The command line as a whole: help, completion, models found from any folder, an installation."""
+"""Test the whole command line: help, completion, the folders of models, an installation."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from tests.helpers.serving import make_place, serving
 
 
 def test_help_names_every_command_and_imports_no_heavy_library():
-    """So that it answers at once."""
+    """Without these imports, help appears at once."""
     heavy = "torch transformers datasets open_clip numpy pandas pyarrow fastapi".split()
     script = (
         "import sys; from cir.commands.main import main\n"
@@ -98,7 +98,7 @@ def test_another_missing_module_is_no_sentence(monkeypatch):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The command, installed by pip into a fresh environment that borrows our libraries."""
+    """Install the command with pip into a fresh environment that sees our libraries."""
     base = tmp_path_factory.mktemp("installed")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "cir", "pyproject.toml", "README.md", "LICENSE"],

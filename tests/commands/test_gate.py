@@ -1,4 +1,4 @@
-"""CI's gate on good, worse, low, missing and NaN metrics."""
+"""Test the gate on good, worse, low, missing and NaN metrics."""
 
 import json
 import math
@@ -152,7 +152,7 @@ def test_a_bad_limits_file_is_one_sentence(tmp_path, text, sentence):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A repository whose commit `old` lacks recall@5, with a better accuracy than its successor."""
+    """Make a repository whose commit `old` lacks recall@5 and has a better accuracy than now."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "n")

@@ -1,4 +1,4 @@
-"""python -m cir index: what a person types, and what they are told."""
+"""Index folders with cir index, and read what it prints."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from tests.helpers.fake_search_model import FakeSearchModel, plain
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch, tmp_path):
-    """The fake model, for whatever folders; the current folder is an empty one."""
+    """Replace the model by a fake one, and work in an empty folder."""
     model = FakeSearchModel()
 
     def load(encoder, tagger):

@@ -1,4 +1,4 @@
-"""python -m cir serve: a process that answers, what it serves, and how it ends."""
+"""Serve with cir serve: what it answers, which store it serves, and how it ends."""
 
 import argparse
 import contextlib
@@ -32,11 +32,13 @@ MODELS = ("--encoder", "models/encoder", "--tagger", "models/tagger")
 
 @pytest.fixture
 def model(monkeypatch, tmp_path):
-    """The fake model in the current folder, which is an empty one but for the models' folders."""
+    """Replace the model by a fake one, and work in a folder that holds only models."""
     model = FakeSearchModel()
     monkeypatch.setattr(search_model, "load", lambda encoder, tagger: model)
     here = contextlib.contextmanager(lambda load: (yield load()))
-    monkeypatch.setattr(model_process, "in_own_process", here)  # a test has threads, so no fork
+    monkeypatch.setattr(
+        model_process, "in_own_process", here
+    )  # no fork, because a test has threads
     monkeypatch.delenv(serve_command.TOKEN_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ("encoder", "tagger"):
@@ -47,7 +49,7 @@ def model(monkeypatch, tmp_path):
 
 @pytest.fixture
 def served(monkeypatch):
-    """What would have been served: an app and the address, for each time."""
+    """Replace the server by a list that gets a visit for each time the command serves."""
     found = []
 
     def serve(app, listening):
@@ -58,7 +60,7 @@ def served(monkeypatch):
 
 
 class Visit:
-    """What a client saw while the command was serving."""
+    """The answers that a client gets while the command serves."""
 
     def __init__(self, app, listening):
         self.host, self.port = listening.getsockname()[:2]
@@ -97,7 +99,7 @@ def index(*arguments):
 
 
 def drawn_gallery():
-    """Stands where the pipeline's test images would."""
+    """Write a gallery where the pipeline's test images would be."""
     write_colours(serve_command.GALLERY, ("red", "green", "blue"))
 
 
@@ -115,7 +117,7 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert "warning" not in told
     assert visit.swapped.status_code == 503
     assert "models/encoder are no longer those" in visit.swapped.json()["error"]
-    open_store(".search", None).close()  # it was let go of
+    open_store(".search", None).close()  # the store is free again
 
 
 def test_the_drawn_gallery_is_kept_up_to_date(model, served):
@@ -126,7 +128,7 @@ def test_the_drawn_gallery_is_kept_up_to_date(model, served):
     assert model.encoded_images == seen
     (serve_command.GALLERY / "red.png").unlink()
     answer()
-    model.name = "trained-again"  # after another make repro
+    model.name = "trained-again"  # as after another make repro
     answer()
     assert [visit.ready.json()["images"] for visit in served] == [3, 3, 2, 2]
     assert served[-1].ready.json()["model"] == "fake-trained-again"
@@ -137,7 +139,7 @@ def test_what_was_indexed_is_served(model, served, tmp_path):
     drawn_gallery()
     write_colours(tmp_path / "mine", ("yellow", "cyan"))
     index(tmp_path / "mine")
-    answer()  # by default, the default store
+    answer()  # serves the default store
     index(tmp_path / "mine", "--store", "other")
     answer("--store", "other")
     assert [visit.paths for visit in served] == [{"yellow.png", "odd/cyan.png"}] * 2
@@ -242,7 +244,7 @@ def test_beyond_loopback_without_a_token_is_told(model, served, capsys):
     answer("--host", "0.0.0.0", "--token", "long-enough", "--allow-host", "photos.example")
     assert "warning" not in capsys.readouterr().err
     assert served[1].elsewhere == 400
-    assert served[1].loopback == 200  # as a container's own check asks
+    assert served[1].loopback == 200  # as a container checks its own health
 
 
 def test_the_token_comes_from_an_option_or_the_environment(model, served, monkeypatch, capsys):
@@ -268,12 +270,12 @@ def test_wrong_options(wrong, capsys):
     assert "expected" in capsys.readouterr().err
 
 
-# ---- a real process with real, tiny models
+# ---- A real process with real, tiny models.
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, encoder):
-    """A folder with models and images."""
+    """Make a folder with models and images."""
     return make_place(tmp_path_factory.mktemp("place"), encoder)
 
 

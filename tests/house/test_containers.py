@@ -1,4 +1,4 @@
-"""The files for containers: what they run is what this project has, in the versions it pins."""
+"""The files for containers run this project's commands, in the versions that it pins."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def services():
 
 @pytest.fixture(scope="module")
 def dockerfile():
-    """The instructions as (name, rest), lines joined and comments left out."""
+    """Return the instructions as (name, rest), with lines joined and without comments."""
     text = re.sub(r"^ *#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [tuple(line.split(None, 1)) for line in lines if line.strip()]
@@ -41,7 +41,7 @@ def pinned(package):
 
 
 def words(rest):
-    """An instruction's list in JSON, which is one of YAML too."""
+    """Parse an instruction's list; it is JSON, and therefore YAML."""
     return YAML(typ="safe").load(rest)
 
 
@@ -91,7 +91,7 @@ def test_the_container_runs_as_no_superuser_and_has_time_to_index(dockerfile):
 
 
 def composing():
-    """The command that reads compose.yaml on this machine, or None."""
+    """Return the command that reads compose.yaml on this machine, or None."""
     if shutil.which("docker"):
         asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
         if asked.returncode == 0:

@@ -64,7 +64,10 @@ def test_it_runs_from_top_to_bottom(project, encoder, monkeypatch, capsys):
             shown.append((source, value))
     printed = capsys.readouterr().out
     assert "6 queries, a gallery of 18 images" in printed
-    assert "combiner is not trained here: dvc repro compare_composers@combiner" in printed
+    assert (
+        "combiner is not trained here: dvc repro stages/composers/dvc.yaml:train@combiner"
+        in printed
+    )
     assert set(names["answered"]) == set(COMPARED) - {"combiner"}
     assert len(shown) == 2 + len(COMPARED) - 1
     tagger = Tagger.load("models/tagger")

@@ -1,4 +1,4 @@
-"""GitHub's workflows: they call what anyone can run at home, and need no secret of their own."""
+"""GitHub's workflows only call commands that anyone can run locally, and need no secrets."""
 
 import os
 import re
@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.helpers import ROOT
+from tools.pipeline import dvc_files
 from tools.pull_request import MARKER
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -24,7 +25,7 @@ def steps(name, key):
 
 
 def commands():
-    """Every shell command of the workflows, with the workflow's name."""
+    """Yield every shell command of the workflows, with the workflow's name."""
     for name, key in JOBS:
         for step in steps(name, key):
             for line in step.get("run", "").splitlines():
@@ -102,6 +103,12 @@ def test_no_secret_but_the_jobs_own_token_and_no_remote():
         assert set(re.findall(r"secrets\.(\w+)", text)) <= {"GITHUB_TOKEN"}
         assert not re.search(r"dvc (pull|push|fetch)|remote", text)
     assert "remote" not in (ROOT / ".dvc" / "config").read_text(encoding="utf-8")
+
+
+def test_the_full_run_keeps_every_lock_file():
+    (step,) = [step for step in steps("full", "full") if "path" in step.get("with", {})]
+    kept = [path for pattern in step["with"]["path"].split() for path in ROOT.glob(pattern)]
+    assert {path.with_suffix(".lock") for path in dvc_files()} <= set(kept)
 
 
 def test_a_fork_without_rights_does_not_fail_the_job():

@@ -1,4 +1,4 @@
-"""params.yaml: read as YAML 1.2, checked by key, and told of in one sentence."""
+"""Read params.yaml as YAML 1.2, check each key, and name a problem in one sentence."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Take the pictures of docs/app.md: none is missing, and none is large."""
+"""Take the pictures of docs/app.md; none is missing or too large."""
 
 import io
 import shutil

@@ -1,4 +1,4 @@
-"""The table of experiments, from what `dvc exp show --json` answers."""
+"""Make tables of experiments from the answer of `dvc exp show --json`."""
 
 import json
 import subprocess
@@ -148,7 +148,7 @@ def test_an_experiment_is_in_the_tables_of_the_sections_that_it_changes(changes,
 
 
 def test_the_class_level_retrievers_figures():
-    """One is missing: another pooling than GeM has no exponent."""
+    """The GeM exponent is missing here, as with any other pooling than GeM."""
     experiment = revision("one", {**CLASS_BASE, "embed_classes": {"flip": False}}, CLASS_METRICS)
     main = {"rev": "abc", "data": revision("main", CLASS_BASE, {})["data"]}
     assert finished([{**main, "experiments": [{"revs": [experiment]}]}], OF_CLASSES) == [
@@ -165,7 +165,7 @@ def test_the_class_level_retrievers_figures():
 
 
 def test_the_tables_are_written_and_old_rows_stay(tmp_path, monkeypatch, capsys):
-    """An experiment of before is replaced by its new figures; a table without rows is not made."""
+    """New figures replace old ones of the same experiment; a table without rows is not written."""
     monkeypatch.chdir(tmp_path)
     Path("metrics").mkdir()
     heads = ",".join(OF_CLASSES.columns)

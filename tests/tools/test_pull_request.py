@@ -1,4 +1,4 @@
-"""The comment on a pull request, on real git and DVC histories."""
+"""Write comments on pull requests from real git and DVC histories."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture
 def branch(base, tmp_path, monkeypatch):
-    """A clone without data, as CI has it, where the base is a branch of origin."""
+    """Clone without data, as CI does; the base is a branch of origin."""
     folder = small_project.clone(base, tmp_path / "clone")
     small_project.run(folder, "git", "switch", "-qc", "better")
     monkeypatch.chdir(folder)
@@ -31,7 +31,7 @@ def branch(base, tmp_path, monkeypatch):
 
 
 def sections(text):
-    """Title → what stands under it, the table's padding taken out."""
+    """Map each title to its text, without the padding of tables."""
     parts = text.split("\n### ")
     tight = ["\n".join(" ".join(line.split()) for line in part.splitlines()) for part in parts]
     return {title: body.strip() for title, _, body in (part.partition("\n") for part in tight[1:])}

@@ -1,4 +1,4 @@
-"""The stale-lock gate on a real pipeline, with its data and in a clone that has none."""
+"""Find stale locks in a real pipeline, with its data and in a clone without data."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ COMMAND = (sys.executable, "-m", "tools.stale_lock")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The project with its data, and a clone that never fetched any."""
+    """Make the project with its data, and a clone that never fetched data."""
     whole = tmp_path_factory.mktemp("stale_lock") / "whole"
     small_project.make(whole)
     return {"whole": whole, "bare": small_project.clone(whole, whole.parent / "bare")}
@@ -48,7 +48,7 @@ def rewrite(path, old, new):
 
 
 def without_stage(name):
-    """dvc.lock as it would be, had the stage never run."""
+    """Remove a stage from dvc.lock, as if it had never run."""
     yaml = YAML()
     lock = yaml.load(Path("dvc.lock"))
     del lock["stages"][name]
@@ -108,7 +108,7 @@ def test_what_makes_a_lock_stale(project, change, lines):
 
 
 def test_a_folder_that_several_stages_fill(tmp_path, monkeypatch):
-    """It is no output itself, and in a clone without data it is not there."""
+    """The folder is not an output, and it does not exist in a clone without data."""
     whole = tmp_path / "whole"
     small_project.make(whole)
     pipeline = (
@@ -149,7 +149,7 @@ def test_data_that_was_never_fetched_in_part_or_whole_is_no_reason(made, tmp_pat
 
 
 def test_a_stage_run_alone_leaves_the_next_one_stale(made, tmp_path, monkeypatch):
-    """Without data, DVC's own status says nothing of it."""
+    """Without data, DVC's own status does not report it."""
     whole = tmp_path / "whole"
     shutil.copytree(made["whole"], whole)
     rewrite(whole / "code.txt", "0.98", "0.97")

@@ -1,4 +1,4 @@
-"""The lines at the end of `make repro`."""
+"""Print the lines at the end of `make repro`."""
 
 import json
 import re
@@ -44,7 +44,7 @@ WORDS = {
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """What is told of metrics files, some with changes, and of these parts."""
+    """Write metrics files with some changes, and return the lines about these parts."""
 
     def tell(*parts, **changes):
         files = {"tagger": TAGGER, "retrieval": RETRIEVAL, "class_retrieval": CLASSES}
@@ -87,7 +87,7 @@ def test_a_source_without_novel_names_has_no_line_for_them(told):
 
 
 def test_classes_of_training_are_not_called_new(told):
-    """The line says what the protocol of the plain ranking says."""
+    """The line takes its words from the protocol of the plain ranking."""
     plain = {"queries": 20, "protocol": {"classes": "trained on"}}
     lines = told(class_retrieval={"results": [plain]})
     assert lines[-2].endswith("20 queries of classes trained on")
