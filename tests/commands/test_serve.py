@@ -36,9 +36,7 @@ def model(monkeypatch, tmp_path):
     model = FakeSearchModel()
     monkeypatch.setattr(search_model, "load", lambda encoder, tagger: model)
     here = contextlib.contextmanager(lambda load: (yield load()))
-    monkeypatch.setattr(
-        model_process, "in_own_process", here
-    )  # no fork, because a test has threads
+    monkeypatch.setattr(model_process, "in_own_process", here)  # no fork: a test has threads
     monkeypatch.delenv(serve_command.TOKEN_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ("encoder", "tagger"):
