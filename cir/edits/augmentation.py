@@ -25,7 +25,7 @@ from cir.edits.reading.templates import (
     normal_form,
     split_words,
 )
-from cir.edits.words import AFTER_OBJECT, PLACE, EditWords, Reversal, any_of
+from cir.edits.words import AFTER_OBJECT, PLACE, EditWords, Reversal, any_of, words_of
 
 _SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"
 _SLOT_OR_TEXT = re.compile(f"({_SLOT})")
@@ -67,8 +67,7 @@ class Augmenter:
         self._held_out = {normal_form(template) for template in material.held_out}
         self._kept = _kept_words(material.templates, words)
         phrases = (*words.openings, *words.greetings, *words.adverbs, *words.endings, *words.asides)
-        idle = {word for phrase in phrases for word in split_words(phrase)}
-        idle |= words.alternatives.keys()  # "image", "shot"
+        idle = words_of(phrases) | words.alternatives.keys()  # "image", "shot"
         others = _seldom_objects(material.templates) - self._kept - idle
         self._name = NameMaker(material.names, sorted(others), strength.made_up, strength.coloured)
         objects = "the|an?|any|some|all|that|this|my|your|it|them"
@@ -232,9 +231,7 @@ def _kept_words(templates: Sequence[Template], words: EditWords) -> set[str]:
     for template in templates:
         counts.update({word.lower() for piece in template.pieces for word in split_words(piece)})
     kept = {word for word, count in counts.items() if count > _RARE}
-    kept |= {word for phrase in words.same_sense for word in split_words(phrase)}
-    kept |= {word for phrase in words.alternatives for word in split_words(phrase)}
-    kept |= {word for phrase in words.determiners for word in split_words(phrase)}
+    kept |= words_of([*words.same_sense, *words.alternatives, *words.determiners])
     kept |= {*words.describing, *words.polar, *words.scene}
     for template in templates:
         kept |= {found.lower() for found in _WORD_BEFORE_SLOT.findall(template.template)}
@@ -242,7 +239,7 @@ def _kept_words(templates: Sequence[Template], words: EditWords) -> set[str]:
 
 
 def _seldom_objects(templates: Sequence[Template]) -> set[str]:
-    context = {word for item in templates for piece in item.pieces for word in split_words(piece)}
+    context = words_of(piece for item in templates for piece in item.pieces)
     places = {place for item in templates for _, place in PLACE.findall(item.template)}
     return {word.lower() for word in context | places if word.isalpha()}
 

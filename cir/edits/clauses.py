@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cir.core.errors import UserError
-from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT, split_words
-from cir.edits.words import read_fields
+from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT
+from cir.edits.words import read_fields, words_of
 
 # Words that agree with the number of objects in their clause: (one, several).
 _AGREEING = {
@@ -51,12 +51,12 @@ class Clauses:
 
     def without(self, held_out: Sequence[str]) -> "Clauses":
         """Leave out the clauses that contain a word of a held-out object name."""
-        hidden = {word.lower() for name in held_out for word in split_words(name)}
+        hidden = words_of(name.lower() for name in held_out)
         free = {
             field.name: [
                 text
                 for text in getattr(self, field.name)
-                if not hidden & {word.lower() for word in split_words(_FIELD.sub(" ", text))}
+                if not hidden & words_of([_FIELD.sub(" ", text.lower())])
             ]
             for field in fields(self)
         }
@@ -65,7 +65,7 @@ class Clauses:
     def all_words(self) -> set[str]:
         """Collect all words of the clauses, with both numbers of the agreeing words."""
         texts = [*self.adding, *self.removing, *self.exchanging, *self.idle, *self.joints]
-        plain = {word for text in texts for word in split_words(_FIELD.sub(" ", text.lower()))}
+        plain = words_of(_FIELD.sub(" ", text.lower()) for text in texts)
         return plain | {form for forms in _AGREEING.values() for form in forms}
 
 

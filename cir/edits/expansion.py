@@ -143,13 +143,14 @@ def _filled_anew(
 ) -> TaggedSentence:
     while True:  # this ends: `_check_enough` counted more choices of names than fillings
         chosen = rng.sample(names, len(template.slots))
-        sentence = fill_in_order(template, [_dressed(name, coloured, rng) for name in chosen])
+        sentence = fill_in_order(template, [coloured_name(name, coloured, rng) for name in chosen])
         if sentence.text not in used:
             used.add(sentence.text)
             return sentence
 
 
-def _dressed(name: str, coloured: float, rng: random.Random) -> str:
+def coloured_name(name: str, coloured: float, rng: random.Random) -> str:
+    """Put a colour before the share `coloured` of the names."""
     if rng.random() >= coloured:
         return name
     shade = rng.choice(SHADES) + " " if rng.random() < _SHADED else ""

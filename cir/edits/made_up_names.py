@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from cir.core.english import plural
-from cir.edits.expansion import COLOURS, SHADES
-from cir.edits.reading.templates import split_words
+from cir.edits.expansion import coloured_name
+from cir.edits.words import words_of
 
 
 class WordMaker:
@@ -46,7 +46,7 @@ class NameMaker:
         self, names: Sequence[str], others: Sequence[str], made_up: float, coloured: float
     ):
         self._names = list(names)
-        self._parts = sorted({part for name in names for part in split_words(name)})
+        self._parts = sorted(words_of(names))
         self._others = list(others)
         self.made_up_word = WordMaker(self._parts)
         self._made_up = made_up
@@ -58,9 +58,7 @@ class NameMaker:
         else:
             count = rng.choices((1, 2, 3), (6, 4, 0.5))[0]
             name = " ".join(self._word(rng) for _ in range(count))
-        if rng.random() < self._coloured:
-            shade = rng.choice(SHADES) + " " if rng.random() < 0.1 else ""
-            name = f"{shade}{rng.choice(COLOURS)} {name}"
+        name = coloured_name(name, self._coloured, rng)
         return plural(name) if rng.random() < 0.1 else name
 
     def _word(self, rng: random.Random) -> str:

@@ -26,8 +26,8 @@ from cir.core.errors import UserError
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
-from cir.edits.reading.templates import LABELS, Template, split_words
-from cir.edits.words import PLACE, EditWords
+from cir.edits.reading.templates import LABELS, Template
+from cir.edits.words import PLACE, EditWords, words_of
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -105,11 +105,9 @@ def context_words(
     Nouns are the words of object names and the places of the templates ("on the sofa"). They may
     be objects of other sentences, so the tagger must read them like any other noun.
     """
-    nouns = {word for name in names for word in split_words(name.lower())}
-    found: set[str] = set()
-    for template in templates:
-        nouns |= {place.lower() for _, place in PLACE.findall(template.template)}
-        found |= {word.lower() for piece in template.pieces for word in split_words(piece)}
+    nouns = words_of(name.lower() for name in names)
+    nouns |= {place.lower() for item in templates for _, place in PLACE.findall(item.template)}
+    found = words_of(piece.lower() for item in templates for piece in item.pieces)
     return (found - nouns) | words.all_words() | clauses.all_words() | {*COLOURS, *SHADES}
 
 

@@ -76,10 +76,10 @@ class EditWords:
         These are phrases that contain a word of a `held_out` name, and describing words that occur
         in one of `names`.
         """
-        used, hidden = (_words_of(map(str.lower, some)) for some in (names, held_out))
+        used, hidden = (words_of(map(str.lower, some)) for some in (names, held_out))
         free = {field.name: _free_of(getattr(self, field.name), hidden) for field in fields(self)}
         free["verbs"] = {
-            kind: [forms for forms in verbs if not hidden & _words_of(forms)]
+            kind: [forms for forms in verbs if not hidden & words_of(forms)]
             for kind, verbs in self.verbs.items()
         }
         free["describing"] = [word for word in free["describing"] if word not in used]
@@ -95,7 +95,7 @@ class EditWords:
         texts = [*verbs, *phrases, *places, *self.determiners, *self.describing]
         texts += [*self.tails, *self.asides]
         texts += [text for some in lists for text in some]
-        return _words_of(texts)
+        return words_of(texts)
 
     @cached_property
     def same_sense(self) -> dict[str, list[str]]:
@@ -114,7 +114,8 @@ class EditWords:
         return {phrase: group for group in self.interchangeable for phrase in group}
 
 
-def _words_of(texts: Iterable[str]) -> set[str]:
+def words_of(texts: Iterable[str]) -> set[str]:
+    """Collect the words of all texts."""
     return {word for text in texts for word in split_words(text)}
 
 
@@ -125,7 +126,7 @@ def _free_of(value: Any, hidden: set[str]) -> Any:
     return [
         item if isinstance(item, str) else _free_of(item, hidden)
         for item in value
-        if not (isinstance(item, str) and hidden & _words_of([item]))
+        if not (isinstance(item, str) and hidden & words_of([item]))
     ]
 
 
