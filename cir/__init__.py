@@ -3,6 +3,6 @@
 The README of the project lists the packages in the order of their imports.
 """
 
-from cir.core import torchvision_mend as torchvision_ops
+from cir.core import torchvision_mend
 
-torchvision_ops.declare_missing()
+torchvision_mend.install()

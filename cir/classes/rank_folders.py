@@ -13,9 +13,9 @@ import numpy as np
 from cir.classes.datasets import folders
 from cir.classes.datasets.base import counted
 from cir.classes.scoring import ranking_file as class_submission
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
-from cir.core.sentences import listed
 from cir.images import decoding as images
 from cir.images import image_files
 from cir.images.shards import ImageShards

@@ -1,8 +1,9 @@
-"""The little grammar that filled sentences need: "a" or "an", and plurals."""
+"""English for generated sentences: "a" or "an", plurals, and lists of items."""
 
 import re
+from collections.abc import Sequence
 
-# Sound, not spelling, decides between "a" and "an".
+# The sound, not the spelling, decides between "a" and "an".
 _SILENT_H = ("heir", "honest", "honor", "honour", "hour")
 _SAID_WITH_Y_OR_W = re.compile(
     r"eu|ewe|once\b|ones?\b|oneself|onesie|u[bft]i|ufo|ukr|uku|uni(?!n|m)|ur[aio]|us[aeiu]|uten|uto"
@@ -45,7 +46,7 @@ _SINGULAR_IN_S = ("ss", "us", "is", "as", "lens")
 
 
 def article(name: str) -> str:
-    """The indefinite article, "a" or "an", that English puts before `name`."""
+    """Return "a" or "an", whichever English puts before `name`."""
     if _VOWEL_LETTER_NAME.match(name) or _VOWEL_NUMBER.match(name):
         return "an"
     if re.match(r"U(?:\b|[A-Z\d])", name):  # "a U-bolt", "a USB stick"
@@ -57,9 +58,9 @@ def article(name: str) -> str:
 
 
 def plural(name: str) -> str:
-    """The plural of a name: of its last word, or of the word before "of", "with", "on" or "in".
+    """Return the plural of a name, by its last word or the word before "of", "with", "on" or "in".
 
-    A name that already looks plural ("scissors", "binoculars") stays as it is.
+    A name that already looks plural ("scissors", "binoculars") is returned unchanged.
     """
     head, *rest = re.split(r"(?=\s(?:of|with|on|in)\s)", name, maxsplit=1)
     last = re.split(r"[\s\-]", head)[-1]
@@ -79,3 +80,9 @@ def _plural_word(word: str) -> str:
     if lowered.endswith("y") and not lowered.endswith(("ay", "ey", "iy", "oy", "uy")):
         return word[:-1] + "ies"
     return word + "s"
+
+
+def listed(items: Sequence[object], between: str = ", ", most: int = 3) -> str:
+    """List the first items as a sentence does: "a, b, c and 7 more"."""
+    text = between.join(str(item) for item in items[:most])
+    return text if len(items) <= most else f"{text} and {len(items) - most} more"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.datasets.object_sets import compose
 from cir.datasets.params import CocoData
 from cir.edits.reading.templates import Template

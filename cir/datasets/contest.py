@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.records import Triplet
-from cir.core.sentences import listed
 from cir.datasets.params import ContestData
 from cir.edits.reading.templates import Template
 from cir.images import image_files

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from cir.core.english import listed as first_few
 from cir.core.errors import UserError
 from cir.core.progress import say
-from cir.core.sentences import listed as first_few
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
 LARGEST = 256 << 20  # bytes of a file; nobody looks at a larger picture

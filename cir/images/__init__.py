@@ -1,4 +1,4 @@
-"""Decode images, and store images and triplets in shards.
+"""Decode images, and read and write the images and triplets of a split.
 
-`decoding.decode(bytes, name)` returns an RGB image of any supported file;
-`shards.ImageShards(folder)` reads the images and triplets that a stage wrote."""
+Contract: `decoding.decode(bytes or path, name)` returns an RGB image or raises UserError;
+`shards.ImageShards(folder)` reads the images that `shards.write` wrote."""

@@ -1,4 +1,4 @@
-"""Decode any image a user may have into plain RGB, or say in a sentence why not."""
+"""Decode images of any common format to RGB; raise UserError for those that cannot be decoded."""
 
 import struct
 import warnings
@@ -12,26 +12,31 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cir.core.errors import UserError
 
 MAX_PIXELS = 100_000_000
-# What cameras and browsers write. Formats that run another program to decode (EPS) stay out.
+# The formats of cameras and browsers. EPS is left out, because decoding it runs another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 
 _ORIENTATION = 0x0112
-# Pillow's decoders meet broken bytes with any of these.
+# Pillow's decoders raise any of these for broken bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError)
 _BROKEN += (struct.error, zlib.error, RuntimeError)
 
-# Every image is held to a limit here, so Pillow's own warning about size would say it twice.
+# `decode` checks the size of every image itself, so Pillow's warning is not needed.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image, given as bytes or as a file, to RGB with 8 bits a channel.
+    """Decode an image to RGB with 8 bits per channel.
 
-    The camera's orientation is applied, transparent parts show white, 16-bit grey is scaled to
-    8 bits, and of an animation the first frame counts. `name` stands for the image in errors.
+    The EXIF orientation is applied, transparent parts become white, 16-bit grey is scaled to 8
+    bits, and an animation gives its first frame.
 
-    Raises UserError if the image is missing, empty, cut off, broken, of an unknown format, or
-    has more than `max_pixels` pixels (told by its header, before memory is taken for it).
+    Args:
+        source: the encoded bytes, or a file.
+        name: the image's name in error messages.
+        max_pixels: the largest number of pixels; it is checked before memory is allocated.
+
+    Raises:
+        UserError: the image is missing, empty, truncated, broken, too large or of another format.
     """
     opened = _open(source, name)
     with opened:
@@ -49,7 +54,7 @@ def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Ima
 
 
 def fit(image: Image.Image, max_side: int) -> Image.Image:
-    """The image with its longer side brought down to `max_side` pixels; smaller ones as is."""
+    """Shrink an image to `max_side` pixels on its longer side; return smaller images unchanged."""
     longer = max(image.size)
     if longer <= max_side:
         return image
@@ -58,7 +63,7 @@ def fit(image: Image.Image, max_side: int) -> Image.Image:
 
 
 def encode(image: Image.Image, quality: int = 95) -> bytes:
-    """The RGB image as JPEG bytes."""
+    """Encode an RGB image as JPEG."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
@@ -67,7 +72,7 @@ def encode(image: Image.Image, quality: int = 95) -> bytes:
 def _open(source: bytes | Path, name: str) -> Image.Image:
     if not isinstance(source, bytes):
         if not source.is_file():
-            raise UserError(f"image {name} is not there: no file {source}")
+            raise UserError(f"image {name} is missing: there is no file {source}")
         if source.stat().st_size == 0:
             raise UserError(f"image {name} is empty (0 bytes)")
     elif not source:
@@ -76,7 +81,7 @@ def _open(source: bytes | Path, name: str) -> Image.Image:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source, "r", FORMATS)
     except UnidentifiedImageError as error:
         raise UserError(
-            f"image {name} is no image that can be read: expected one of {', '.join(FORMATS)}"
+            f"image {name} has an unknown format: expected one of {', '.join(FORMATS)}"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"image {name} is too large: {error}") from error
@@ -92,9 +97,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
-        return image.copy()  # a plain image: the opened one closes with its file
+        return image.copy()  # the opened image closes with its file
     if image.mode == "F":
-        raise UserError(f"image {name} has floating-point pixels: save it with 8 or 16 bits")
+        raise UserError(f"image {name} has floating-point pixels; expected 8 or 16 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray((grey // 257).astype(np.uint8), "L").convert("RGB")

@@ -1,4 +1,4 @@
-"""A user's image files: checked all at once, then taken over into shards."""
+"""Check a user's image files and prepare their bytes for shards."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
-from cir.core.sentences import listed
-from cir.images import decoding as images
+from cir.images import decoding
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
 
-_WORTH_WORKERS = 500  # fewer images are checked sooner than processes start
+_WORTH_WORKERS = 500  # checking fewer images takes less time than starting processes
 
 
 def check(paths: Mapping[str, Path], workers: int = 1) -> dict[str, str]:
-    """Decode every image once, and tell its content: name to SHA-256 of the file.
+    """Decode every image once; return the SHA-256 of each file by image name.
 
-    Raises one UserError that counts the images that cannot be used and gives the first reasons.
+    Raises UserError with the number of images that cannot be decoded and the first reasons.
     """
     with ExitStack() as stack:
         run = map
@@ -42,18 +42,16 @@ def check(paths: Mapping[str, Path], workers: int = 1) -> dict[str, str]:
 
 def _digest(path: Path, name: str) -> str | UserError:
     try:
-        images.decode(path, name)
+        decoding.decode(path, name)
     except UserError as problem:
         return problem
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def stored(path: Path, name: str, max_side: int) -> bytes:
-    """The file's own bytes, or, if its longer side has more than `max_side` pixels, a JPEG."""
+    """Return the file's bytes, or a smaller JPEG if its longer side exceeds `max_side` pixels."""
     with Image.open(path) as opened:
         small = max(opened.size) <= max_side
-    return (
-        path.read_bytes()
-        if small
-        else images.encode(images.fit(images.decode(path, name), max_side))
-    )
+    if small:
+        return path.read_bytes()
+    return decoding.encode(decoding.fit(decoding.decode(path, name), max_side))

@@ -1,34 +1,171 @@
-"""Images and triplets of a split: written once, read by id or as a stream.
+"""The files of a split: written once, read by id or as a stream.
 
-`split_files` tells what lies on the disk.
+    images-00000.parquet ...   id, image {bytes, path}, objects (the names shown, if known)
+    triplets.parquet           the fields of `cir.core.records.Triplet`
+    info.json                  the source of the split, and its counts
+
+The Parquet schema carries the metadata of Hugging Face `datasets`, so `load_dataset("parquet")`
+shows `image` as an Image column. Image bytes are stored unchanged, and Parquet does not compress
+them. A read loads one row group, about a megabyte.
 """
 
+import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.records import Triplet
-from cir.core.sentences import listed
-from cir.images import decoding as images
-from cir.images.shard_files import TRIPLETS, bytes_of, read_table, write
+from cir.images import decoding
 
-__all__ = ["ImageShards", "Shard", "read_info", "read_triplets", "write"]
-
+ROW_GROUP_BYTES = 1 << 20
 CACHE_BYTES = 1 << 30
+
+_TEXT = {"dtype": "string", "_type": "Value"}
+_FEATURES = {
+    "id": _TEXT,
+    "image": {"_type": "Image"},
+    "objects": {"feature": _TEXT, "_type": "List"},
+}
+IMAGES = pa.schema(
+    {
+        "id": pa.string(),
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        "objects": pa.list_(pa.string()),
+    },
+    metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
+)
+TRIPLETS = pa.schema(
+    {
+        "id": pa.string(),
+        "reference": pa.string(),
+        "text": pa.string(),
+        "target": pa.string(),
+        "add": pa.list_(pa.string()),
+        "remove": pa.list_(pa.string()),
+        "near_misses": pa.list_(pa.string()),
+        "novel": pa.bool_(),
+    }
+)
+
+Row = tuple[str, bytes, Sequence[str]]
+
+
+def write(
+    folder: Path,
+    rows: Iterable[Row],
+    triplets: Sequence[Triplet],
+    info: dict,
+    rows_per_shard: int = 5000,
+) -> None:
+    """Write a split to `folder`, whole or not at all; an old split there is replaced.
+
+    Args:
+        rows: (id, encoded image, names of the objects shown) of every image, with unique ids. They
+            are read as a stream: memory holds one row group.
+        triplets: they may name only images of `rows`.
+        info: content of info.json; the counts of images and triplets are added.
+        rows_per_shard: images per file.
+    """
+    assert rows_per_shard > 0
+    with files.whole_folder(folder) as tmp:
+        ids = _write_images(tmp, rows, rows_per_shard)
+        for triplet in triplets:
+            named = {triplet.reference, triplet.target, *triplet.near_misses}
+            assert named <= ids, f"triplet {triplet.id} names images that were not written"
+        columns = {
+            name: [_plain(getattr(triplet, name)) for triplet in triplets]
+            for name in TRIPLETS.names
+        }
+        pq.write_table(pa.table(columns, schema=TRIPLETS), tmp / "triplets.parquet")
+        counts = {"images": len(ids), "triplets": len(triplets)}
+        files.write_json(tmp / "info.json", {**info, **counts})
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _write_images(folder: Path, rows: Iterable[Row], rows_per_shard: int) -> set[str]:
+    ids: set[str] = set()
+    for number, groups in enumerate(_grouped(rows, rows_per_shard)):
+        path = folder / f"images-{number:05d}.parquet"
+        # The images are compressed already, and statistics would copy whole images to the footer.
+        with pq.ParquetWriter(
+            path, IMAGES, compression="none", use_dictionary=False, write_statistics=False
+        ) as writer:
+            for group in groups:
+                for name, _, _ in group:
+                    assert name not in ids, f"image id {name} comes twice"
+                    ids.add(name)
+                writer.write_table(_table(group), row_group_size=len(group))
+    return ids
+
+
+def _grouped(rows: Iterable[Row], rows_per_shard: int) -> Iterator[Iterator[list[Row]]]:
+    """Yield shards of row groups, both lazily; the caller must exhaust a shard before the next."""
+    waiting = iter(rows)
+    first = next(waiting, None)
+    if first is None:
+        yield iter([])  # a split without images is still a readable split
+
+    def shard() -> Iterator[list[Row]]:
+        nonlocal first
+        group, size = [], 0
+        for taken in range(1, rows_per_shard + 1):
+            group.append(first)
+            size += len(first[1])
+            first = next(waiting, None)
+            if first is None or taken == rows_per_shard or size >= ROW_GROUP_BYTES:
+                yield group
+                group, size = [], 0
+            if first is None:
+                return
+
+    while first is not None:
+        yield shard()
+
+
+def _table(group: list[Row]) -> pa.Table:
+    columns = {
+        "id": [name for name, _, _ in group],
+        "image": [{"bytes": encoded, "path": name} for name, encoded, _ in group],
+        "objects": [list(objects) for _, _, objects in group],
+    }
+    return pa.table(columns, schema=IMAGES)
+
+
+def read_table(path: Path, columns: list[str]) -> pa.Table:
+    """Read columns of a Parquet file; raises UserError for a broken file or a missing column."""
+    try:
+        table = pq.ParquetFile(path).read(columns, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise UserError(f"{path} has no column {', '.join(missing)}")
+    return table
+
+
+def bytes_of(table: pa.Table) -> pa.Array:
+    """Return the encoded images of one row group's table as one binary array."""
+    return pc.struct_field(table["image"].combine_chunks(), "bytes")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of images: `ids` in order, and the images as a stream of flat memory."""
+    """One file of images: `ids` in order, and the images as a stream."""
 
     path: Path
     ids: tuple[str, ...]
@@ -45,18 +182,17 @@ class Shard:
     def images(self) -> Iterator[tuple[str, Image.Image]]:
         """Yield (id, RGB image) in order; UserError for one that cannot be decoded."""
         for name, encoded in self.encoded():
-            yield name, images.decode(encoded, name)
+            yield name, decoding.decode(encoded, name)
 
 
 class ImageShards:
-    """The images of a split: `ids` in order, any image by its id, or shard after shard.
+    """The images of a split: `ids` in order, any image by its id, or shard by shard.
 
-    Row groups that were read stay in memory, the longest unused leaving first, up to
-    `cache_bytes`: a small set is soon read from memory alone, a large one costs one row group
-    (about a megabyte) an image. Instances can be pickled and survive a fork, so that the worker
-    processes of a DataLoader may share one.
+    A cache keeps up to `cache_bytes` of row groups, least recently used out first. A small split
+    is soon served from memory; in a large one every image costs the read of a row group. Instances
+    can be pickled and survive a fork, so the worker processes of a DataLoader can share one.
 
-    Raises UserError if the folder holds no shards or one of them is no Parquet file of images.
+    Raises UserError if the folder has no shards, or a file is not a Parquet file of images.
     """
 
     def __init__(self, folder: Path, cache_bytes: int = CACHE_BYTES) -> None:
@@ -92,22 +228,22 @@ class ImageShards:
         return name in self._index
 
     def shards(self) -> tuple[Shard, ...]:
-        """The files in order, for passes over the whole set; they bypass the cache."""
+        """Return the files in order, for passes over all images; they bypass the cache."""
         return self._shards
 
     def image(self, name: str) -> Image.Image:
-        """The RGB image of an id; KeyError if there is none of that id."""
-        return images.decode(self.encoded(name), name)
+        """Return the RGB image of an id; raises KeyError for an unknown id."""
+        return decoding.decode(self.encoded(name), name)
 
     def encoded(self, name: str) -> bytes:
-        """The image of an id as it is stored: JPEG, PNG or another format's bytes."""
+        """Return the stored bytes of an image: JPEG, PNG or another format."""
         row = self._index[name]
         starts, places = self._groups
         group = bisect_right(starts, row) - 1
         return self._row_group(group, *places[group])[row - starts[group]].as_py()
 
     def objects(self, name: str) -> tuple[str, ...]:
-        """The names of the objects that the image shows; empty where they are not known."""
+        """Return the names of the objects that the image shows; empty if they are unknown."""
         return tuple(self._objects[self._index[name]].as_py())
 
     @cached_property
@@ -117,7 +253,7 @@ class ImageShards:
 
     @cached_property
     def _groups(self) -> tuple[list[int], list[tuple[Path, int]]]:
-        """For each row group: its first row in the whole set, and its place."""
+        """Return the first row of each row group in the whole split, and its file and number."""
         starts, places, row = [], [], 0
         for shard in self._shards:
             metadata = pq.read_metadata(shard.path)
@@ -146,7 +282,7 @@ class ImageShards:
 def read_triplets(folder: Path) -> list[Triplet]:
     """Read the triplets of a split, in order.
 
-    Raises UserError if they are missing or name images that the split's shards do not hold.
+    Raises UserError if the file is missing or names images that the shards do not hold.
     """
     path = Path(folder) / "triplets.parquet"
     if not path.is_file():
@@ -169,7 +305,7 @@ def read_triplets(folder: Path) -> list[Triplet]:
 
 
 def read_info(folder: Path) -> dict:
-    """Read what info.json says of a split."""
+    """Read the info.json of a split."""
     return files.read_json(Path(folder) / "info.json")
 
 

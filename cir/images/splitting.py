@@ -1,4 +1,4 @@
-"""Train, val and test: what a part is, and dividing images so that no part shows another's."""
+"""Divide a source into train, val and test, without an image in two parts."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ Image = TypeVar("Image", bound=Hashable)
 class Split:
     """One part of a source, ready for `shards.write`.
 
-    `rows` yields (id, encoded image, names of the objects shown) of `images` images, once; `info`
-    describes the part.
+    Args:
+        images: the number of images.
+        rows: (id, encoded image, names of the objects shown) of every image; can be read once.
+        triplets: the part's triplets.
+        info: content of info.json.
     """
 
     images: int
@@ -30,9 +33,12 @@ class Split:
 
 
 def by_share(images: Sequence[Image], shares: Mapping[str, float], seed: int) -> dict[Image, str]:
-    """Deal distinct images out at random: each part gets its share of them, rounded.
+    """Assign distinct images to parts at random; each part gets its share, rounded.
 
-    `shares` maps the parts' names to positive numbers that add up to 1.
+    Args:
+        images: distinct images.
+        shares: positive numbers that add up to 1, by the parts' names.
+        seed: seed of the random order.
     """
     order = np.random.default_rng(seed).permutation(len(images))
     bounds = np.round(np.cumsum(list(shares.values())) * len(images)).astype(int)
@@ -44,20 +50,20 @@ def by_share(images: Sequence[Image], shares: Mapping[str, float], seed: int) ->
 def by_links(
     links: Sequence[tuple[Image, Image]], shares: Mapping[str, float], seed: int
 ) -> dict[Image, str]:
-    """Divide linked images so that few links run between parts and the rest share out well.
+    """Assign linked images to parts so that few links are lost and the kept links meet the shares.
 
-    A query links its reference and its target; a link between two parts is lost, because its
-    images may not be in both. Random parts lose most links of densely linked images (with shares
-    of 0.7, 0.1 and 0.2, nearly half). So from random parts every image in turn moves to where
-    sum(share * log(1 + links kept in the part)) is largest, until none wants to move. Without
-    losses that sum is largest when the kept links are divided by the shares.
+    A query links its reference to its target. A link between two parts is lost, because no image
+    may be in both. Random parts lose many links of densely linked images (nearly half, with shares
+    of 0.7, 0.1 and 0.2). This function starts from random parts and moves one image after another
+    to the part that maximises sum(share * log(1 + links kept in the part)), until no image moves.
+    If no link is lost, that sum is largest when the kept links are divided by the shares.
     """
     names, weights = list(shares), list(shares.values())
     near: dict[Image, list[Image]] = {}
     for one, other in links:
         for image, neighbour in ((one, other), (other, one)):
             near.setdefault(image, [])
-            if one != other:  # a link of an image to itself is never lost
+            if one != other:  # a link of an image to itself cannot be lost
                 near[image].append(neighbour)
     images = list(near)
     rng = np.random.default_rng(seed)
@@ -79,7 +85,7 @@ def _move(
     kept: list[int],
     weights: Sequence[float],
 ) -> bool:
-    """Move the image to its best part, if another is better than its own; tell whether."""
+    """Move the image to its best part; return whether the part changed."""
     own = part[image]
     gained = [0] * len(kept)
     for other in near[image]:

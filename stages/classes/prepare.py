@@ -7,7 +7,7 @@ from cir.classes.datasets.base import counted
 from cir.classes.datasets.params import ClassData
 from cir.core import files
 from cir.core.progress import progress, say
-from cir.images import shard_files
+from cir.images import shards
 from stages.params import StageParams, load
 from stages.run import run
 
@@ -29,7 +29,7 @@ def main() -> None:
         for part in PARTS:
             split = splits[part]
             rows = progress(split.rows, split.images, f"writing {part}", "images")
-            shard_files.write(
+            shards.write(
                 OUT / part, rows, split.triplets, split.info, params.class_data.rows_per_shard
             )
             classes = counted(len(split.info["classes"]), "class", "classes")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cir.core.device import DEVICE
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import say
-from cir.core.sentences import listed
 from cir.datasets.sources import ImageSource, ShardSource, find_source
 from cir.images.shards import ImageShards
 from cir.text_search.data import captioned_folder, captions_file

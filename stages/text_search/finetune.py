@@ -8,8 +8,8 @@ from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
 from cir.core.curves import Curve, event_folder
 from cir.core.device import DEVICE
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from cir.datasets.scenes import draw_many
-from cir.images import shard_files as split_files
+from cir.images import shards
 from cir.text_search.data.queries import TextQuery, write_queries
 
 NAMES = ["red mug", "blue car", "green fish", "yellow hat", "blue mug", "red car"]
@@ -34,7 +34,7 @@ def write_text_split(folder, images=30, queries=12, seed=3):
         grades = {name: FULL if fit == 2 else PART for name, fit in fits.items() if fit}
         text = f"a {first} and a {second}"
         made.append(TextQuery(f"q{number}", text, "Pair of objects", grades))
-    split_files.write(folder, draw_many(shown, 64, seed), [], {"source": "test"}, 20)
+    shards.write(folder, draw_many(shown, 64, seed), [], {"source": "test"}, 20)
     write_queries(folder, made)
     return made
 

@@ -104,8 +104,8 @@ def broken_png():
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"GIF, or so it says", "no image"),
-        (b"<html>404</html>", "no image"),
+        (b"GIF, or so it says", "unknown format"),
+        (b"<html>404</html>", "unknown format"),
         (encoded(noise(), "JPEG")[:900], "cannot be decoded"),
         (encoded(noise())[:900], "cannot be decoded"),
         (broken_png(), "cannot be decoded"),
@@ -133,7 +133,7 @@ def test_every_cut_of_an_image_is_a_sentence_or_an_image():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"image a\.png is not there: no file .*a\.png"):
+    with pytest.raises(UserError, match=r"image a\.png is missing: there is no file .*a\.png"):
         images.decode(tmp_path / "a.png", "a.png")
 
 
@@ -165,7 +165,7 @@ def test_check_names_every_kind_of_trouble_and_counts(tmp_path):
     sentence = str(caught.value)
     assert sentence.startswith("2 of 4 images cannot be used")
     assert "empty.png is empty" in sentence
-    assert "absent.png is not there" in sentence
+    assert "absent.png is missing" in sentence
 
 
 def test_check_by_several_processes_finds_the_same(tmp_path, monkeypatch):

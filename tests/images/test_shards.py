@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from cir.core.errors import UserError
 from cir.core.records import Triplet
-from cir.images import shard_files as split_files
 from cir.images import shards
 
 
@@ -38,7 +37,7 @@ TRIPLETS = [
 
 @pytest.fixture
 def small_groups(monkeypatch):
-    monkeypatch.setattr(split_files, "ROW_GROUP_BYTES", 3 * len(picture(0)))
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 3 * len(picture(0)))
 
 
 @pytest.fixture

@@ -200,14 +200,14 @@ def test_a_run_that_ends_half_way_leaves_nothing_of_an_earlier_one(workplace, mo
     write_params("class_folders", root="mine")
     prepare_classes.main()
     assert {path.name for path in prepare_classes.OUT.iterdir()} == set(PARTS)
-    write = prepare_classes.shard_files.write
+    write = prepare_classes.shards.write
 
     def killed(folder, *more):
         if folder.name == "val":
             raise KeyboardInterrupt
         write(folder, *more)
 
-    monkeypatch.setattr(prepare_classes.shard_files, "write", killed)
+    monkeypatch.setattr(prepare_classes.shards, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare_classes.main()
     assert {path.name for path in prepare_classes.OUT.iterdir()} == {"train"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cir.core.errors import UserError
-from cir.images.shard_files import Row
+from cir.images.shards import Row
 from cir.images.splitting import Split
 
 PARTS = ("train", "val", "query", "gallery")

@@ -22,9 +22,9 @@ from PIL import Image
 from cir.classes.datasets import division, folders
 from cir.classes.datasets.base import Findings, Images, LabelledImage
 from cir.classes.datasets.params import CIFAR100
+from cir.core.english import listed
 from cir.core.errors import UserError, reason_of
-from cir.core.sentences import listed
-from cir.images.shard_files import Row
+from cir.images.shards import Row
 from cir.images.splitting import Split
 
 _SIDE = 32

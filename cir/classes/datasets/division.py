@@ -14,8 +14,8 @@ from cir.classes.datasets import rules
 from cir.classes.datasets.base import ClassParts, Findings, Images, counted
 from cir.classes.datasets.params import CIFAR100, Divide, DividedFolders, Food101
 from cir.classes.datasets.rules import FEWEST_CLASSES, classes_told, labels_of
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 FEWEST_IMAGES = 2  # of a class in a part: a pair to train on, or a query and its answer
 

@@ -10,7 +10,7 @@ from cir.classes.datasets.params import DrawnObjects
 from cir.core.errors import UserError
 from cir.datasets import scenes
 from cir.datasets.scenes.names import kind_of
-from cir.images.shard_files import Row
+from cir.images.shards import Row
 from cir.images.splitting import Split
 
 _WORTH_WORKERS = 2000  # fewer images are drawn faster than worker processes start

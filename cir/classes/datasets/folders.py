@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cir.classes.datasets.base import Findings, Images, LabelledImage, Rows, counted
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
-from cir.core.sentences import listed
 from cir.images import decoding as images
 from cir.images import image_files
-from cir.images.shard_files import Row
+from cir.images.shards import Row
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from cir.classes.datasets import division, folders
 from cir.classes.datasets.base import Findings
 from cir.classes.datasets.folders import ImageFile
 from cir.classes.datasets.params import Food101
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.images.splitting import Split
 
 LISTS = {"train": "meta/train.txt", "test": "meta/test.txt"}

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 COLUMNS = ("file", "class")
 

@@ -6,8 +6,8 @@ Two images of equal content are copies, whatever their names are.
 from collections.abc import Iterable, Mapping
 
 from cir.classes.datasets.base import PARTS, ClassParts, Findings, Images, counted
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 FEWEST_CLASSES = 2
 

@@ -14,8 +14,8 @@ from cir.classes.datasets import division, folders, label_table, rules
 from cir.classes.datasets.base import Findings
 from cir.classes.datasets.folders import ImageFile
 from cir.classes.datasets.params import TrainingAndTest
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.images.splitting import Split
 
 TRAINING, FLAT = "training", {"query": "test/query", "gallery": "test/gallery"}

@@ -16,8 +16,8 @@ from torchvision import transforms
 
 from cir.classes.embedder.pooling import POOLINGS, Pooling
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError, reason_of
-from cir.core.sentences import listed
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 from cir.encoders import micro_vitamin  # noqa: F401  (registers vitamin_micro_64)
 

@@ -19,8 +19,8 @@ from cir.classes.embedder.augmentation import views
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import Augmentation
 from cir.core.distributed import gather, own_slice
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.metrics import class_figures
 from cir.retrieval.ranking.ranking import leave_one_out

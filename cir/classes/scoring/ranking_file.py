@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 Lists = dict[str, list[str]]
 

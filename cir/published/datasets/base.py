@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from PIL import Image
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.images.decoding import decode
 from cir.published.datasets.pairs import TrainingPairs
 from cir.retrieval.ranking.protocol import Protocol

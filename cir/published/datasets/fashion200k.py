@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.reading import MissingError, require_layout
 from cir.published.datasets.word_exchange import WordPairs, by_caption, query_text

@@ -14,8 +14,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import Listed, ListedPairs
 from cir.published.datasets.reading import (

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.records import Triplet
-from cir.core.sentences import listed
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import TrainingPairs, drawn
 from cir.published.datasets.reading import MissingError, require_layout

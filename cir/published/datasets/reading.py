@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 # By title: patterns of files in a root of that layout; one match tells it from other layouts.
 SIGNS = {

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.reading import is_text, is_whole, read_json
 from cir.published.experiment.scoring import Answers

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
-from cir.core.sentences import listed
 
 # Two gallery rows of one image may differ in the last bits of their scores, as a matrix product
 # sums in another order at the edge of a block. Closer than this to a right answer is a tie.

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.images import image_files
 from cir.images.splitting import by_share
 from cir.text_search.data.params import CaptionedFolder

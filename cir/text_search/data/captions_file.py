@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 
 COLUMNS = ["file", "caption", "by"]
 PEOPLE, MODEL = "people", "model"

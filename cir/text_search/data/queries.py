@@ -1,6 +1,6 @@
 """Store text queries with graded answers, and captions, beside the shards of their images.
 
-images-00000.parquet ...   the images (see cir.images.shard_files)
+images-00000.parquet ...   the images (see cir.images.shards)
 captions.parquet           image, caption
 queries.parquet            id, text, kind
 relevance.parquet          query, image, grade: pairs that are not listed have grade 0
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cir.core.english import listed
 from cir.core.errors import UserError, reason_of
 from cir.core.progress import progress
-from cir.core.sentences import listed
-from cir.images import shard_files as split_files
+from cir.images import shards
 
 _CAPTIONS, _QUERIES = "captions.parquet", "queries.parquet"
 _RELEVANCE, _NEAR_MISSES = "relevance.parquet", "near_misses.parquet"
@@ -65,7 +65,7 @@ class TextSplit:
         """Write the part to a folder that does not exist yet."""
         rows = progress(self.rows, self.images, f"writing {folder.name}", "images")
         counts = {"captions": len(self.captions), "queries": len(self.queries)}
-        split_files.write(folder, rows, (), {**self.info, **counts}, rows_per_shard)
+        shards.write(folder, rows, (), {**self.info, **counts}, rows_per_shard)
         write_captions(folder, self.captions)
         write_queries(folder, self.queries)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.sentences import listed
 from cir.encoders import Encoder
 from cir.encoders.paired import PairedEncoder, load_encoder
 from cir.encoders.texts import encode_each_once
