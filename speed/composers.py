@@ -15,8 +15,8 @@ from cir.core.records import Triplet
 from cir.encoders import Encoder
 from cir.training.composer_alone import CachedBatches, CachedObjective
 from cir.training.composition import CompositionBatches, CompositionObjective
-from cir.training.criteria import InfoNCE
 from cir.training.encoded_split import encode_split
+from cir.training.losses import InfoNCE
 from cir.training.shared.batches import plan_batches
 from speed.workload import Workload
 

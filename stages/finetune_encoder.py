@@ -1,5 +1,6 @@
-"""Train the composition: reference image + edit against target image."""
+"""Train encoder and composer: reference image + edit against target image."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
-from cir.training.composer_alone import weight_groups
 from cir.training.composition import (
     CompositionBatches,
     CompositionObjective,
@@ -23,9 +23,13 @@ from cir.training.composition import (
 )
 from cir.training.params import Finetune
 from cir.training.results import FinetuneMetrics as Metrics
-from cir.training.shared import parameter_groups
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit, sole_writer
+from cir.training.shared.loop import best_row, fit, sole_writer
+from cir.training.shared.parameter_groups import (
+    encoder_groups,
+    module_groups,
+    trained_weights,
+)
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -50,7 +54,7 @@ def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
     encoder = Encoder.load(BASE)
-    composer = composers.create(params.composer.model_dump(), encoder.dim, encoder.text_dim)
+    composer = composers.create(params.composer, encoder.dim, encoder.text_dim)
     model = EncodedComposer(encoder, composer)
     recipe = params.model_dump(exclude={"tensorboard"})
     checkpoints = files.checkpoint_folder(
@@ -67,7 +71,7 @@ def main() -> None:
 def train(
     model: EncodedComposer, params: Params, checkpoints: Path, curve: Curve
 ) -> tuple[list[dict], int]:
-    """Train on the triplets of the training split; returns history and number of weights."""
+    """Train on the training split; return the history and the number of trained weights."""
     section = params.finetune_encoder
     tagger = Tagger.load(TAGGER, DEVICE)
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
@@ -78,17 +82,20 @@ def train(
         keys, section.batch_size, section.steps, params.seed, distributed.processes()
     )
     if (section.naming_weight or section.set_weight) and not all(objects.values()):
-        say("what some images show is unknown: batches with such images train on composition alone")
+        say(
+            "the objects of some images are unknown: batches with such images use the "
+            "composition loss only"
+        )
     if section.gradient_checkpointing:
         model.encoder.use_gradient_checkpointing()
     section.start_temperature(model.encoder)
-    groups = parameter_groups.optimiser_groups(
+    groups = encoder_groups(
         model.encoder,
         section.train.shares(model.encoder),
         section.learning_rate,
         section.weight_decay,
     )
-    groups += weight_groups([model.composer], section.learning_rate, section.weight_decay)
+    groups += module_groups(model.composer, section.learning_rate, section.weight_decay)
     pixels = Pixels(shards, model.encoder)
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(
@@ -102,11 +109,11 @@ def train(
         "training the composition",
         curve.follow,
     )
-    return history, parameter_groups.trained_weights(groups)
+    return history, trained_weights(groups)
 
 
-def validation(model: EncodedComposer, tagger: Tagger):
-    """What measures the model on the validation split, sentences read by the tagger."""
+def validation(model: EncodedComposer, tagger: Tagger) -> Callable[[], dict[str, float]]:
+    """Return a function that measures the model on the validation split, with tagged edits."""
     shards, triplets = ImageShards(VAL), read_triplets(VAL)
     edits = tagger.tag([triplet.text for triplet in triplets])
     pixels = Pixels(shards, model.encoder)
@@ -114,8 +121,8 @@ def validation(model: EncodedComposer, tagger: Tagger):
 
 
 def save(model: EncodedComposer, history: list[dict[str, float]], trained: int) -> None:
-    """Write the model and its metrics, each whole."""
-    best = max(history, key=lambda row: (row["score"], row["step"]))
+    """Write the model and its metrics."""
+    best = best_row(history)
     with files.whole_folder(MODEL) as folder:
         model.save(folder)
     Metrics(

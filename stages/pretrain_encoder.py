@@ -1,4 +1,4 @@
-"""Contrast images with the names of what they show; a published model is fetched and verified."""
+"""Train the encoder on images and the names of their objects, or take a published one as it is."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cir.training.naming import NamingBatches, NamingObjective, naming_score, ob
 from cir.training.params import EncoderChoice, Pretrain
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit, sole_writer
-from cir.training.shared.parameter_groups import all_layers, optimiser_groups
+from cir.training.shared.parameter_groups import all_layers, encoder_groups
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -52,7 +52,7 @@ def main() -> None:
 def train(
     encoder: Encoder, params: Params, checkpoints: Path, curve: Curve
 ) -> list[dict[str, float]]:
-    """Train on the training split's images and what they are known to show."""
+    """Train on the images of the training split whose objects are known."""
     section = params.pretrain_encoder
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
     objects = {name: shards.objects(name) for name in shards.ids}
@@ -66,7 +66,7 @@ def train(
     section.start_temperature(encoder)
     return fit(
         NamingObjective(encoder),
-        optimiser_groups(
+        encoder_groups(
             encoder,
             all_layers(encoder, section.layer_decay),
             section.learning_rate,
@@ -83,7 +83,7 @@ def train(
 
 
 def hold_out(objects: dict, count: int, seed: int) -> tuple[dict, dict]:
-    """Divide images into `count` (at most a tenth) that choose the checkpoint, and the rest."""
+    """Divide the images into `count` (at most a tenth) that choose the checkpoint, and the rest."""
     names = list(objects)
     count = min(count, max(1, len(names) // 10))
     chosen = set(np.random.default_rng(seed).choice(len(names), count, replace=False))
@@ -93,17 +93,17 @@ def hold_out(objects: dict, count: int, seed: int) -> tuple[dict, dict]:
 
 @torch.inference_mode()
 def verify(encoder: Encoder) -> None:
-    """See that the model encodes an image and a name into finite vectors of one length."""
+    """Check that the model encodes an image and a name into finite vectors of the same length."""
     encoder.eval()
     pixels = torch.zeros(1, 3, *encoder.image_size, dtype=torch.uint8)
     image, name = encoder.encode_images(pixels), encoder.encode_names(["umbrella"])
     assert image.shape == name.shape == (1, encoder.dim), f"{image.shape}, {name.shape}"
     if not (image.isfinite().all() and name.isfinite().all()):
-        raise UserError("the encoder's weights give features that are no finite numbers")
+        raise UserError("the encoder's weights give features that are not finite numbers")
 
 
 def save(encoder: Encoder, history: list[dict[str, float]], curve: Curve) -> None:
-    """Write the model and its curve, whole."""
+    """Write the model and its curve."""
     if not distributed.is_main_process():
         return
     with files.whole_folder(MODEL) as folder:

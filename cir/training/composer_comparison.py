@@ -1,9 +1,10 @@
-"""One composer after another on the same encoded splits: trained alike, measured alike."""
+"""Train and measure composers on the same encoded splits."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 from cir.composers import Composer, create, rebuild
 from cir.composers.base import made_of
 from cir.core import files
+from cir.core.params import Section
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
 from cir.retrieval.ranking.protocol import Protocol
@@ -22,14 +24,15 @@ from cir.training.composer_alone import (
     CachedObjective,
     cached_accuracy,
     compose_queries,
-    weight_groups,
 )
 from cir.training.composition import shows
-from cir.training.criteria import InfoNCE
 from cir.training.encoded_split import EncodedSplit
+from cir.training.losses import InfoNCE
 from cir.training.params import CompareComposers
+from cir.training.results import ComposerFigures, Recall
 from cir.training.shared.batches import plan_batches
 from cir.training.shared.loop import fit
+from cir.training.shared.parameter_groups import module_groups
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
 _TRAININGS = "trainings.json"
@@ -46,7 +49,7 @@ class Trained:
 
 
 def train_composer(
-    settings: Mapping[str, object],
+    settings: Section | Mapping[str, object],
     train: EncodedSplit,
     val: EncodedSplit,
     recipe: CompareComposers,
@@ -54,11 +57,11 @@ def train_composer(
     checkpoints: Path,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
 ) -> Trained:
-    """Train a fresh composer on encoded triplets; one without weights is taken as it is.
+    """Train a fresh composer on encoded triplets; a composer without weights is not trained.
 
     Args:
-        settings: its name and params (see cir.composers.create).
-        train, val: where they lie, the composer is trained. It is returned in main memory.
+        settings: the composer's params, see cir.composers.create.
+        train, val: on the device on which to train. The composer is returned in main memory.
         recipe: how to train; `learning_rate` is this composer's own.
         seed: of everything random.
         checkpoints, follow: see cir.training.shared.loop.fit.
@@ -73,15 +76,15 @@ def train_composer(
         return cached_accuracy(composer, seen, val.triplets, val.edits)
 
     began = time.perf_counter()
-    if any(True for _ in composer.parameters()):
+    if list(composer.parameters()):
         features = train.features_for(composer.text)
         keys = [shows(triplet.target, train.objects) for triplet in train.triplets]
         plan = plan_batches(keys, recipe.batch_size, recipe.steps, seed)
         criterion = InfoNCE.starting_at(recipe.temperature)
         objective = CachedObjective(composer, features, criterion, recipe.set_weight)
-        groups = weight_groups([objective], recipe.learning_rate, recipe.weight_decay)
+        groups = module_groups(objective, recipe.learning_rate, recipe.weight_decay)
         batches = CachedBatches(features, train.triplets, train.edits, train.objects, plan, 0)
-        what = f"training {settings['name']}, seed {seed}"
+        what = f"training {composer.params.name}, seed {seed}"
         schedule = recipe.schedule()
         fit(objective, groups, batches, validate, schedule, seed, checkpoints, what, follow)
     seconds = time.perf_counter() - began
@@ -90,7 +93,7 @@ def train_composer(
 
 
 def save_trained(trained: Sequence[Trained], folder: Path) -> None:
-    """Write one composer, trained several times, into an existing folder."""
+    """Write the trainings of one composer into an existing folder."""
     rows = [{"val_accuracy": one.val_accuracy, "seconds": one.seconds} for one in trained]
     composer = {"composer": trained[0].composer.settings(), "trainings": rows}
     files.write_json(folder / _TRAININGS, composer)
@@ -99,7 +102,11 @@ def save_trained(trained: Sequence[Trained], folder: Path) -> None:
 
 
 def load_trained(folder: Path) -> list[Trained]:
-    """Read what `save_trained` wrote; UserError where it is missing or broken."""
+    """Read what `save_trained` wrote.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
     saved = files.read_json(folder / _TRAININGS)
     trained = []
     for number, row in enumerate(saved["trainings"]):
@@ -110,52 +117,61 @@ def load_trained(folder: Path) -> list[Trained]:
 
 
 def measure(
-    composers: Sequence[Composer], test: EncodedSplit, seed: int, resamples: int
-) -> dict[str, object]:
-    """How one composer does, trained once or several times, in the gallery of the test split.
+    name: str, trained: Sequence[Trained], test: EncodedSplit, seed: int, resamples: int
+) -> ComposerFigures:
+    """Measure one composer, trained once or several times, in the gallery of the test split.
 
-    Every figure is the mean over the trainings. The interval is that of drawing other queries
-    (see cir.retrieval.ranking.metrics.bootstrap_interval); how far trainings differ stands beside
-    it, as `by_seed`.
+    Figures are means over the trainings, and `by_seed` is the accuracy of each. The interval is
+    that of drawing other queries: see cir.retrieval.ranking.metrics.bootstrap_interval.
+
+    Args:
+        name: name of the composer in the comparison.
+        trained: its trainings.
+        test: in main memory.
+        seed, resamples: of the bootstrap.
     """
-    ranks = np.stack([rank_split(composer, test).target_ranks for composer in composers])
+    first = trained[0].composer
+    ranks = np.stack([rank_split(one.composer, test).target_ranks for one in trained])
     novel = np.array([triplet.novel for triplet in test.triplets])
     share = (ranks == 1).mean(axis=0)
-    figures: dict[str, object] = {
-        "accuracy": float(share.mean()),
-        "interval95": list(bootstrap_interval(share, seed, resamples)),
-        "by_seed": [recall_at_k(row, 1) for row in ranks],
-        "recall@5": recall_at_k(ranks.ravel(), 5),
-        "recall@10": recall_at_k(ranks.ravel(), 10),
-        "mrr": mean_reciprocal_rank(ranks.ravel()),
-    }
-    for name, chosen in (("seen", ~novel), ("novel", novel)):
-        if chosen.any():
-            figures[f"{name}_accuracy"] = float(share[chosen].mean())
-    return {
-        **figures,
-        "queries": len(test.triplets),
-        "gallery_size": len(test.features.ids),
-        "recall": [{"k": k, "recall": recall_at_k(ranks.ravel(), k)} for k in CURVE],
-    }
+    return ComposerFigures(
+        composer=name,
+        text=first.text,
+        accuracy=float(share.mean()),
+        interval95=bootstrap_interval(share, seed, resamples),
+        by_seed=[recall_at_k(row, 1) for row in ranks],
+        recall_5=recall_at_k(ranks.ravel(), 5),
+        recall_10=recall_at_k(ranks.ravel(), 10),
+        mrr=mean_reciprocal_rank(ranks.ravel()),
+        seen_accuracy=None if novel.all() else float(share[~novel].mean()),
+        novel_accuracy=float(share[novel].mean()) if novel.any() else None,
+        queries=len(test.triplets),
+        gallery_size=len(test.features.ids),
+        recall=[Recall(k=k, recall=recall_at_k(ranks.ravel(), k)) for k in CURVE],
+        val_accuracy=fmean(one.val_accuracy for one in trained),
+        parameters=sum(weight.numel() for weight in first.parameters()),
+        trainings=len(trained),
+        training_seconds=fmean(one.seconds for one in trained),
+        microseconds_per_query=microseconds_per_query(first, test),
+        protocol=protocol(test, first).to_dict(),
+    )
 
 
 def rank_split(composer: Composer, test: EncodedSplit, k: int = 1) -> Ranking:
-    """Rank all images of the split for each of its queries; the first `k` are kept."""
+    """Rank all images of the split for each of its queries, and keep the first `k`."""
     features = test.features_for(composer.text)
-    row = {name: number for number, name in enumerate(features.ids)}
     return rank(
         compose_queries(composer, features, test.triplets, test.edits),
         functional.normalize(features.images, dim=1).numpy(),
         [triplet.id for triplet in test.triplets],
         features.ids,
-        np.array([row[triplet.target] for triplet in test.triplets]),
+        np.array(features.rows(triplet.target for triplet in test.triplets)),
         k=k,
     )
 
 
 def protocol(test: EncodedSplit, composer: Composer) -> Protocol:
-    """What `measure` ranks against what, for this composer."""
+    """Return the protocol of `measure` for this composer."""
     named = {name for t in test.triplets for name in (t.reference, t.target)}
     gallery = "hard" if set(test.features.ids) - named else "contest-like"
     return Protocol(gallery, *made_of(composer))
@@ -163,12 +179,12 @@ def protocol(test: EncodedSplit, composer: Composer) -> Protocol:
 
 @torch.inference_mode()
 def microseconds_per_query(composer: Composer, test: EncodedSplit) -> float:
-    """What composing costs, encoding aside: the median of several batches."""
+    """Return the time of composing one query, without encoding: the median of several batches."""
     features = test.features_for(composer.text)
-    row = {name: number for number, name in enumerate(features.ids)}
     count = min(_TIMED_BATCH, len(test.triplets))
     edit = features.encoded(test.edits)[:count]
-    image = features.images[[row[triplet.reference] for triplet in test.triplets[:count]]]
+    references = features.rows(triplet.reference for triplet in test.triplets[:count])
+    image = features.images[references]
     seconds = []
     for _ in range(_TIMED_REPEATS):
         began = time.perf_counter()

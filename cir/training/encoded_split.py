@@ -1,10 +1,10 @@
-"""A split whose images, names and texts are encoded once, for composers to train on.
+"""Encode the images, names and texts of a split once, for composers to train on.
 
-On disk it is a folder: `features.safetensors` with the vectors, and `split.json` with what each
-row stands for.
+A saved split is a folder with two files: `features.safetensors` holds the vectors, and
+`split.json` the ids, names, triplets and edits of their rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,14 +29,14 @@ _FEATURES, _ROWS = "features.safetensors", "split.json"
 
 @dataclass(frozen=True)
 class Features:
-    """What an encoder makes of a split, each image, name and text once; nothing is normalised.
+    """The features of a split's images, names and texts, none normalised.
 
     Args:
-        ids: of the N images.
+        ids: ids of the N images.
         images: float32 [N, D].
         names: M different names.
         name_features: float32 [M, D].
-        text: float32 [T, E], of the T triplets' edits; None for composers that read names only.
+        text: float32 [T, E], for the edits of T triplets; None for composers that read names only.
     """
 
     ids: tuple[str, ...]
@@ -46,7 +46,7 @@ class Features:
     text: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Features":
-        """The same with its vectors on this device."""
+        """Return these features on the device."""
         return replace(
             self,
             images=self.images.to(device),
@@ -55,13 +55,18 @@ class Features:
         )
 
     def with_texts(self, encoder: Encoder, edits: Sequence[Edit], which: str) -> "Features":
-        """The same with the texts that composers of `text: which` read (see TEXTS)."""
+        """Return these features with the text `which` of each edit, a key of TEXTS."""
         with torch.no_grad():
             return replace(self, text=encode_texts_once(encoder, edits, which))
 
     def encoded(self, edits: Sequence[Edit]) -> EncodedEdits:
-        """The triplets' edits with these features."""
+        """Return the triplets' edits with these features."""
         return EncodedEdits(edits, self.names, self.name_features, self.text)
+
+    def rows(self, images: Iterable[str]) -> list[int]:
+        """Return the row of each image, by its id."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        return [row_of[name] for name in images]
 
 
 def encode_split(
@@ -72,7 +77,7 @@ def encode_split(
     objects: Mapping[str, Sequence[str]],
     batch_size: int = 128,
 ) -> Features:
-    """Encode the images, and every name that an edit or an image (`objects`) holds."""
+    """Encode the images `ids`, and all names in the edits and in the images' `objects`."""
     starts = range(0, len(ids), batch_size)
     images = [torch.zeros(0, encoder.dim, device=encoder.device)]
     shown = (name for image in ids for name in objects.get(image, ()))
@@ -86,14 +91,14 @@ def encode_split(
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """A split for composers: its triplets, what they ask for, and all of it encoded.
+    """The triplets of a split, and their features.
 
     Args:
-        features: of images and names.
-        texts: float32 [T, E] by kind of text (see cir.composers.base.TEXTS).
-        triplets: T of them.
-        edits: of the triplets.
-        objects: for each image id what it shows; empty where the source does not say.
+        features: features of images and names.
+        texts: float32 [T, E] for each encoded text, by its key in cir.composers.base.TEXTS.
+        triplets: T triplets.
+        edits: the edit of each triplet.
+        objects: the objects that each image shows, by id; empty where the source does not say.
     """
 
     features: Features
@@ -103,16 +108,16 @@ class EncodedSplit:
     objects: Mapping[str, tuple[str, ...]]
 
     def features_for(self, which: str) -> Features:
-        """The features with the text that composers of `text: which` read."""
+        """Return the features with the text `which`, a key of TEXTS."""
         return replace(self.features, text=self.texts.get(which))
 
     def to(self, device: torch.device | str) -> "EncodedSplit":
-        """The same with its vectors on this device."""
+        """Return this split with its features on the device."""
         texts = {kind: text.to(device) for kind, text in self.texts.items()}
         return replace(self, features=self.features.to(device), texts=texts)
 
     def save(self, folder: Path) -> None:
-        """Write it into an existing folder."""
+        """Write the split into an existing folder."""
         features = self.features
         tensors = {f"text.{kind}": text for kind, text in self.texts.items()}
         tensors |= {"images": features.images, "names": features.name_features}
@@ -128,7 +133,11 @@ class EncodedSplit:
 
     @classmethod
     def load(cls, folder: Path) -> "EncodedSplit":
-        """Read what `save` wrote; UserError where it is missing or broken."""
+        """Read a saved split.
+
+        Raises:
+            UserError: a file is missing or broken.
+        """
         rows = files.read_json(folder / _ROWS)
         try:
             tensors = load_file(folder / _FEATURES)
@@ -137,7 +146,7 @@ class EncodedSplit:
         try:
             return cls._of(rows, tensors)
         except (KeyError, TypeError) as error:
-            raise UserError(f"{folder} is no encoded split: {error!r} in its files") from None
+            raise UserError(f"{folder} is not an encoded split: {error!r} in its files") from None
 
     @classmethod
     def _of(cls, rows: dict, tensors: dict[str, torch.Tensor]) -> "EncodedSplit":
@@ -163,13 +172,14 @@ def encode_folder(
     most: int | None = None,
     whole_gallery: bool = False,
 ) -> EncodedSplit:
-    """Tag and encode the triplets of a split (see cir.images.shards), with both kinds of text.
-
-    The vectors are in main memory, wherever the encoder is.
+    """Tag and encode the triplets of a split, with every text that can be encoded.
 
     Args:
-        most: how many triplets at most, the first ones.
-        whole_gallery: encode all images, not only those that are a reference or a target.
+        folder: the split, see cir.images.shards.
+        encoder: may be on any device; the features are moved to main memory.
+        tagger: reads the sentences.
+        most: use the first `most` triplets only.
+        whole_gallery: encode all images, not only references and targets.
     """
     shards, triplets = ImageShards(folder), read_triplets(folder)[:most]
     edits = tagger.tag([triplet.text for triplet in triplets])
@@ -187,5 +197,5 @@ def encode_folder(
 
 
 def _tuples(row: Mapping[str, object]) -> dict:
-    """JSON has lists where the records have tuples."""
+    """Turn the lists of JSON into the tuples of the records."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in row.items()}

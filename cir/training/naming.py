@@ -1,4 +1,4 @@
-"""First stage of training: images against the names of what they show."""
+"""The first step of training: match images with the names of their objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from cir.core.distributed import gather, own_slice
 from cir.core.errors import UserError
 from cir.core.records import Edit, Triplet
 from cir.encoders import Encoder
+from cir.training.losses import naming_loss
 from cir.training.shared.batches import Pixels
-from cir.training.shared.losses import multi_positive_info_nce
 
 
 @dataclass(frozen=True)
 class NamingBatch:
-    """Images and the names that the whole batch shows.
+    """A process's b of the B images of a step, and the names of all B.
 
     Args:
-        pixels: uint8 [b, 3, H, W], this process's images.
+        pixels: uint8 [b, 3, H, W].
         names: N different names.
-        shown: bool [B, N], which image of the global batch shows what.
+        shown: bool [B, N], the names of each image of the global batch.
     """
 
     pixels: torch.Tensor
@@ -33,12 +33,12 @@ class NamingBatch:
 
 
 class NamingBatches(Dataset):
-    """Item s is the batch of step s.
+    """Give the batch of step s as item s.
 
     Args:
         pixels: the images.
-        objects: for each image id the names it shows; images without any are not used.
-        plan: item numbers of every step (see plan_batches) into the keys of `objects`.
+        objects: the names of the objects of each image, by id.
+        plan: item numbers of every step (see plan_batches) in the keys of `objects`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class NamingBatches(Dataset):
 
 
 def names_shown(objects: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tensor]:
-    """The different names that B images show, sorted, and bool [B, N]: which shows which."""
+    """Return the N different names of B images, sorted, and bool [B, N]: the names of each."""
     names = sorted({name for shown in objects for name in shown})
     column = {name: number for number, name in enumerate(names)}
     table = torch.zeros(len(objects), len(names), dtype=torch.bool)
@@ -66,23 +66,8 @@ def names_shown(objects: Sequence[Sequence[str]]) -> tuple[list[str], torch.Tens
     return names, table
 
 
-def naming_loss(
-    image: torch.Tensor, name: torch.Tensor, shown: torch.Tensor, scale: torch.Tensor
-) -> torch.Tensor:
-    """InfoNCE from image to names and from name to images, each with several positives.
-
-    Args:
-        image: float [B, D]; name: float [N, D]; shown: bool [B, N].
-        scale: what cosines are multiplied by (the inverse temperature).
-    """
-    logits = scale * functional.normalize(image, dim=1) @ functional.normalize(name, dim=1).T
-    forward = multi_positive_info_nce(logits, shown)
-    backward = multi_positive_info_nce(logits.T, shown.T)
-    return (forward + backward) / 2
-
-
 class NamingObjective(nn.Module):
-    """The loss of a NamingBatch.
+    """Compute the loss of a NamingBatch.
 
     Args:
         encoder: what is trained.
@@ -93,12 +78,14 @@ class NamingObjective(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: NamingBatch) -> dict[str, torch.Tensor]:
-        """Losses by name; the same on every process."""
+        """Return the losses by name, the same on every process."""
         image = gather(self.encoder.encode_images(batch.pixels))
         name = self.encoder.encode_names(batch.names)
         shown = batch.shown.to(image.device)
         scale = self.encoder.clip.logit_scale.exp().clamp(max=100)
-        with torch.autocast(image.device.type, enabled=False):  # compare in fp32, see composition
+        with torch.autocast(
+            image.device.type, enabled=False
+        ):  # compare in fp32: see CompositionLosses
             return {"naming": naming_loss(image, name, shown, scale)}
 
 
@@ -109,7 +96,7 @@ def naming_score(
     objects: Mapping[str, Sequence[str]],
     batch_size: int = 256,
 ) -> float:
-    """The share of images whose k shown objects are the k nearest of all names in `objects`."""
+    """Return the share of images whose k objects are the k nearest of all names in `objects`."""
     ids = list(objects)
     names, shown = names_shown([objects[name] for name in ids])
     name = functional.normalize(encoder.encode_names(names), dim=1)
@@ -127,13 +114,18 @@ def naming_score(
 def objects_by_image(
     known: Mapping[str, Sequence[str]], triplets: Sequence[Triplet], edits: Sequence[Edit]
 ) -> dict[str, tuple[str, ...]]:
-    """What each image shows: as its source says, else as the edits let us infer.
+    """Return the objects of each image, from its source or else inferred from the edits.
 
-    A reference shows what is to be removed, a target what was added. Only images with at least
-    one known object are in the result.
+    A reference shows the removed objects, and a target the added ones. Images without a known
+    object are left out.
+
+    Args:
+        known: the objects of each image by id, empty where the source does not say.
+        triplets: the triplets that name the images.
+        edits: the edit of each triplet.
 
     Raises:
-        UserError: no image has any.
+        UserError: no image has a known object.
     """
     objects = {image: tuple(names) for image, names in known.items() if names}
     inferred: dict[str, set[str]] = {}

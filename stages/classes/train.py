@@ -20,7 +20,7 @@ from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.images.shards import ImageShards
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import fit, sole_writer
+from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import trained_weights
 from stages.params import StageParams, load
 from stages.run import code_of, run
@@ -101,7 +101,7 @@ def train(
 
 def save(embedder: ClassEmbedder, history: list[dict[str, float]], trained: int) -> None:
     """Write the model and its metrics, each whole."""
-    best = max(history, key=lambda row: (row["score"], row["step"]))
+    best = best_row(history)
     with files.whole_folder(MODEL) as folder:
         embedder.save(folder)
     exponent = getattr(embedder.backbone.pooling, "exponent", None)

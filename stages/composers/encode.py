@@ -1,4 +1,4 @@
-"""Training and validation triplets are encoded once, for the comparison of composers."""
+"""Encode training and validation triplets once, for the comparison of composers."""
 
 from pathlib import Path
 

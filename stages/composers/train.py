@@ -1,4 +1,4 @@
-"""One composer is trained on encoded triplets: python -m stages.composers.train NAME"""
+"""Train one composer on encoded triplets: python -m stages.composers.train NAME"""
 
 import shutil
 import sys
@@ -10,6 +10,7 @@ from cir.composers.params import AnyComposer
 from cir.core import files
 from cir.core.device import DEVICE
 from cir.core.errors import UserError
+from cir.core.params import Section
 from cir.training.composer_comparison import (
     Trained,
     load_trained,
@@ -36,8 +37,8 @@ class Params(StageParams):
         unknown = self.compare_composers.learning_rates.keys() - self.composers.keys()
         if unknown:
             raise ValueError(
-                f"compare_composers.learning_rates are of composers ({', '.join(self.composers)}), "
-                f"got {', '.join(sorted(unknown))}"
+                f"compare_composers.learning_rates must name composers "
+                f"({', '.join(self.composers)}), got {', '.join(sorted(unknown))}"
             )
         return self
 
@@ -45,14 +46,14 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params)
     name = chosen(sys.argv[1:], params)
-    section, settings = params.compare_composers, params.composers[name].model_dump()
+    section, composer = params.compare_composers, params.composers[name]
     train, val = (EncodedSplit.load(ENCODED / split).to(DEVICE) for split in ("train", "val"))
     out = MODELS / name
-    recipe = [params.seed, settings, section.model_dump()]
+    recipe = [params.seed, composer.model_dump(), section.model_dump()]
     checkpoints = files.checkpoint_folder(f"compare-{name}", recipe, *code_of(__file__), ENCODED)
     with sole_writer(out, checkpoints):
         own = section.for_composer(name)
-        trained = train_all(settings, train, val, own, params.seed, checkpoints)
+        trained = train_all(composer, train, val, own, params.seed, checkpoints)
         with files.whole_folder(out) as folder:
             save_trained(trained, folder)
     accuracies = ", ".join(f"{one.val_accuracy:.1%}" for one in trained)
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def chosen(arguments: list[str], params: Params) -> str:
-    """The composer's name, a key of the params' `composers`."""
+    """Return the name on the command line, a key of `composers` in the params."""
     if len(arguments) != 1 or arguments[0] not in params.composers:
         known = ", ".join(params.composers)
         raise UserError(f"expected the name of one composer ({known}), got {arguments}")
@@ -68,24 +69,25 @@ def chosen(arguments: list[str], params: Params) -> str:
 
 
 def train_all(
-    settings: dict[str, object],
+    composer: Section,
     train: EncodedSplit,
     val: EncodedSplit,
     recipe: CompareComposers,
     seed: int,
     checkpoints: Path,
 ) -> list[Trained]:
-    """Train with one seed after another; without weights, a composer needs no second training.
+    """Train with one seed after another; a composer without weights is built once.
 
-    Finished trainings outlive an interruption, below `checkpoints`. The one that it hits starts
-    anew, as it takes seconds, and the time that is reported shall be that of a whole training.
+    Finished trainings are kept below `checkpoints` if the stage is interrupted. The training that
+    was interrupted starts again from its first step: it takes seconds, and the time reported for
+    it must be that of a whole training.
     """
     trained = []
     for number in range(recipe.trainings):
         finished, unfinished = checkpoints / f"finished-{number}", checkpoints / "unfinished"
         if not finished.exists():
             shutil.rmtree(unfinished, ignore_errors=True)
-            one = train_composer(settings, train, val, recipe, seed + number, unfinished)
+            one = train_composer(composer, train, val, recipe, seed + number, unfinished)
             with files.whole_folder(finished) as folder:
                 save_trained([one], folder)
         trained += load_trained(finished)

@@ -21,7 +21,7 @@ from cir.published.experiment.scoring import Answers, results, said
 from cir.published.experiment.training import PairBatches
 from cir.retrieval.ranking.metrics import recall_at_k
 from cir.training.composition import CompositionObjective
-from cir.training.shared.loop import fit, sole_writer
+from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import trained_weights
 from stages.params import StageParams, load
 from stages.run import code_of, run
@@ -154,7 +154,7 @@ def mean_recall(answers: Sequence[Answers], k: int) -> float:
 
 def score(answers: Sequence[Answers], task: Task, history: list[dict], trained: int) -> Metrics:
     """Return the metrics of the chosen weights, and print a line for each result."""
-    best = max(history, key=lambda row: (row["score"], row["step"]))
+    best = best_row(history)
     recalls = {f"benchmark_recall@{k}": mean_recall(answers, k) for k in (1, 10)}
     if "recall_at_1" in best:
         recalls["benchmark_val_recall@1"] = best["recall_at_1"]

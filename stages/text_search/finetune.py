@@ -26,8 +26,8 @@ from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit, sole_writer
-from cir.training.shared.parameter_groups import all_layers, optimiser_groups
+from cir.training.shared.loop import best_row, fit, sole_writer
+from cir.training.shared.parameter_groups import all_layers, encoder_groups
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -85,7 +85,7 @@ def train(
     val, val_pixels = read_captions(VAL), Pixels(ImageShards(VAL), encoder)
     history = fit(
         CaptionObjective(encoder, section.hard_negatives, params.seed),
-        optimiser_groups(
+        encoder_groups(
             encoder,
             all_layers(encoder, section.layer_decay),
             section.learning_rate,
@@ -109,7 +109,7 @@ def save(model: EncodedComposer, history: list[dict[str, float]], score: float) 
         model.save(folder)
     Metrics(
         text_val_mrr=score,
-        text_best_step=max(history, key=lambda row: (row["score"], row["step"]))["step"],
+        text_best_step=best_row(history)["step"],
         text_val_composed=composed(model),
         text_val_composed_before=composed(EncodedComposer.load(BEFORE)),
     ).write(METRICS)

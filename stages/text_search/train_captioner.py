@@ -15,14 +15,14 @@ from cir.text_search.data.queries import read_captions
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioner_training import (
     CaptioningObjective,
-    parameter_groups,
     word_accuracy,
 )
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
 from cir.text_search.training.params import Micro, Published
 from cir.text_search.training.results import CaptionerMetrics as Metrics
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.loop import fit, sole_writer
+from cir.training.shared.loop import best_row, fit, sole_writer
+from cir.training.shared.parameter_groups import module_groups
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -78,8 +78,12 @@ def train(
     held_out, their_pixels = read_captions(VAL), Pixels(ImageShards(VAL), captioner.encoder)
     history = fit(
         CaptioningObjective(captioner, section.captioning_weight),
-        parameter_groups(
-            captioner, section.learning_rate, section.tower_rate, section.weight_decay
+        module_groups(
+            captioner,
+            section.learning_rate,
+            section.weight_decay,
+            slower=captioner.encoder.clip.visual,
+            share=section.tower_rate,
         ),
         CaptionBatches(pixels, captions, plan, 1, seed),
         lambda: {"score": word_accuracy(captioner, their_pixels, held_out)},
@@ -97,7 +101,7 @@ def save(captioner: Captioner, history: list[dict[str, float]], curve: Curve) ->
     with files.whole_folder(MODEL) as folder:
         captioner.save(folder)
     curve.write(history)
-    best = max(history, key=lambda row: (row["score"], row["step"]), default=None)
+    best = best_row(history) if history else None
     Metrics(
         captioner_word_accuracy=best and best["score"], captioner_step=best and best["step"]
     ).write(METRICS)

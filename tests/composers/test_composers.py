@@ -7,7 +7,7 @@ from cir.composers import COMPOSERS, EditFeatures, create, rebuild
 from cir.composers.base import TEXTS, edit_in_words, names_in, texts_of
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.training.criteria import BatchClassification
+from cir.training.losses import BatchClassification
 from tests.helpers.composers import arithmetic, params
 
 D = 8

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 
 from cir.core.errors import UserError
 from cir.encoders import Encoder
-from cir.training.shared import parameter_groups
 
 MICRO = "ViTamin-Micro-64"
 PROMPT = "a photo of a {}"
@@ -164,53 +163,6 @@ def test_an_incomplete_folder_is_refused_by_what_it_lacks(encoder, tmp_path):
         Encoder.load(tmp_path)
 
 
-class TestParameterGroups:
-    def test_head_is_the_projection_alone(self, encoder):
-        assert set(parameter_groups.head(encoder)) == {"visual.head.proj.weight"}
-
-    def test_last_blocks_leave_the_rest_frozen(self, encoder):
-        shares = parameter_groups.last_blocks(encoder, 1)
-        assert any(name.startswith("visual.trunk.blocks.2.") for name in shares)
-        assert not any(name.startswith("visual.trunk.blocks.1.") for name in shares)
-        assert any(name.startswith("text.transformer.resblocks.1.") for name in shares)
-        assert "visual.trunk.detectors.weight" in shares
-        assert "text.text_projection" in shares
-        assert "text.token_embedding.weight" not in shares
-        assert "visual.trunk.patch_embed.backbone.0.conv1.weight" not in shares
-
-    def test_layer_wise_decay_grows_from_stem_to_head(self, encoder):
-        shares = parameter_groups.all_layers(encoder, 0.5)
-        assert len(shares) == len(list(encoder.clip.parameters()))
-        assert shares["visual.head.proj.weight"] == 1
-        assert shares["visual.trunk.blocks.2.norm1.weight"] == 0.5
-        assert shares["visual.trunk.blocks.0.norm1.weight"] == 0.125
-        assert shares["visual.trunk.patch_embed.backbone.0.conv1.weight"] == 0.0625
-        assert shares["text.token_embedding.weight"] == 0.125  # two blocks
-        assert shares["text.ln_final.weight"] == 1
-
-    def test_groups_freeze_the_rest_and_spare_vectors_from_decay(self, tmp_path):
-        encoder = Encoder.create(MICRO, None, PROMPT)
-        shares = parameter_groups.last_blocks(encoder, 1)
-        groups = parameter_groups.optimiser_groups(encoder, shares, 0.1, 0.05)
-        trained = {n for n, p in encoder.clip.named_parameters() if p.requires_grad}
-        assert trained == set(shares)
-        assert {group["lr"] for group in groups} == {0.1}
-        for group in groups:
-            assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
-        assert parameter_groups.trained_weights(groups) == sum(
-            p.numel() for p in encoder.clip.parameters() if p.requires_grad
-        )
-
-    def test_native_open_clip_towers_have_depths_too(self):
-        vit = open_clip.create_model("ViT-S-32-alt")
-        encoder = Encoder(vit, {"embed_dim": 256}, None, PROMPT)
-        shares = parameter_groups.all_layers(encoder, 0.5)
-        assert shares["visual.transformer.resblocks.11.ln_1.weight"] == 0.5
-        assert shares["visual.conv1.weight"] == 0.5**13
-        assert shares["visual.proj"] == 1
-        assert set(parameter_groups.head(encoder)) == {"visual.proj"}
-
-
 def test_a_folder_without_weights_is_refused_not_filled_with_random_ones(encoder, tmp_path):
     encoder.save(tmp_path)
     (tmp_path / "open_clip_model.safetensors").unlink()
@@ -238,7 +190,3 @@ def test_gradient_checkpointing_gives_the_same_gradient(tmp_path):
     assert len(gradients[0]) == len(gradients[1]) > 50
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(recomputed, plain)
-
-
-def test_final_norms_of_plain_clip_come_after_the_blocks():
-    assert parameter_groups._depth("ln_final.weight", 12) == 13

@@ -19,13 +19,23 @@ from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
 from cir.published.datasets.pairs import JoinedPairs
 from cir.published.experiment.answering import Pictures, answer_query_sets
-from cir.published.experiment.training import CachedFeatures, PairBatches, published_groups
+from cir.published.experiment.params import SGD
+from cir.published.experiment.training import CachedFeatures, PairBatches
 from cir.training.composition import CompositionObjective
-from cir.training.criteria import BatchClassification, SoftTriplet
+from cir.training.losses import BatchClassification, SoftTriplet
 from cir.training.shared.batches import Pixels
 from tests.helpers import miniature_datasets as mini
 from tests.helpers.composers import params
 
+SGD_AS_PUBLISHED = SGD(
+    kind="sgd",
+    learning_rate=0.01,
+    backbone_share=0.1,
+    weight_decay=5e-5,
+    momentum=0.9,
+    period=50_000,
+    factor=0.1,
+)
 COMPOSERS = ["tirg", "composeae", "real_space_concat_ae"]
 DRAWN = {"seed": 3, "train_pairs": 12, "train_images": 20, "queries": 4, "gallery": 10}
 
@@ -161,25 +171,25 @@ def test_published_learning_rates_by_group(states):
     (pairs,) = states.training_pairs()
     model = model_of("tirg", pairs.texts())
     objective = CompositionObjective(model, 0.0, 0.0, SoftTriplet())
-    groups = published_groups(objective, model.encoder.images, 0.01, 0.1, 5e-5)
-    assert [group["lr"] for group in groups] == pytest.approx([0.01, 0.001, 0.01])
+    groups = SGD_AS_PUBLISHED.groups(objective, model.encoder.images)
+    assert [group["lr"] for group in groups] == pytest.approx([0.001, 0.01])
     assert {group["weight_decay"] for group in groups} == {5e-5}
     name = {id(weight): name for name, weight in objective.named_parameters()}
-    named = [{name[id(weight)] for weight in group["params"]} for group in groups]
+    backbone, rest = ({name[id(weight)] for weight in group["params"]} for group in groups)
     tower = "model.encoder.images."
-    assert named[0] == {f"{tower}projection.weight", f"{tower}projection.bias"}
-    assert named[1] == {n for n in name.values() if n.startswith(f"{tower}backbone.")}
-    assert not any(n.startswith(tower) for n in named[2])
+    assert backbone == {n for n in name.values() if n.startswith(f"{tower}backbone.")}
+    for part in (f"{tower}projection.weight", f"{tower}projection.bias"):
+        assert part in rest
     for part in ("model.composer.gate_weight", "losses.criterion.length"):
-        assert part in named[2]
-    assert sum(map(len, named)) == len(name) == len(set.union(*named))
+        assert part in rest
+    assert len(backbone) + len(rest) == len(name) == len(backbone | rest)
 
 
 def test_a_standing_tower_has_no_groups(states):
     (pairs,) = states.training_pairs()
     model = model_of("tirg", pairs.texts(), GivenFeatures(8))
     objective = CompositionObjective(model, 0.0, 0.0, SoftTriplet())
-    (rest,) = published_groups(objective, model.encoder.images, 0.01, 0.1, 0.0)
+    (rest,) = SGD_AS_PUBLISHED.groups(objective, model.encoder.images)
     assert rest["params"] == list(objective.parameters())
 
 

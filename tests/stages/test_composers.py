@@ -146,7 +146,7 @@ def test_another_composer_is_refused(project, compare, names, sentence):
 
 def test_a_rate_of_no_composer_is_refused(project, compare):
     write_params(learning_rates={"tirgg": 0.1})
-    with pytest.raises(UserError, match=r"learning_rates are of composers \(arith.*\), got tirgg"):
+    with pytest.raises(UserError, match=r"learning_rates must name .*\(arith.*\), got tirgg"):
         compare("arithmetic")
 
 

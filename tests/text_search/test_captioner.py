@@ -18,7 +18,6 @@ from cir.encoders.words import WordLSTM
 from cir.text_search.training.captioner import Captioner
 from cir.text_search.training.captioner_training import (
     CaptioningObjective,
-    parameter_groups,
     word_accuracy,
 )
 from cir.text_search.training.finetuning import CaptionBatch
@@ -467,19 +466,6 @@ def test_word_accuracy_is_that_of_a_loop(micro, batch_size):
     assert 0 < right < count
     found = word_accuracy(micro, Kept(), captioned, batch_size)
     assert found == pytest.approx(right / count)
-
-
-def test_groups_hold_every_weight_once(micro):
-    groups = parameter_groups(micro, learning_rate=0.1, tower_rate=0.3, weight_decay=0.05)
-    held = Counter(id(weight) for group in groups for weight in group["params"])
-    assert held == dict.fromkeys(map(id, micro.parameters()), 1)
-    tower = {id(weight) for weight in micro.encoder.clip.visual.parameters()}
-    for group in groups:
-        assert group["params"]
-        for weight in group["params"]:
-            assert group["lr"] == pytest.approx(0.03 if id(weight) in tower else 0.1)
-            assert group["weight_decay"] == (0.05 if weight.ndim > 1 else 0.0)
-    assert groups[-1]["lr"] == 0.1, "what is reported is the rate of the last"
 
 
 def test_the_vocabulary_is_of_the_captions_and_as_long_as_the_towers_texts(micro):

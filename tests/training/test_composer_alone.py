@@ -12,7 +12,6 @@ from cir.training.composer_alone import (
     CachedBatches,
     CachedObjective,
     cached_accuracy,
-    weight_groups,
 )
 from cir.training.composition import (
     CompositionBatches,
@@ -20,10 +19,11 @@ from cir.training.composition import (
     gallery_accuracy,
     shows,
 )
-from cir.training.criteria import BatchClassification, InfoNCE, SoftTriplet
 from cir.training.encoded_split import encode_split
+from cir.training.losses import BatchClassification, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit
+from cir.training.shared.parameter_groups import module_groups
 from tests.helpers.composers import params
 from tests.helpers.schedules import schedule
 
@@ -132,22 +132,6 @@ def test_accuracy_is_that_of_the_whole_model(name, loaded, features, encoder):
     assert cached_accuracy(composer, features, triplets, edits) == pytest.approx(expected)
 
 
-def test_every_weight_is_in_one_group_and_only_matrices_decay(encoder):
-    composer, criterion = built("tirg", encoder), SoftTriplet()
-    groups = weight_groups([composer, criterion], 0.1, 0.5)
-    grouped = [(id(w), g["weight_decay"]) for g in groups for w in g["params"]]
-    weights = [*composer.parameters(), *criterion.parameters()]
-    assert sorted(grouped) == sorted((id(w), 0.5 if w.ndim > 1 else 0.0) for w in weights)
-    assert {group["lr"] for group in groups} == {0.1}
-
-
-def test_a_temperature_that_the_encoder_trains_is_not_trained_twice(encoder):
-    composer, criterion = built("tirg", encoder), InfoNCE(encoder.clip.logit_scale)
-    of_encoder = [{"params": list(encoder.parameters())}]
-    groups = weight_groups([composer, criterion], 0.1, 0.5, besides=of_encoder)
-    assert {id(w) for g in groups for w in g["params"]} == {id(w) for w in composer.parameters()}
-
-
 def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
     """TIRG, from chance to the top of the gallery that it was trained in."""
     _, triplets, edits, objects = loaded
@@ -160,7 +144,7 @@ def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
     before = cached_accuracy(composer.eval(), features, triplets, edits)
     history = fit(
         objective,
-        weight_groups([objective], 3e-3, 0.01),
+        module_groups(objective, 3e-3, 0.01),
         CachedBatches(features, triplets, edits, objects, plan, near_misses=1),
         lambda: cached_accuracy(composer, features, triplets, edits),
         schedule(60, evaluate_every=30),

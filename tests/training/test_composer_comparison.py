@@ -56,6 +56,10 @@ class TrueEdits:
         return edits
 
 
+def accuracy(composer, split):
+    return measure("one", [Trained(composer, 0.0, 0.0)], split, 0, 10).accuracy
+
+
 @pytest.fixture(scope="module")
 def encoded(split, encoder):
     return encode_folder(split, encoder, TrueEdits(), whole_gallery=True)
@@ -110,7 +114,7 @@ def test_a_lost_or_broken_file_is_named(encoded, tmp_path):
     encoded.save(tmp_path)
     rows = json.loads((tmp_path / "split.json").read_text())
     (tmp_path / "split.json").write_text(json.dumps({**rows, "edits": [{"add": ["mug"]}]}))
-    with pytest.raises(UserError, match=r"is no encoded split: .*'text'"):
+    with pytest.raises(UserError, match=r"is not an encoded split: .*'text'"):
         EncodedSplit.load(tmp_path)
     (tmp_path / "split.json").unlink()
     with pytest.raises(UserError, match=r"split\.json does not exist"):
@@ -118,9 +122,9 @@ def test_a_lost_or_broken_file_is_named(encoded, tmp_path):
 
 
 def test_training_helps_and_the_same_seed_gives_the_same_composer(encoded, tmp_path):
-    before = measure([create(ARITHMETIC, DIM, DIM).eval()], encoded, 0, 100)
+    before = accuracy(create(ARITHMETIC, DIM, DIM).eval(), encoded)
     trained = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "one")
-    assert trained.val_accuracy > before["accuracy"] + 0.2
+    assert trained.val_accuracy > before + 0.2
     assert trained.seconds > 0
     assert not trained.composer.training
     again = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "two")
@@ -131,7 +135,7 @@ def test_training_helps_and_the_same_seed_gives_the_same_composer(encoded, tmp_p
 def test_a_composer_without_weights_is_taken_as_it_is(encoded, tmp_path):
     trained = train_composer(ARITHMETIC, encoded, encoded, RECIPE, 3, tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    assert trained.val_accuracy == measure([trained.composer], encoded, 0, 10)["accuracy"]
+    assert trained.val_accuracy == accuracy(trained.composer, encoded)
 
 
 def test_trainings_are_the_same_from_disk(encoded, tmp_path):
@@ -178,17 +182,21 @@ def test_figures_are_means_over_the_trainings(encoded):
             weight.add_(0.2 * torch.randn_like(weight))
     ranks = [rank_split(composer, encoded).target_ranks for composer in composers]
     assert not np.array_equal(*ranks)
-    found = measure(composers, encoded, seed=4, resamples=500)
-    assert found["by_seed"] == [float((row == 1).mean()) for row in ranks]
-    assert found["accuracy"] == pytest.approx(np.mean(found["by_seed"]))
-    assert found["recall@5"] == pytest.approx(np.mean([(row <= 5).mean() for row in ranks]))
-    assert found["mrr"] == pytest.approx(np.mean([(1 / row).mean() for row in ranks]))
+    trained = [Trained(composer, 0.1 * n, n) for n, composer in enumerate(composers, 1)]
+    found = measure("ours", trained, encoded, seed=4, resamples=500)
+    assert found.by_seed == [float((row == 1).mean()) for row in ranks]
+    assert found.accuracy == pytest.approx(np.mean(found.by_seed))
+    assert found.recall_5 == pytest.approx(np.mean([(row <= 5).mean() for row in ranks]))
+    assert found.mrr == pytest.approx(np.mean([(1 / row).mean() for row in ranks]))
     share = np.mean([row == 1 for row in ranks], axis=0)
-    assert found["interval95"] == list(bootstrap_interval(share, 4, 500))
-    assert found["recall"][0] == {"k": 1, "recall": pytest.approx(found["accuracy"])}
-    assert found["gallery_size"] == len(encoded.features.ids)
-    assert "novel_accuracy" not in found
-    assert found["seen_accuracy"] == found["accuracy"]
+    assert found.interval95 == bootstrap_interval(share, 4, 500)
+    assert (found.recall[0].k, found.recall[0].recall) == (1, pytest.approx(found.accuracy))
+    assert found.gallery_size == len(encoded.features.ids)
+    assert found.novel_accuracy is None
+    assert found.seen_accuracy == found.accuracy
+    assert (found.composer, found.trainings, found.training_seconds) == ("ours", 2, 1.5)
+    assert found.val_accuracy == pytest.approx(0.15)
+    assert found.parameters == sum(weight.numel() for weight in composers[0].parameters())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +222,7 @@ def test_training_and_measuring_on_a_gpu(encoded, tmp_path):
     split = encoded.to("cuda")
     trained = train_composer(CORRECTED, split, split, RECIPE, 3, tmp_path)
     assert {weight.device.type for weight in trained.composer.parameters()} == {"cpu"}
-    assert measure([trained.composer], encoded, 0, 10)["accuracy"] > 0.5
+    assert accuracy(trained.composer, encoded) > 0.5
 
 
 def test_the_time_is_that_of_composing(encoded):

@@ -14,9 +14,8 @@ from cir.training.composition import (
     gallery_accuracy,
     shows,
 )
-from cir.training.criteria import BatchClassification
+from cir.training.losses import BatchClassification, batch_classification, symmetric_info_nce
 from cir.training.shared.batches import Pixels, plan_batches
-from cir.training.shared.losses import batch_classification, symmetric_info_nce
 from tests.helpers.composers import arithmetic, params
 
 

@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 
-from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
-from cir.training.shared.losses import batch_classification, soft_triplet, symmetric_info_nce
+from cir.training.losses import (
+    BatchClassification,
+    Criterion,
+    InfoNCE,
+    SoftTriplet,
+    batch_classification,
+    soft_triplet,
+    symmetric_info_nce,
+)
 
 CRITERIA = [lambda: InfoNCE.starting_at(0.1), SoftTriplet, BatchClassification]
 

@@ -151,7 +151,7 @@ from cir.composers.params import CorrectedArithmeticParams
 from cir.training.composition import CompositionBatches, CompositionObjective, shows
 from cir.images.shards import ImageShards, read_triplets
 from cir.encoders import Encoder
-from cir.training.shared.parameter_groups import all_layers, optimiser_groups
+from cir.training.shared.parameter_groups import all_layers, encoder_groups
 from cir.composers.model import EncodedComposer
 from cir.training.shared.loop import fit
 from tests.helpers.composers import params
@@ -179,7 +179,7 @@ plan = plan_batches(keys, 8, 4, 0, distributed.processes())
 batches = CompositionBatches(
     Pixels(images, model.encoder), triplets, [t.edit for t in triplets], objects, plan, 1
 )
-groups = optimiser_groups(model.encoder, all_layers(model.encoder, 1.0), 1e-4, 0.05)
+groups = encoder_groups(model.encoder, all_layers(model.encoder, 1.0), 1e-4, 0.05)
 groups.append({"params": list(composer.parameters()), "lr": 1e-4})
 history = fit(
     CompositionObjective(model, 0.5, 0.5), groups, batches, lambda: {"score": 0.0},

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cir.training.shared.losses import (
+from cir.training.losses import (
     batch_classification,
-    multi_positive_info_nce,
     near_miss_set_loss,
     soft_triplet,
     symmetric_info_nce,
 )
+from cir.training.shared.losses import multi_positive_info_nce
 
 
 def test_multi_positive_is_the_mean_over_anchors_of_the_mean_over_positives():

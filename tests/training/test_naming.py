@@ -9,11 +9,11 @@ from cir.core.errors import UserError
 from cir.core.records import Edit, Triplet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
+from cir.training.losses import naming_loss
 from cir.training.naming import (
     NamingBatches,
     NamingObjective,
     names_shown,
-    naming_loss,
     naming_score,
     objects_by_image,
 )

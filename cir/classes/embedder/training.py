@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pytorch_metric_learning.losses import CircleLoss
 from pytorch_metric_learning.miners import MultiSimilarityMiner
-from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -25,6 +25,7 @@ from cir.images.shards import ImageShards
 from cir.retrieval.ranking.metrics import class_figures
 from cir.retrieval.ranking.ranking import leave_one_out
 from cir.training.shared.batches import Pixels
+from cir.training.shared.parameter_groups import module_groups
 
 
 @dataclass(frozen=True)
@@ -221,17 +222,16 @@ def optimiser_groups(
             f"train_class_embedder.layer_decay {layer_decay} would have no effect: timm finds no "
             f"layers in {type(tower).__name__}"
         )
-    rest = nn.ModuleList([embedder.backbone.pooling, embedder.head])
-    groups += param_groups_weight_decay(rest, weight_decay)
-    return [
+    of_tower = [
         {
             "params": group["params"],
-            "lr": learning_rate * group.get("lr_scale", 1.0),
+            "lr": learning_rate * group["lr_scale"],
             "weight_decay": group["weight_decay"],
         }
         for group in groups
-        if group["params"]
     ]
+    rest = nn.ModuleList([embedder.backbone.pooling, embedder.head])
+    return of_tower + module_groups(rest, learning_rate, weight_decay)
 
 
 def validation(

@@ -40,11 +40,11 @@ from cir.published.datasets import DATASETS, PublishedDataset
 from cir.published.datasets.base import Absent
 from cir.published.datasets.circo import CIRCO
 from cir.published.experiment.answering import Pictures, Source
-from cir.published.experiment.training import CachedFeatures, published_groups
-from cir.training.composer_alone import weight_groups
-from cir.training.criteria import BatchClassification, Criterion, InfoNCE, SoftTriplet
+from cir.published.experiment.training import CachedFeatures
+from cir.training.losses import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels
 from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser
+from cir.training.shared.parameter_groups import module_groups
 from cir.training.shared.params import Precision, Schedule
 
 
@@ -136,7 +136,7 @@ class Bert(Section):
 
 
 class SoftTripletLoss(Section):
-    """See cir.training.criteria.SoftTriplet."""
+    """See cir.training.losses.SoftTriplet."""
 
     name: Literal["soft_triplet"]
     halved: bool
@@ -146,7 +146,7 @@ class SoftTripletLoss(Section):
 
 
 class BatchClassificationLoss(Section):
-    """See cir.training.criteria.BatchClassification."""
+    """See cir.training.losses.BatchClassification."""
 
     name: Literal["batch_classification"]
 
@@ -155,7 +155,7 @@ class BatchClassificationLoss(Section):
 
 
 class InfoNCELoss(Section):
-    """See cir.training.criteria.InfoNCE."""
+    """See cir.training.losses.InfoNCE."""
 
     name: Literal["info_nce"]
     temperature: PositiveFloat
@@ -173,7 +173,7 @@ class _Optimiser(Section):
 
 
 class SGD(_Optimiser):
-    """SGD as in the published code; see MomentumInPeriods and published_groups."""
+    """SGD as in the published code; see MomentumInPeriods."""
 
     kind: Literal["sgd"]
     momentum: Share
@@ -186,9 +186,17 @@ class SGD(_Optimiser):
         return MomentumInPeriods(self.momentum, self.period, self.factor)
 
     def groups(self, objective: nn.Module, images: nn.Module) -> list[dict]:
-        """Return the parameter groups of `objective`, whose image tower is `images`."""
-        return published_groups(
-            objective, images, self.learning_rate, self.backbone_share, self.weight_decay
+        """Return the parameter groups of `objective`, whose image tower is `images`.
+
+        As in the published code, all weights decay, also biases.
+        """
+        return module_groups(
+            objective,
+            self.learning_rate,
+            self.weight_decay,
+            slower=images.backbone,
+            share=self.backbone_share,
+            vectors_decay=True,
         )
 
 
@@ -204,9 +212,13 @@ class AdamW(_Optimiser):
 
     def groups(self, objective: nn.Module, images: nn.Module) -> list[dict]:
         """See SGD."""
-        rate, decay = self.learning_rate, self.weight_decay
-        backbone = weight_groups([images.backbone], rate * self.backbone_share, decay)
-        return [*backbone, *weight_groups([objective], rate, decay, backbone)]
+        return module_groups(
+            objective,
+            self.learning_rate,
+            self.weight_decay,
+            slower=images.backbone,
+            share=self.backbone_share,
+        )
 
 
 class Experiment(Section):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import Dataset
 
 from cir.core.distributed import own_slice, processes
@@ -88,28 +87,3 @@ class PairBatches(Dataset):
         return CompositionBatch(
             self._source.get(images), [Edit(t.text) for t in own], [], same, None
         )
-
-
-def published_groups(
-    objective: nn.Module,
-    images: nn.Module,
-    learning_rate: float,
-    backbone_share: float,
-    weight_decay: float,
-) -> list[dict]:
-    """Return the parameter groups of the published code of TIRG and ComposeAE.
-
-    The groups are the linear layer of the image tower; the rest of the tower, which is pretrained,
-    at `backbone_share` of the learning rate; and everything else. All weights decay, also biases.
-
-    Args:
-        objective: everything that is trained.
-        images: the image tower in it, with a `projection` and a `backbone`. A group without
-            weights, as of a frozen tower, is left out.
-    """
-    projection, backbone = list(images.projection.parameters()), list(images.backbone.parameters())
-    taken = {id(weight) for weight in projection + backbone}
-    rest = [w for w in objective.parameters() if id(w) not in taken and w.requires_grad]
-    rates = [learning_rate, learning_rate * backbone_share, learning_rate]
-    groups = zip((projection, backbone, rest), rates, strict=True)
-    return [{"params": p, "lr": lr, "weight_decay": weight_decay} for p, lr in groups if p]

@@ -58,21 +58,3 @@ def word_accuracy(
         right += int((found["logits"].argmax(dim=-1) == found["labels"])[words].sum())
         total += int(words.sum())
     return right / total
-
-
-def parameter_groups(
-    captioner: Captioner, learning_rate: float, tower_rate: float, weight_decay: float
-) -> list[dict]:
-    """Groups for the optimiser: all but the image tower, last, at the learning rate.
-
-    The image tower learns at `tower_rate` times that; at 0 it stands still. Only matrices decay.
-    """
-    groups = []
-    visual = captioner.encoder.clip.visual
-    tower = {id(weight) for weight in visual.parameters()}
-    for its_rate, is_tower in ((tower_rate * learning_rate, True), (learning_rate, False)):
-        weights = [w for w in captioner.parameters() if (id(w) in tower) == is_tower]
-        for decay, matrices in ((0.0, False), (weight_decay, True)):
-            chosen = [weight for weight in weights if (weight.ndim > 1) == matrices]
-            groups.append({"params": chosen, "lr": its_rate, "weight_decay": decay})
-    return groups

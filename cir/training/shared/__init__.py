@@ -1,3 +1,5 @@
-"""What every training shares: the loop, batches, losses, schedules and optimiser groups.
+"""The training loop, and the batches, losses, schedules and parameter groups of all trainings.
 
-`loop.fit(...)` runs the steps, resumes after an interruption and keeps the best weights."""
+Contract: `loop.fit(objective, groups, batches, validate, ...)` trains, resumes an
+interrupted run, and leaves the objective with the weights that validated best.
+"""

@@ -1,8 +1,8 @@
-"""What a training step sees: which triplets or images, and their pixels.
+"""Choose the items of every training step, and give their pixels.
 
-A step's batch depends on the seed and the step's number alone, so that training that was killed
-goes on with the very batches it would have seen, and each of several processes knows the whole
-batch while it decodes only its own slice.
+A batch depends only on the seed and the number of its step. A training that was killed therefore
+resumes with the same batches, and each of several processes knows the whole batch but decodes
+only its own slice.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,19 +18,20 @@ from cir.core.errors import UserError
 def plan_batches(
     keys: Sequence[Hashable], batch_size: int, steps: int, seed: int, multiple_of: int = 1
 ) -> list[np.ndarray]:
-    """Choose the items of every step, each epoch in a new order.
+    """Choose the items of every step, in a new order in each epoch.
 
-    Within a batch all keys differ: two queries with one target would be each other's negatives.
-    An item whose key the batch already holds waits for a later batch of its epoch.
+    Within a batch all keys differ, because two queries with the same target would be each other's
+    negatives. An item whose key is already in the batch waits for a later batch of its epoch.
 
     Args:
-        keys: one per item; for triplets what the target shows.
-        batch_size: items in a batch; fewer where there are fewer different keys.
-        steps: how many batches.
-        multiple_of: the number of processes, by which the size of a batch must divide.
+        keys: one key for each item; for triplets, the content of the target.
+        batch_size: items in a batch; fewer if there are fewer different keys.
+        steps: number of batches.
+        seed: of the order.
+        multiple_of: number of processes; the size of a batch is a multiple of it.
 
     Returns:
-        `steps` arrays of item numbers, all of one length.
+        `steps` arrays of item numbers, all of the same length.
 
     Raises:
         UserError: there are fewer different keys than processes.
@@ -74,28 +75,28 @@ def _batches_of_epoch(order: np.ndarray, keys: Sequence[Hashable], size: int) ->
 
 
 class Images(Protocol):
-    """Whatever gives images by id, such as cir.images.shards.ImageShards."""
+    """A source of images by id, such as cir.images.shards.ImageShards."""
 
     def image(self, name: str) -> Image.Image:
-        """The image of this id, in RGB."""
+        """Return the image of this id, in RGB."""
 
 
 class Preprocessing(Protocol):
-    """An encoder's way to look at images; see cir.encoders.Encoder."""
+    """The preprocessing of an encoder; see cir.encoders.Encoder."""
 
     image_size: tuple[int, int]
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image → uint8 [3, H, W]."""
+        """Turn an RGB image into uint8 [3, H, W]."""
 
 
 class Pixels:
-    """Preprocessed images, as many of them kept in memory as the budget allows.
+    """Preprocess images, and keep as many of them in memory as the budget allows.
 
     Args:
-        images: where they are.
-        encoder: whose preprocessing to apply.
-        budget: bytes that preprocessed images may take; those beyond it are decoded at each use.
+        images: the source of the images.
+        encoder: preprocesses them.
+        budget: bytes for preprocessed images; further images are decoded at each use.
     """
 
     def __init__(self, images: Images, encoder: Preprocessing, budget: int = 2 << 30):
@@ -105,7 +106,7 @@ class Pixels:
         self._kept: dict[str, np.ndarray] = {}
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] of the images of these ids."""
+        """Return the pixels uint8 [B, 3, H, W] of the images with these ids."""
         return torch.from_numpy(np.stack([self._one(name) for name in names]))
 
     def _one(self, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The one training loop: any objective, one process or several, resumable."""
+"""Train any objective, in one process or several; an interrupted run resumes."""
 
 import math
 import shutil
@@ -23,20 +23,25 @@ _CHECKPOINT = "checkpoint.pt"
 
 
 class Optimiser(Protocol):
-    """Makes what updates the weights, and what changes the learning rate after every step."""
+    """Make the optimiser of the weights and the scheduler of the learning rate."""
 
     def __call__(
         self, groups: Sequence[dict], schedule: Schedule
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """Both, for these parameter groups, each of which has its "lr"."""
+        """Return both for the parameter groups, each of which has its "lr"."""
 
 
 @dataclass(frozen=True)
 class AdamWWithCosine:
-    """AdamW; the learning rate rises, then falls as a cosine to nothing at the last step."""
+    """AdamW, with a learning rate that rises linearly and then falls as a cosine to 0.
+
+    AdamW is algorithm 2 of Loshchilov and Hutter, ICLR 2019 (https://arxiv.org/abs/1711.05101). The
+    cosine is equation 5 of Loshchilov and Hutter, ICLR 2017 (https://arxiv.org/abs/1608.03983),
+    without restarts.
+    """
 
     def __call__(self, groups, schedule):
-        """See Optimiser."""
+        """Return both; see Optimiser."""
         optimiser = torch.optim.AdamW(groups, fused=True)
         rising = round(schedule.warmup * schedule.steps)
         return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
@@ -44,14 +49,18 @@ class AdamWWithCosine:
 
 @dataclass(frozen=True)
 class MomentumInPeriods:
-    """SGD with momentum; the learning rate is multiplied by `factor` after every `period` steps."""
+    """SGD with momentum, and a learning rate that falls by `factor` after every `period` steps.
+
+    The published code of TIRG (Vo et al., CVPR 2019) and of ComposeAE (Anwaar et al., WACV 2021)
+    trains in this way.
+    """
 
     momentum: float
     period: int
     factor: float
 
     def __call__(self, groups, schedule):
-        """See Optimiser."""
+        """Return both; see Optimiser."""
         optimiser = torch.optim.SGD(groups, momentum=self.momentum)
         scheduler = torch.optim.lr_scheduler.StepLR(optimiser, self.period, self.factor)
         return optimiser, scheduler
@@ -73,21 +82,24 @@ def fit(
 
     Args:
         objective: `objective(batch)` returns a dict of losses; their sum is minimised.
-        groups: parameter groups for the optimiser, each with its "lr". The learning rate that is
-            reported is that of the last.
+        groups: parameter groups for the optimiser, each with its "lr". The history has the
+            learning rate of the last group.
         batches: item s is the batch of step s (see cir.training.shared.batches).
-        validate: measures the objective as it stands; the higher its "score" the better.
-        checkpoints: a folder that outlives a killed run. A run that finds a checkpoint there
-            goes on from it. Whoever calls removes the folder when nothing more depends on it.
-        what: what is trained, for the progress line.
-        follow: is told the whole history after every validation, in the first process.
-        optimiser: makes the optimiser and its learning rates.
+        validate: measures the objective; a higher "score" is better.
+        schedule: how long to train, and how to compute the steps.
+        seed: of everything random.
+        checkpoints: a folder that is kept if the run is killed; a run that finds a checkpoint in
+            it resumes from that step. The caller removes the folder: see `sole_writer`.
+        what: name of the training, for progress and messages.
+        follow: receives the whole history after every validation, in the first process.
+        optimiser: makes the optimiser and its scheduler.
 
     Returns:
-        One row per validation: step, learning rate, mean losses since the last, validation.
+        The history, one row for each validation: step, learning rate, mean losses since the last
+        validation, and the result of `validate`.
 
     Raises:
-        UserError: the loss is no longer a number.
+        UserError: the loss is infinite or not a number.
     """
     run = _Run(objective, lambda: optimiser(groups, schedule), schedule, seed, checkpoints)
     loader = DataLoader(
@@ -115,8 +127,13 @@ def fit(
     return run.history
 
 
+def best_row(history: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the row of the weights that `fit` keeps: of equal scores, the later row."""
+    return max(history, key=lambda row: (row["score"], row["step"]))
+
+
 class _Run:
-    """The state of a run: it advances by a step, is validated, and outlives its process."""
+    """Hold the state of a run, which checkpoints carry from one process to the next."""
 
     def __init__(
         self,
@@ -133,19 +150,19 @@ class _Run:
         self.sums: dict[str, float] = {}
         self.since = 0
         self.best: dict[str, torch.Tensor] | None = None
-        # A composer may leave a weight unused in a batch in which nothing is removed.
+        # A composer may not use a weight in a batch whose edits remove nothing.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         precision = _usable(schedule.precision)
         self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
         self.speaks = self.accelerator.is_main_process
         objective.to(self.accelerator.device)
-        optimiser, self.scheduler = updates()  # of weights that are where they will stay
+        optimiser, self.scheduler = updates()  # after the weights have moved to the device
         self._resume(optimiser)
         self.model, self.optimiser = self.accelerator.prepare(objective, optimiser)
 
     def advance(self, batch: Any) -> float:
-        """Take one step of the optimiser; returns the loss, which may be no finite number."""
-        # Dropout must not depend on how often the run was interrupted.
+        """Take one step of the optimiser, and return the loss, which may not be finite."""
+        # Random numbers, as of dropout, must not depend on interruptions of the run.
         torch.manual_seed(self.seed * 1_000_003 + self.step)
         with self.accelerator.autocast():
             losses = self.model(batch)
@@ -162,7 +179,7 @@ class _Run:
         return loss.item()
 
     def validate(self, measure: Callable[[], dict[str, float]]) -> None:
-        """Measure, keep the weights if they are the best so far, and write a checkpoint."""
+        """Measure the objective, keep its weights if they are the best, write a checkpoint."""
         self.objective.eval()
         losses = {name: total / self.since for name, total in self.sums.items()}
         row = {
@@ -172,10 +189,9 @@ class _Run:
             **losses,
             **measure(),
         }
-        best_so_far = max((earlier["score"] for earlier in self.history), default=-math.inf)
         self.history.append(row)
         self.sums, self.since = {}, 0
-        if row["score"] >= best_so_far:  # of equal scores the later: it has seen more
+        if best_row(self.history) is row:
             self.best = {n: v.detach().clone() for n, v in self.objective.state_dict().items()}
         if self.speaks:
             figures = ", ".join(f"{name} {value:.4g}" for name, value in row.items())

@@ -1,4 +1,7 @@
-"""Which weights of an encoder are trained, and each at what share of the learning rate."""
+"""Choose which weights learn, at which learning rate, and with which weight decay.
+
+`fit` reports the learning rate of the last group, so the groups at the full rate come last.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +12,7 @@ from cir.core.errors import UserError
 from cir.encoders.clip_encoder import Encoder
 
 _BLOCK = re.compile(r"\.(?:res)?blocks\.(\d+)\.")
-# What stands after the last block of either tower, by the names that open_clip and timm give it.
+# The names that open_clip and timm give to the layers after the last block of a tower.
 _AFTER_BLOCKS = re.compile(
     r"(\.head\b|\.proj$|\.ln_post\b|(^|\.)ln_final\b|text_projection|trunk\.(norm|fc_norm|detectors)\b"
     r"|logit_scale|logit_bias|attn_pool\b)"
@@ -17,13 +20,13 @@ _AFTER_BLOCKS = re.compile(
 
 
 def head(encoder: Encoder) -> dict[str, float]:
-    """Only the projection of the image tower."""
+    """Train the projection of the image tower only: each weight's share of the learning rate."""
     names = [name for name, _ in encoder.clip.visual.named_parameters(prefix="visual")]
     return {n: 1.0 for n in names if n.startswith("visual.head.") or n == "visual.proj"}
 
 
 def last_blocks(encoder: Encoder, blocks: int) -> dict[str, float]:
-    """The last `blocks` transformer blocks of both towers and all that follows them."""
+    """Train the last `blocks` transformer blocks of both towers and everything after them."""
     depths, towers = _depths(encoder)
     return {
         name: 1.0
@@ -33,34 +36,84 @@ def last_blocks(encoder: Encoder, blocks: int) -> dict[str, float]:
 
 
 def all_layers(encoder: Encoder, decay: float) -> dict[str, float]:
-    """Every weight; the learning rate shrinks by the factor `decay` per block from the top down.
+    """Train all weights; each block learns at `decay` times the rate of the block above it.
 
-    Layer-wise decay as in BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254, section 3.1),
-    for both towers. 1.0 trains all layers alike.
+    This is the layer-wise decay of BEiT (Bao et al. 2022, https://arxiv.org/abs/2106.08254,
+    section 3.1), in both towers. With 1.0 all layers learn alike.
     """
     depths, towers = _depths(encoder)
     return {name: decay ** (towers[_tower(name)] + 1 - depth) for name, depth in depths.items()}
 
 
-def optimiser_groups(
+def encoder_groups(
     encoder: Encoder, shares: dict[str, float], learning_rate: float, weight_decay: float
 ) -> list[dict]:
-    """Parameter groups for torch.optim, one per learning rate and weight decay.
+    """Return parameter groups for torch.optim, and freeze the weights without a share.
 
-    Freezes what is not in `shares` (parameter name of `encoder.clip` → share of the learning
-    rate). Vectors and scalars (biases, norms, the temperature) are not decayed.
+    Args:
+        encoder: only weights of its `clip` are trained.
+        shares: the share of the learning rate by parameter name of `clip`; see `all_layers`.
+        learning_rate: the full rate.
+        weight_decay: of matrices; vectors and scalars (biases, norms, temperature) do not decay.
 
     Raises:
-        UserError: nothing is left to train.
+        UserError: no weight is left to train.
+    """
+    for name, weight in encoder.clip.named_parameters():
+        weight.requires_grad_(name in shares)
+    rates = [
+        (weight, learning_rate * shares[name])
+        for name, weight in encoder.clip.named_parameters()
+        if name in shares
+    ]
+    if not rates:
+        raise UserError("No weight of this encoder is left to train; see finetune_encoder.train.")
+    return _grouped(rates, weight_decay)
+
+
+def module_groups(
+    module: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    slower: nn.Module | None = None,
+    share: float = 1.0,
+    vectors_decay: bool = False,
+) -> list[dict]:
+    """Return parameter groups for torch.optim of all weights of a module that are not frozen.
+
+    Args:
+        module: everything that is trained.
+        learning_rate: the full rate.
+        weight_decay: of matrices.
+        slower: a part of the module that learns at `share` of the learning rate.
+        share: see `slower`.
+        vectors_decay: whether vectors and scalars (biases, norms, temperatures) decay too.
+    """
+    part = [] if slower is None else slower.parameters()
+    rates = [(weight, learning_rate * share) for weight in part]
+    rates += [(weight, learning_rate) for weight in module.parameters()]
+    return _grouped(rates, weight_decay, vectors_decay)
+
+
+def trained_weights(groups: Iterable[dict]) -> int:
+    """Count the weights (scalars) of the groups."""
+    return sum(parameter.numel() for group in groups for parameter in group["params"])
+
+
+def _grouped(
+    rates: Iterable[tuple[nn.Parameter, float]], weight_decay: float, vectors_decay: bool = False
+) -> list[dict]:
+    """Make one group for each learning rate and weight decay, in order of first appearance.
+
+    If a weight appears twice, its first learning rate counts.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in encoder.clip.named_parameters():
-        parameter.requires_grad_(name in shares)
-        if name in shares:
-            decay = weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((learning_rate * shares[name], decay), []).append(parameter)
-    if not groups:
-        raise UserError("No weight of this encoder is left to train; see finetune_encoder.train.")
+    taken: set[nn.Parameter] = set()
+    for weight, rate in rates:
+        if weight.requires_grad and weight not in taken:
+            taken.add(weight)
+            decay = weight_decay if vectors_decay or weight.ndim > 1 else 0.0
+            groups.setdefault((rate, decay), []).append(weight)
     return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
 
 
@@ -69,7 +122,10 @@ def _tower(name: str) -> str:
 
 
 def _depths(encoder: Encoder) -> tuple[dict[str, int], dict[str, int]]:
-    """Depth of each parameter (0: before the blocks, 1…n: block, n+1: after) and n per tower."""
+    """Return each parameter's depth, and the number n of blocks of each tower.
+
+    Depth 0 is before the blocks, 1 to n are the blocks, and n + 1 is after them.
+    """
     names = [name for name, _ in encoder.clip.named_parameters()]
     blocks = {"visual": 0, "text": 0}
     for name in names:
@@ -83,8 +139,3 @@ def _depth(name: str, blocks: int) -> int:
     if found := _BLOCK.search(name):
         return int(found.group(1)) + 1
     return blocks + 1 if _AFTER_BLOCKS.search(name) else 0
-
-
-def trained_weights(groups: Iterable[dict]) -> int:
-    """How many weights (scalars) the groups hold."""
-    return sum(parameter.numel() for group in groups for parameter in group["params"])
