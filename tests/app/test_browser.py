@@ -354,11 +354,11 @@ def test_files_that_are_no_images(visit):
     one = visit(may_complain="status of 422")
     complaint = one.page.get_by_role("alert")
     one.choose(b"<svg/>", "drawing.svg", "image/svg+xml")
-    expect(complaint).to_contain_text("drawing.svg is no picture that can be read here")
+    expect(complaint).to_contain_text("drawing.svg cannot be used")
     one.choose(b"%PDF", "paper.pdf", "application/pdf")
-    expect(complaint).to_contain_text("paper.pdf is no picture")
+    expect(complaint).to_contain_text("paper.pdf cannot be used")
     give(one, "drop", b"", name="large.png", size=20_000_001)
-    expect(complaint).to_have_text("large.png has 20.0 MB, and this server takes 20 MB.")
+    expect(complaint).to_have_text("large.png has 20.0 MB, but this server takes at most 20 MB.")
     expect(one.page.locator("#reference")).to_be_hidden()
     one.choose(png(plain("red"))[:60], "broken.png")
     expect(complaint).to_have_count(0)
@@ -379,10 +379,8 @@ def test_chips(visit, expected, image_ids):
         "all => all.map(one => getComputedStyle(one).textDecorationLine)"
     )
     assert lines == ["underline", "underline", "line-through"]
-    one.page.get_by_role("button", name="cyan is added: take it away instead").click()
-    expect(
-        one.page.get_by_role("button", name="cyan is taken away: add it instead")
-    ).to_be_focused()
+    one.page.get_by_role("button", name="cyan is added: remove it instead").click()
+    expect(one.page.get_by_role("button", name="cyan is removed: add it instead")).to_be_focused()
     expect(one.page.locator("#pending")).to_be_visible()
     one.page.get_by_role("button", name="Edit green").click()
     one.page.get_by_label("What to add").fill("  yellow ")
@@ -391,7 +389,7 @@ def test_chips(visit, expected, image_ids):
     one.page.get_by_role("button", name="+ Add something").click()
     one.page.keyboard.type("white")
     one.page.keyboard.press("Enter")
-    one.page.get_by_role("button", name="− Take something away").click()
+    one.page.get_by_role("button", name="− Remove something").click()
     one.page.keyboard.type("blue")
     with one.answer():
         one.page.locator(".go").click()
@@ -443,7 +441,7 @@ def test_an_untagged_sentence_invites_to_add_a_chip(visit, expected, image_ids):
     one.search("make it nicer")
     assert one.ids() == expected(image_id=start)
     notice = one.page.locator(".notice")
-    expect(notice).to_contain_text("No word of the sentence was read")
+    expect(notice).to_contain_text("The sentence names nothing to add or to remove")
     notice.get_by_role("button", name="+ Add something").click()
     one.page.keyboard.type("blue")
     one.page.keyboard.press("Enter")
@@ -460,7 +458,7 @@ def test_what_is_changed_while_a_search_runs_stays(visit, expected, image_ids):
     one.page.route("**/page/search", lambda route: held.append(route))
     one.box.press("Enter")
     expect(one.page.locator("#results .skeleton .frame")).to_have_count(12)
-    one.page.get_by_role("button", name="blue is added: take it away instead").click()
+    one.page.get_by_role("button", name="blue is added: remove it instead").click()
     with one.answer():
         held[0].fallback()
     one.page.unroute("**/page/search")
@@ -476,7 +474,7 @@ def test_what_is_changed_while_a_search_runs_stays(visit, expected, image_ids):
 def test_how_much_the_image_counts(visit, expected, image_ids):
     start = image_ids["red over blue"]
     one = visit(f"/?image_id={start}&q=add+green")
-    slider = one.page.get_by_label("How much the image counts")
+    slider = one.page.get_by_label("Weight of the image")
     expect(slider).to_be_enabled()
     expect(one.page.locator("#weight-shown")).to_have_text("×1")
     for weight in ("0", "2"):
@@ -584,7 +582,7 @@ def test_rounds_remember_an_upload_and_edited_chips(visit, expected):
     one = visit()
     one.choose(image)
     one.search("add blue")
-    one.page.get_by_role("button", name="blue is added: take it away instead").click()
+    one.page.get_by_role("button", name="blue is added: remove it instead").click()
     with one.answer():
         one.page.locator(".go").click()
     changed = one.ids()
@@ -839,7 +837,7 @@ def test_keys(visit):
     key("Escape")
     expect(one.box).to_have_value("")
     key("Enter")
-    assert one.status() == "Write what to look for, or choose an image."
+    assert one.status() == "Describe an image, or choose one."
     assert one.ids() == order
 
 
@@ -998,7 +996,7 @@ def test_everything_has_a_name(visit, image_ids):
         ("list", "Images found, best first"),
         ("group", "Changes"),
         ("slider", "Least score"),
-        ("slider", "How much the image counts"),
+        ("slider", "Weight of the image"),
     ):
         expect(one.page.get_by_role(role, name=name, exact=True)).to_have_count(1)
     expect(one.page.get_by_role("status")).to_have_count(1)

@@ -282,11 +282,11 @@ def test_nothing_tagged_invites_to_add_a_chip(found, expected, image_ids):
     start = image_ids["red"]
     elements = found(image_id=start, q="something nicer")
     assert elements.hits == expected(image_id=start)
-    assert "No word of the sentence was read as a thing to add or to take away" in elements.text
+    assert "The sentence names nothing to add or to remove" in elements.text
     assert len(elements.all("button", **{"data-action": "new-chip"})) == 2
     by_hand = found(image_id=start, q="add blue", edited="1")
     assert by_hand.hits == expected(image_id=start)
-    assert "There is no chip, so the image alone ranks these." in by_hand.text
+    assert "There is no chip, so these are the images most like the one you chose." in by_hand.text
 
 
 def test_an_upload(found, expected):
@@ -436,7 +436,7 @@ def test_a_name_that_is_no_text(page, image_ids):
     [
         ("q=a&least_score=high", 400, "The least score must be a number, got 'high'"),
         ("q=a&least_score=nan", 400, "The least score must be a number, got 'nan'"),
-        ("q=a&image_weight=1e999", 400, "How much the image counts must be a number"),
+        ("q=a&image_weight=1e999", 400, "The weight of the image must be a number"),
         ("q=a&after=yesterday", 400, "The first day must be a date such as 2024-12-31"),
         ("q=a&before=9999-12-31", 400, "The last day must be a date"),
         ("q=a&most_kb=1e300", 400, "The greatest size must be at most"),
@@ -463,13 +463,13 @@ def test_uploads_that_are_no_images(found, client, service):
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
     refused = found(image=svg, status=415)
     assert refused.state == "error"
-    assert "is of no format that is read here" in refused.text
+    assert "is not supported" in refused.text
     assert "cannot be" in found(image=png(plain("red"))[:60], status=422).text
     large = found(image=b"\x89PNG\r\n\x1a\n" + bytes(service.settings.max_upload_bytes), status=413)
-    assert "this server takes 20,000,000" in large.text
+    assert "this server takes at most 20,000,000" in large.text
     misplaced = client.post("/page/search", data={"q": "a"}, files={"file": ("a.png", b"x")})
     assert misplaced.status_code == 400
-    assert "belongs in the field image" in Elements(misplaced).text
+    assert "must be in the field image" in Elements(misplaced).text
 
 
 def test_a_body_that_is_no_form(client):

@@ -114,7 +114,7 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert f"3 images; open http://127.0.0.1:{visit.port}/" in told
     assert "warning" not in told
     assert visit.swapped.status_code == 503
-    assert "models/encoder are no longer those" in visit.swapped.json()["error"]
+    assert "models/encoder have changed" in visit.swapped.json()["error"]
     open_store(".search", None).close()  # the store is free again
 
 
@@ -211,7 +211,7 @@ def test_what_is_missing_is_a_sentence(model, served, tmp_path):
     with pytest.raises(UserError, match="no tagger in none: train it with make retriever"):
         answer("--tagger", "none")
     drawn_gallery()
-    with pytest.raises(UserError, match="there is no host"):
+    with pytest.raises(UserError, match="cannot listen on the host"):
         answer("--host", "not.a.host")
     assert served == []
 

@@ -1,4 +1,4 @@
-"""The page: a form that works as it is, and fragments of it for the script that makes it quick."""
+"""Serve the search page, which works without JavaScript, and fragments for its script."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _EXAMPLES = 3
 _STARTERS = 10
-_FIRST_IMAGES = 400  # that the starters are drawn from
+_FIRST_IMAGES = 400  # of the store; the starters are chosen from them at random
 _FACETS = 300
 _STEPS = {
     "decode": "image",
@@ -33,16 +33,16 @@ _STEPS = {
 
 
 def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
-    """The routes of the page.
+    """Return the routes of the page.
 
-    GET / is the whole page, and with `?q=` or `?image_id=` the results in it, so that a search
-    can be shared, reloaded and done without the script. POST /page/search takes the same fields
-    and an `image`, and answers with the chips and results alone; POST /page/chips with the chips
-    of the sentence `q`.
+    GET / answers with the whole page. With `?q=` or `?image_id=` the page holds the results too,
+    so a search can be shared, reloaded and done without JavaScript. POST /page/search takes the
+    same fields and an `image`, and answers with the chips and the results only. POST /page/chips
+    answers with the chips of the sentence `q`.
 
     Args:
-        service: answers the searches; its store tells folders, tags and images to begin with.
-        page_size: results on a page.
+        service: answers the searches; its store lists folders, tags and images to start from.
+        page_size: the number of results on a page.
     """
     router = APIRouter(include_in_schema=False)
     page = _Page(service, page_size)
@@ -71,14 +71,14 @@ def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
 
 
 class _Page:
-    """What the routes answer with."""
+    """Makes the answers of the routes."""
 
     def __init__(self, service: SearchService, page_size: int):
         self._service = service
         self._page_size = page_size
 
     async def whole(self, form: PageForm) -> Response:
-        """The page, with the results of what its address asks for."""
+        """Answer with the whole page and the results of the search in its address."""
         context, status = await self._results(form, None)
         store = self._service.store
         try:
@@ -94,12 +94,12 @@ class _Page:
         return page_html.response("page.html", context, status)
 
     async def fragment(self, form: PageForm, image: bytes | None) -> Response:
-        """Chips and results; a refusal, too, as what the page shows of it."""
+        """Answer with chips and results; a refused search gives a message in their place."""
         context, status = await self._results(form, image)
         return page_html.response("fragment.html", context, status)
 
     async def chips(self, form: PageForm) -> Response:
-        """The chips of a sentence."""
+        """Answer with the chips of a sentence."""
         try:
             edit = (await self._service.tag(form.q)).edit
         except UserError as error:
@@ -107,12 +107,12 @@ class _Page:
         return page_html.response("chips.html", {"form": form, "edit": edit})
 
     def refused(self, error: UserError, form: PageForm | None = None) -> Response:
-        """What the page shows of a refusal."""
+        """Answer with the message that the page shows for a refusal."""
         context = self._failed(form or PageForm(), error)
         return page_html.response("fragment.html", context, status_of(error))
 
     async def _results(self, form: PageForm, image: bytes | None) -> tuple[dict[str, Any], int]:
-        """What results.html shows, and the HTTP status that goes with it."""
+        """Return the values that results.html shows, and the HTTP status."""
         try:
             search = form.search(self._page_size, image)
             if image is None and not form.q and not form.image_id:
@@ -128,7 +128,7 @@ class _Page:
             return self._failed(form, error), status_of(error)
 
     async def _of_store(self, look: Callable[..., T], *arguments: object) -> T:
-        """What the store answers; if it fails, that is no fault of the request."""
+        """Ask the store; a failure of the store gives the status 503."""
         with of_the_store():
             return await self._service.of_state(look, *arguments)
 
@@ -142,12 +142,12 @@ class _Page:
 
     def _failed(self, form: PageForm, error: UserError) -> dict[str, Any]:
         sentence = str(error)
-        if sentence.split(" ", 1)[0].isalpha():  # and not the name of a file or of a field
+        if sentence.split(" ", 1)[0].isalpha():  # the name of a file or of a field stays as it is
             sentence = sentence[0].upper() + sentence[1:]
         return self._context(form, "error", sentence=sentence)
 
     async def _start(self, form: PageForm) -> dict[str, Any]:
-        """Searches to try and images to start from, other ones each time."""
+        """Return examples of searches and images to start from, chosen at random each time."""
         store = self._service.store
         first = await self._of_store(lambda: list(islice(store.images(), _FIRST_IMAGES)))
         if not first:
@@ -182,7 +182,7 @@ class _Page:
         ) | {"edit": edit}
 
     async def _best(self, search: Search, searched: int) -> float | None:
-        """The best score without the cut-off, where that is what left nothing."""
+        """Return the best score without the least score, if the least score left no result."""
         if search.least_score is None or search.offset or not searched:
             return None
         freely = replace(search, least_score=None, limit=1)
@@ -198,7 +198,7 @@ def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:
 
 
 def _said(form: PageForm, answer: Answer, searched: int) -> str:
-    """What a screen reader says of the results when they come."""
+    """Return what a screen reader says when the results arrive."""
     if not answer.hits:
         return "No image found."
     first = form.offset + 1

@@ -1,4 +1,4 @@
-"""What stands in the page's form, as it was typed, and the search that it asks for."""
+"""Read the fields of the page's form and turn them into a search."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,12 +18,15 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class PageForm:
-    """The fields of the page, all as text but `offset` and `edited`; "" where nothing is asked.
+    """The fields of the page, as they were typed; "" stands for an empty field.
 
-    `edited` says that `add` and `remove` were changed by hand and take the place of what the
-    tagger reads in `q`; where the fields hold the sentence that they belong to, as `asked`, only
-    as long as `q` is that. `before` is the last day that counts, `least_kb` is in units of 1,000
-    bytes. Folder and tags are as `cir.app.stores.records.safe_text` writes them.
+    Attributes:
+        edited: whether `add` and `remove` were changed by hand and replace the edit that the
+            tagger reads in `q`. If the form has a field `asked`, this holds only while `asked`
+            and `q` are the same sentence.
+        after, before: the first and the last day of the images' dates.
+        least_kb, most_kb: sizes of files, in units of 1,000 bytes.
+        folder, tags: as `cir.app.stores.records.safe_text` writes them.
     """
 
     q: str = ""
@@ -43,7 +46,7 @@ class PageForm:
 
     @classmethod
     def read(cls, fields: Iterable[tuple[str, str]]) -> "PageForm":
-        """From the fields of an address or of a body; of two of one kind the last counts."""
+        """Read the fields of an address or a body; if a field comes twice, the last counts."""
         given = [(name, value.strip()) for name, value in fields]
 
         def all_of(name: str) -> tuple[str, ...]:
@@ -71,12 +74,12 @@ class PageForm:
 
     @property
     def filters(self) -> int:
-        """How many filters are set."""
+        """The number of filters that are set."""
         return sum(bool(getattr(self, name)) for name in _FILTERS)
 
     @property
     def values(self) -> dict[str, Any]:
-        """The fields that differ from those of an empty form, as they stand in an address."""
+        """The fields that differ from an empty form, by their names in an address."""
         names = ("q", "image_id", "folder", "after", "before", "least_kb", "most_kb")
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         values |= {"tag": self.tags, "offset": self.offset or None}
@@ -88,13 +91,13 @@ class PageForm:
         return values
 
     def search(self, limit: int, image: bytes | None = None) -> Search:
-        """The search that the form asks for, with an uploaded image if there is one.
+        """Return the search for these fields and the uploaded image, if there is one.
 
         Raises:
-            BadRequest: a number or a date is none.
+            BadRequest: a field of a number or a date holds something else.
         """
         least = _number(self.least_score, "the least score") or None
-        weight = _number(self.image_weight, "how much the image counts")
+        weight = _number(self.image_weight, "the weight of the image")
         return Search(
             text=self.q,
             image=image,
@@ -117,7 +120,7 @@ class PageForm:
 
     @staticmethod
     def lowered(best: float) -> str:
-        """A least score that `best` passes, maybe with others: a multiple of 0.05, "0" for none."""
+        """Return the greatest multiple of 0.05 up to `best` as text, "0" at least."""
         return f"{max(math.floor(20 * best) / 20, 0):g}"
 
 
@@ -143,14 +146,14 @@ def _bytes(text: str, what: str, rounded: Callable[[float], int]) -> int | None:
 
 
 def _offset(text: str) -> int:
-    """0 for what is no number; one of many digits is more than a search takes, whichever it is."""
+    """Read an offset: 0 if it is not a number, 10**12 (too much for a search) if it is huge."""
     if not (text.isascii() and text.isdigit()):
         return 0
     return int(text) if len(text) < _DIGITS else 10**_DIGITS
 
 
 def _day(text: str, what: str, days: int = 0) -> float | None:
-    """Midnight at which the day begins, `days` later, in seconds since 1970."""
+    """Return midnight at the start of the day, `days` later, in seconds since 1970."""
     if not text:
         return None
     try:

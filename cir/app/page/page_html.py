@@ -1,4 +1,4 @@
-"""The page's templates, and the words that figures and file names take in them."""
+"""Fill the page's templates, and format figures and file names for them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,15 +17,16 @@ _UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def response(template: str, context: Mapping[str, Any], status: int = 200) -> Response:
-    """A template filled in; text that is no Unicode cannot break it."""
+    """Answer with a filled template; characters that UTF-8 cannot encode become question marks."""
     html = _ENVIRONMENT.get_template(template).render(context)
     return Response(html.encode("utf-8", "replace"), status, media_type="text/html")
 
 
 def pieces(sentence: str, words: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """A sentence in runs of one label: (text, "other", "pos" or "neg"); none without words.
+    """Split a sentence into runs of words with one label: (text, "other", "pos" or "neg").
 
-    Spaces between two words of one label belong to their run.
+    A space between two words of one label belongs to their run. Without labelled words there are
+    no runs.
     """
     spans = word_spans(sentence)
     if not words or len(words) != len(spans):
@@ -41,38 +42,38 @@ def pieces(sentence: str, words: Sequence[tuple[str, str]]) -> list[tuple[str, s
 
 
 def shown(text: str) -> str:
-    """Text from a file system, with a mark in place of each byte that is no text."""
+    """Replace each byte of a file name that is not UTF-8 by the replacement character."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def file_name(path: str) -> str:
-    """The last part of a path."""
+    """Return the last part of a path."""
     return shown(path.rsplit("/", 1)[-1])
 
 
 def address(values: Mapping[str, Any], **changes: Any) -> str:
-    """The page's address with these values; those that are None or empty are left out."""
+    """Return the page's address with these values, without those that are None or empty."""
     asked = {name: value for name, value in {**values, **changes}.items() if value}
     return "/?" + urlencode(asked, doseq=True, errors="replace") if asked else "/"
 
 
 def score(value: float) -> str:
-    """A cosine with two decimals."""
+    """Write a cosine with two decimals."""
     return f"{value:.2f}".replace("-", "−")
 
 
 def share(value: float) -> str:
-    """A cosine as a percentage of one, without its sign below nought."""
+    """Write a cosine as a percentage; a negative cosine gives 0."""
     return f"{100 * min(max(value, 0.0), 1.0):.1f}"
 
 
 def milliseconds(seconds: float) -> str:
-    """A time as "38 ms", or "0.4 ms" where it is short."""
+    """Write a time as "38 ms", or as "0.4 ms" if it is short."""
     return f"{1000 * seconds:.{0 if seconds >= 0.00995 else 1}f} ms"
 
 
 def size(number: int) -> str:
-    """A size of a file in the unit that suits it, of 1,000 each: "1.2 MB"."""
+    """Write the size of a file as "1.2 MB"; 1,000 bytes are 1 kB."""
     value, unit = float(number), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
@@ -80,7 +81,7 @@ def size(number: int) -> str:
 
 
 def date(seconds: float) -> str:
-    """A time in seconds since 1970 as a day and a minute, on this machine's clock."""
+    """Write a time in seconds since 1970 as a day and a minute in the server's time zone."""
     try:
         return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):
@@ -88,7 +89,7 @@ def date(seconds: float) -> str:
 
 
 def count(number: int | None) -> str:
-    """12345 as "12,345"; nothing where it is not known."""
+    """Write 12345 as "12,345", and None as an empty text."""
     return "" if number is None else f"{number:,}"
 
 

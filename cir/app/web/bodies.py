@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded in bytes and in time while they arrive."""
+"""Limit the size of request bodies and the time that they take to arrive."""
 
 import asyncio
 import time
@@ -9,17 +9,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cir.app.settings import Settings
 
-_FORM_BYTES = 100_000  # the other fields and the boundaries, beside the image
+_FORM_BYTES = 100_000  # for the other fields and the boundaries, in addition to the image
 _LINGER_SECONDS = 3.0
 
 
 class BodyLimits:
-    """ASGI middleware: 413 for a body that is too large, 408 for one that takes too long.
+    """ASGI middleware that answers 413 to a body that is too large and 408 to one that is too slow.
 
-    What is too large is told by Content-Length before anything is read, or else as soon as the
-    limit is passed; no more than that is ever held. A client that is still sending when it is
-    refused is read to the end for some seconds, into nothing: cut off at once, it would see a
-    broken connection and not the answer.
+    A body is refused before anything is read if its Content-Length is too large, and otherwise as
+    soon as it passes the limit; the server never holds more than that. If a client is still
+    sending when it is refused, the rest is read and dropped for some seconds: if the connection
+    were closed at once, the client would see a broken connection and not the answer.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
@@ -27,7 +27,7 @@ class BodyLimits:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; anything but HTTP passes."""
+        """Handle a request; pass on anything but HTTP."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -36,7 +36,7 @@ class BodyLimits:
 
 
 class _Body:
-    """The body of one request, between the server and the app."""
+    """Counts and times the body of one request, between the server and the app."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings):
         headers = Headers(scope=scope)
@@ -55,7 +55,7 @@ class _Body:
         self._send = send
 
     async def receive(self) -> Message:
-        """The next part, or an HTTPException that the app turns into its answer."""
+        """Return the next part; raise an HTTPException, which the app answers, at a limit."""
         if self._complete:
             return await self._receive()
         if self._announced > self._limit:
@@ -71,7 +71,7 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass on the answer; the end of it waits for a client that is still sending."""
+        """Pass on the answer; its end waits while the client is still sending."""
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if last and not self._complete:
             await self._send({**message, "more_body": True})
@@ -89,7 +89,7 @@ class _Body:
             continue
 
     async def _next(self, deadline: float) -> Message | None:
-        """The next message, counted; None where it does not come in time."""
+        """Return the next message and count its bytes; None if it does not arrive in time."""
         try:
             left = deadline - time.monotonic()
             message = await asyncio.wait_for(self._receive(), max(left, 0.001))

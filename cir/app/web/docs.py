@@ -1,4 +1,4 @@
-"""The API's interactive pages from this server alone, under a policy that forbids inline code."""
+"""Serve the interactive pages of the API without other hosts and without inline code."""
 
 from html import escape
 
@@ -35,7 +35,7 @@ _PAGE = """\
 
 
 def docs_router(title: str) -> APIRouter:
-    """GET /docs and the script that it starts with."""
+    """Return the routes of GET /docs and of the script that starts it."""
     router = APIRouter(include_in_schema=False)
     page = _PAGE.format(title=escape(title), assets=ASSETS)
 

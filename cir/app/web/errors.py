@@ -1,4 +1,4 @@
-"""Whatever goes wrong, a sentence in JSON, and nothing of the server's inside."""
+"""Answer every error with a sentence in JSON that shows no internals of the server."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _LOG = logging.getLogger("cir.app")
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer refusals, requests that do not fit and unknown addresses with a sentence."""
+    """Make the app answer refusals, invalid requests and unknown addresses with a sentence."""
 
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> JSONResponse:
@@ -32,20 +32,20 @@ def add_error_handlers(app: FastAPI) -> None:
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
         detail = str(error.detail)
         if error.status_code == 404:
-            detail = "there is nothing at this address; /docs lists what there is"
+            detail = "there is nothing at this address; /docs lists all addresses"
         response = answer(error.status_code, detail)
         response.headers.update(error.headers or {})
         return response
 
 
 def answer(status: int, sentence: str) -> JSONResponse:
-    """A sentence, in characters that any client can read."""
+    """Answer with a sentence, cut to a fixed length, in valid UTF-8."""
     cut = sentence[:_MOST_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
     return JSONResponse({"error": cut}, status)
 
 
 def said(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's complaints as a sentence, and how many more there are."""
+    """Put the first error of pydantic into a sentence, with the number of further errors."""
     first = errors[0]
     parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     where = ".".join(parts)[:100] or "the request"
@@ -54,16 +54,16 @@ def said(errors: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Failures:
-    """ASGI middleware: an error of the program is logged, and answered with status 500.
+    """ASGI middleware that logs an error of the program and answers with status 500.
 
-    Starlette's own stands outside all others, where answers would lack their security headers.
+    Starlette's own handler runs outside all middleware, so its answers have no security headers.
     """
 
     def __init__(self, app: ASGIApp):
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; anything but HTTP passes."""
+        """Handle a request; let errors outside HTTP pass."""
         started = False
 
         async def noting(message: Message) -> None:
@@ -77,5 +77,5 @@ class Failures:
             if scope["type"] != "http" or started:
                 raise
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
-            failed = answer(500, "the server failed at this request; its log says why")
+            failed = answer(500, "the server failed to answer this request; its log has the reason")
             await failed(scope, receive, send)

@@ -1,6 +1,6 @@
-"""Refusals that say which status of HTTP they are, beside the sentence for the person."""
+"""Errors for the user that have an HTTP status."""
 
-# ruff: noqa: N818  (they are named as HTTP names them)
+# ruff: noqa: N818  (the names are those of HTTP)
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,44 +9,44 @@ from cir.core.errors import UserError
 
 
 class BadRequest(UserError):
-    """The request cannot be understood, or asks for nothing."""
+    """The request cannot be understood or is empty."""
 
     status = 400
 
 
 class NotFound(UserError):
-    """There is no such image."""
+    """The image does not exist."""
 
     status = 404
 
 
 class TooLarge(UserError):
-    """More bytes or pixels than this server takes."""
+    """The image has more bytes or pixels than this server accepts."""
 
     status = 413
 
 
 class WrongType(UserError):
-    """What was sent is no image of a format that is read here."""
+    """The upload is not an image of an accepted format."""
 
     status = 415
 
 
 class Unreadable(UserError):
-    """What was sent has the form of an image, or of a request, and cannot be read as one."""
+    """The image or the request has the right format but is broken."""
 
     status = 422
 
 
 class Unavailable(UserError):
-    """The service cannot answer now."""
+    """The service cannot answer at the moment."""
 
     status = 503
 
 
 @contextmanager
 def of_the_store() -> Iterator[None]:
-    """A store that fails is no fault of the request: it makes the service unavailable."""
+    """Turn an error of the store into Unavailable: it is not an error of the request."""
     try:
         yield
     except UserError as error:
@@ -54,5 +54,5 @@ def of_the_store() -> Iterator[None]:
 
 
 def status_of(error: UserError) -> int:
-    """The HTTP status of a refusal; 400 for those of the library, which know nothing of HTTP."""
+    """Return the HTTP status of an error; errors of the library, which have none, give 400."""
     return getattr(error, "status", 400)

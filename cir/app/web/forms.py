@@ -1,4 +1,4 @@
-"""Forms with an image in them, read from a request; for the API and for the page."""
+"""Read forms with an image from requests, for the API and for the page."""
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
@@ -13,16 +13,16 @@ _TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
 async def read_form(
     request: Request, max_upload_bytes: int
 ) -> tuple[bytes | None, list[tuple[str, str]]]:
-    """The image of a form, None where there is none, and its other fields in order.
+    """Return the bytes of a form's image, or None, and its other fields in order.
 
-    What the client says of the image, its name and its type, does not count. An image without a
-    byte is what a browser sends where none was chosen.
+    The name and the type of the image that the client gives are ignored. An image of zero bytes
+    counts as none: a browser sends it if no file was chosen.
 
     Raises:
-        WrongType: the request is no form.
-        TooLarge: the image has more than `max_upload_bytes`.
-        BadRequest: a file where a text belongs, a text in the image's place, or a form whose text
-            cannot be read.
+        WrongType: the request is not a form.
+        TooLarge: the image has more than `max_upload_bytes` bytes.
+        BadRequest: a text field holds a file, the field image holds a text, or the form cannot be
+            decoded.
     """
     sent = request.headers.get("content-type", "")
     if not sent.lower().startswith(_TYPES):
@@ -33,11 +33,11 @@ async def read_form(
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name != "image":
-                    raise BadRequest(f"the file belongs in the field image, not {name[:60]!a}")
+                    raise BadRequest(f"the file must be in the field image, not in {name[:60]!a}")
                 image = await _read(value, max_upload_bytes)
             elif name == "image":
                 if value:
-                    raise BadRequest("the field image holds a text; send a file in it")
+                    raise BadRequest("the field image holds a text; it must hold a file")
             else:
                 fields.append((name, value))
     finally:
@@ -49,14 +49,14 @@ async def _parsed(request: Request) -> FormData:
     limits = {"max_files": 1, "max_fields": _MAX_FIELDS, "max_part_size": _MAX_FIELD_BYTES}
     try:
         return await request.form(**limits)
-    except (ValueError, LookupError):  # of the charset that it names, or of its bytes
+    except (ValueError, LookupError):  # an unknown charset, or bytes that do not fit it
         raise BadRequest("the form cannot be read: send it as multipart in UTF-8") from None
 
 
 async def _read(upload: UploadFile, max_upload_bytes: int) -> bytes | None:
     if (upload.size or 0) > max_upload_bytes:
         raise TooLarge(
-            f"the image you sent has {upload.size:,} bytes, and this server takes "
+            f"the image you sent has {upload.size:,} bytes, but this server takes at most "
             f"{max_upload_bytes:,}"
         )
     return await upload.read() or None

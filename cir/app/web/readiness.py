@@ -1,4 +1,4 @@
-"""Whether the service answers with what lies on the disk now, and says why if it does not."""
+"""Check whether the service still fits the model and the index on disk."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,26 +14,25 @@ _Look = tuple[tuple[str, int, int, int], ...]
 
 
 class LoadedFiles:
-    """The files of a model as they were when it was loaded.
+    """Notices changes of a model's files after the model was loaded.
 
-    Make it before the model is loaded: a change in between is then told too.
+    Create it before the model is loaded, so that it notices a change in between too.
 
     Args:
-        folders: of encoder and tagger.
+        folders: the folders of the encoder and the tagger.
     """
 
     def __init__(self, folders: Sequence[Path | str]):
         self._folders = tuple(Path(folder) for folder in folders)
         self._known = self._looks()
         self._content = self._contents()
-        self._found: str | None = None  # by the last look
+        self._found: str | None = None  # by the last check
         self._lock = Lock()
 
     def changed(self) -> str | None:
-        """A sentence that names the folder whose files are no longer those, or None.
+        """Return a sentence that names the folder whose files have changed, or None.
 
-        Contents are read again only where sizes, times or names are no longer those of the last
-        time.
+        The content is read again only if names, sizes or times differ from the last check.
         """
         with self._lock:
             looks = self._looks()
@@ -46,10 +45,10 @@ class LoadedFiles:
         for folder, old, new in zip(self._folders, self._content, self._contents(), strict=True):
             if old != new:
                 return (
-                    f"the files in {folder} are no longer those of the model that is served; "
+                    f"the files in {folder} have changed since the service loaded its model; "
                     "restart the service to load them (and index again for a new encoder)"
                 )
-        return None  # touched, or written again with the same content
+        return None  # the times changed, but not the content
 
     def _looks(self) -> tuple[_Look, ...]:
         return tuple(_look(folder) for folder in self._folders)
@@ -59,13 +58,13 @@ class LoadedFiles:
 
 
 class Readiness:
-    """Whether the service can answer, and with what lies on the disk now.
+    """Says whether the service can answer, with the model and the index that are on disk.
 
     Args:
-        model, store: what it answers with.
-        loaded: the model's files, as they were before it was loaded.
-        held: tells anew what the store is for; by default as it was when it was opened, which
-            holds for a store that no other process can open.
+        model, store: the model and the store of the service.
+        loaded: notices changes of the model's files.
+        held: reads again which model the store belongs to. The default returns what the store
+            said when it was opened, which is right if no other process can open the store.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Readiness:
         self._held = held or (lambda: store.info)
 
     def problem(self) -> str | None:
-        """Why the service is not ready, in a sentence; None if it is."""
+        """Return a sentence that says why the service is not ready, or None if it is ready."""
         if self._loaded is not None and (sentence := self._loaded.changed()) is not None:
             return sentence
         try:
@@ -92,7 +91,7 @@ class Readiness:
         if held == loaded:
             return None
         return (
-            f"the store holds vectors of the model {held}, and this service has loaded the model "
+            f"the store holds vectors of the model {held}, but this service has loaded the model "
             f"{loaded}: restart it with that model, or index again"
         )
 
@@ -103,7 +102,7 @@ def _look(folder: Path) -> _Look:
         return tuple(
             (str(p), s.st_size, s.st_mtime_ns, s.st_ino) for p in found for s in [p.stat()]
         )
-    except OSError:  # it is being replaced just now
+    except OSError:  # another process is replacing the folder
         return ()
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: host names, origins and the token; and the headers of every answer."""
+"""Check host names, origins and the token of requests, and set the security headers of answers."""
 
 import hashlib
 import hmac
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cir.app.settings import Settings
 
 COOKIE = "cir_token"
-OPEN_PATHS = ("/healthz",)  # for a supervisor that has no token
-# Images may also be previews of uploads (blob:) and the icons of the API's pages (data:).
+OPEN_PATHS = ("/healthz",)  # a supervisor has no token
+# Previews of uploads have blob: addresses, and the icons of the API's pages data: addresses.
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
@@ -30,9 +30,9 @@ _HEADERS = {
 
 
 class Doors:
-    """ASGI middleware: lets in who may ask, and gives every answer its security headers.
+    """ASGI middleware that refuses forbidden requests and adds security headers to every answer.
 
-    A header that an answer has of its own, such as a stricter policy, stays.
+    A header that an answer has already, such as a stricter policy, stays.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings):
@@ -42,7 +42,7 @@ class Doors:
         self._cookie = None if settings.token is None else cookie_value(settings.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; anything but HTTP passes."""
+        """Handle a request; pass on anything but HTTP."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,13 +69,15 @@ class Doors:
         origin = headers.get("origin")
         reads = scope["method"] in ("GET", "HEAD")
         if origin is not None and not reads and not _same_site(origin, host):
-            return _error(403, f"requests from pages of {_shown(origin)} are not answered")
+            return _error(
+                403, f"this service does not answer requests from pages of {_shown(origin)}"
+            )
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
         return self._without_token(scope, headers)
 
     def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
-        """None for a client that knows the token; else what it gets instead."""
+        """Return None if the request has the token or the cookie, and else the answer to it."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _same(given.strip(), self._token):
             return None
@@ -84,12 +86,12 @@ class Doors:
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in query if name == "token"]
         opening = scope["path"] == "/" and scope["method"] == "GET"
-        # A token has no spaces: one in an address is a "+" that was typed as it is.
+        # A token has no spaces; a space in an address was typed as "+".
         if opening and tokens and _same(tokens[-1].replace(" ", "+"), self._token):
             rest = [(name, value) for name, value in query if name != "token"]
             return self._welcome("/" + ("?" + urlencode(rest) if rest else ""), scope)
         sentence = (
-            "this service asks for its token: open /?token=... in a browser, or send the header "
+            "this service needs its token: open /?token=... in a browser, or send the header "
             "Authorization: Bearer ..."
         )
         response = _error(401, sentence)
@@ -97,7 +99,7 @@ class Doors:
         return response
 
     def _welcome(self, where: str, scope: Scope) -> Response:
-        """Set the page's cookie and go on without the token in the address."""
+        """Set the cookie and redirect to the address without the token."""
         response = RedirectResponse(where, 303)
         response.set_cookie(
             COOKIE,
@@ -110,14 +112,14 @@ class Doors:
 
 
 def cookie_value(token: str) -> str:
-    """What the cookie holds: not the token itself, which stays between person and server."""
+    """Return the value of the cookie: a digest, so that the browser does not store the token."""
     return hmac.new(token.encode("utf-8"), b"cir search page", hashlib.sha256).hexdigest()
 
 
 def _cookies(headers: Iterable[str]) -> Iterator[str]:
-    """The values of our cookie, whatever others stand beside it.
+    """Yield the values of this service's cookie.
 
-    (`http.cookies` drops all of them where it does not like one.)
+    `http.cookies` is of no use here: it drops all cookies if one of them is malformed.
     """
     for header in headers:
         for part in header.split(";"):
@@ -127,13 +129,13 @@ def _cookies(headers: Iterable[str]) -> Iterator[str]:
 
 
 def _same(given: str, expected: str) -> bool:
-    """Compare in a time that tells nothing of where they differ."""
+    """Compare two texts in a time that does not depend on where they differ."""
     one, other = (text.encode("utf-8", "surrogatepass") for text in (given, expected))
     return hmac.compare_digest(one, other)
 
 
 def _same_site(origin: str, host: str) -> bool:
-    """Whether the page that asks came from here; "null" is a page that will not say."""
+    """Whether the page that sends the request is from this host; the origin "null" is not."""
     try:
         return urlsplit(origin).netloc.lower() == host.lower() != ""
     except ValueError:
@@ -141,13 +143,13 @@ def _same_site(origin: str, host: str) -> bool:
 
 
 def _without_port(host: str) -> str:
-    """The name in a Host header, in small letters; "[::1]:8000" gives "[::1]"."""
+    """Return the name in a Host header in lower case; "[::1]:8000" gives "[::1]"."""
     name, _, port = host.lower().rpartition(":")
     return name if name and port.isdigit() else host.lower()
 
 
 def _shown(text: str) -> str:
-    """A name that a client has sent, as it may stand in a sentence."""
+    """Quote a name from a client for a message, cut to a fixed length."""
     return ascii(text[:100])
 
 

@@ -1,4 +1,4 @@
-"""The process that listens: uvicorn, with patience for slow clients bounded from the first byte."""
+"""Run uvicorn, with limits on the time that slow clients may take."""
 
 import asyncio
 import errno
@@ -24,36 +24,36 @@ READ_SECONDS = 30.0
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's protocol, which drops a connection whose request does not begin in time.
+    """uvicorn's protocol, but a connection is closed if the head of a request takes too long.
 
-    uvicorn waits forever for the head of a request, and for a client that does not read its
-    answer; a client that sends a letter a minute, or takes nothing, would keep its connection,
-    and enough of them keep everybody else out.
+    uvicorn itself waits forever for the head of a request, and for a client that does not read its
+    answer. Enough clients that send one letter a minute, or read nothing, would use up all
+    connections.
     """
 
     head_seconds = HEAD_SECONDS
     read_seconds = READ_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """A client has connected: the time of its first request's head begins."""
+        """Start the clock for the head of the first request."""
         self._overdue: asyncio.TimerHandle | None = None
         super().connection_made(_Gathering(transport, self.loop, self.read_seconds))
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come: of a head that is not complete, or of a request under way."""
+        """Pass on the bytes, and stop the clock once the head is complete."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
+        """Stop the clock, since the client has disconnected."""
         self._relax()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        """Start the clock where a head is awaited, and stop it where a request is being answered.
+        """Start the clock while a head is awaited, and stop it while a request is answered.
 
-        Between two requests of a connection, uvicorn's own clock runs until the next byte.
+        Between two requests of a connection, uvicorn's own timeout runs until the next byte.
         """
         if self.cycle is not None and not self.cycle.response_complete:
             self._relax()
@@ -72,12 +72,12 @@ class PatientProtocol(H11Protocol):
 
 
 class _Gathering:
-    """A transport that sends what is written in one turn of the loop at once.
+    """A transport that sends all data written in one turn of the event loop at once.
 
-    uvicorn writes head and body one after the other. Each write lets go of Python's lock, and
-    beside a busy model it takes longer to get it back than to send.
+    uvicorn writes the head and the body separately. Each write releases Python's global lock, and
+    while a model is busy, getting the lock back takes longer than sending.
 
-    It gives up a client that takes nothing of what waits for it for `read_seconds`.
+    The transport drops a client that reads none of the waiting data for `read_seconds`.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class _Gathering:
         self._watched = False
 
     def write(self, data: bytes) -> None:
-        """Send the data, by the end of this turn."""
+        """Send the data at the end of this turn of the event loop."""
         if data and not self._parts:
             self._loop.call_soon(self._flush)
         if data:
             self._parts.append(data)
 
     def close(self) -> None:
-        """Send what was written, and close."""
+        """Send the data written so far, and close."""
         self._flush()
         self._transport.close()
 
@@ -111,7 +111,7 @@ class _Gathering:
             self._watch()
 
     def _watch(self) -> None:
-        """Look again in a while, if there is something that the client has not taken."""
+        """Check again after `read_seconds` if the client has not read everything."""
         waiting = self._transport.get_write_buffer_size()
         if waiting and not self._watched:
             self._watched = True
@@ -121,26 +121,26 @@ class _Gathering:
         self._watched = False
         waiting = self._transport.get_write_buffer_size()
         if waiting and self._written - waiting <= taken:
-            self._transport.abort()  # to close it would wait for the client
+            self._transport.abort()  # closing would wait for the client
         else:
             self._watch()
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the transport's own."""
+        """Take everything else from the wrapped transport."""
         return getattr(self._transport, name)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket of this address, on which `serve` will listen: until then nobody can connect.
+    """Return a socket bound to this address; clients can connect once `serve` listens on it.
 
-    Raises UserError where the port is taken or forbidden, or where there is no such host.
+    Raises UserError if the host does not exist, or if the port is in use or forbidden.
     """
     try:
         (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        raise UserError(f"there is no host {host} to listen on: {error}") from None
+        raise UserError(f"cannot listen on the host {host}: {error}") from None
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -154,14 +154,14 @@ def listen(host: str, port: int) -> socket.socket:
 def _not_listening(host: str, port: int, error: OSError) -> UserError:
     if error.errno == errno.EADDRINUSE:
         return UserError(
-            f"port {port} of {host} is in use by another process: stop it, or take another with "
-            "--port"
+            f"port {port} of {host} is in use by another process: stop it, or choose another port "
+            "with --port"
         )
     return UserError(f"cannot listen on port {port} of {host}: {error.strerror}")
 
 
 def address_of(listening: socket.socket) -> str:
-    """Where a browser on this machine finds it, such as "http://127.0.0.1:8000/"."""
+    """Return the address for a browser on this machine, such as "http://127.0.0.1:8000/"."""
     host, port = listening.getsockname()[:2]
     if ip_address(host).is_unspecified:
         host = "127.0.0.1" if listening.family == socket.AF_INET else "::1"
@@ -169,19 +169,19 @@ def address_of(listening: socket.socket) -> str:
 
 
 def is_loopback(listening: socket.socket) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can reach the socket."""
     return ip_address(listening.getsockname()[0]).is_loopback
 
 
 class Stopping:
-    """Stops a server from another thread, as a signal does."""
+    """Stops a server from another thread, as a signal would."""
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None
 
     def stop(self) -> None:
-        """End it as soon as what is under way is answered."""
-        assert self.server is not None, "it was never started"
+        """Stop the server once the requests under way are answered."""
+        assert self.server is not None, "the server was never started"
         self.server.should_exit = True
 
 
@@ -191,16 +191,17 @@ def serve(
     http: type[asyncio.Protocol] = PatientProtocol,
     stopping: Stopping | None = None,
 ) -> None:
-    """Answer until SIGINT or SIGTERM; requests under way have some seconds to finish.
+    """Answer requests until SIGINT or SIGTERM; requests under way have some seconds to finish.
 
-    There is one process: the model is in memory once, and an embedded store opens once.
+    There is one process, since the model should be in memory once, and only one process can open
+    an embedded store.
     """
     config = uvicorn.Config(
         app,
         http=http,
         ws="none",
         lifespan="off",
-        access_log=False,  # the token may stand in an address, and /metrics counts requests
+        access_log=False,  # an address may hold the token, and /metrics counts requests
         log_level="warning",
         server_header=False,
         limit_concurrency=_CONNECTIONS,
@@ -213,16 +214,16 @@ def serve(
     with _signals_are_answered():
         try:
             server.run(sockets=[listening])
-        except OSError as error:  # somebody was quicker since it was bound
+        except OSError as error:  # another process began to listen after the socket was bound
             raise _not_listening(*listening.getsockname()[:2], error) from None
 
 
 @contextmanager
 def _signals_are_answered() -> Iterator[None]:
-    """Leave stopping to uvicorn alone.
+    """Ignore the signals that uvicorn raises again after it has stopped.
 
-    When it has stopped, it raises the signal once more for whoever was there before it; by then
-    nothing is left to be done but to return, so that the store is closed and the status is 0.
+    uvicorn raises them for earlier handlers. Here they must do nothing, so that `serve` returns,
+    the store is closed and the exit status is 0.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Figures of the running service, in the form that Prometheus reads."""
+"""Measure the running service and export the figures to Prometheus."""
 
 import math
 import time
@@ -12,14 +12,14 @@ from cir.core.errors import UserError
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
-# Methods and paths are the clients' words: only those known here become labels.
+# Clients choose methods and paths: only known ones become labels, or there would be too many.
 _METHODS = ("GET", "HEAD", "POST")
 
 
 class Telemetry:
-    """The metrics of one app, in a registry of its own.
+    """The metrics of one app, in a separate registry.
 
-    cir_requests_total{route, method, status}, cir_request_seconds{route},
+    The metrics are cir_requests_total{route, method, status}, cir_request_seconds{route},
     cir_step_seconds{step}, cir_batch_size{step}, cir_index_images, cir_requests_in_progress.
     """
 
@@ -52,9 +52,9 @@ class Telemetry:
         self._images = Gauge("cir_index_images", "Images in the index.", **here)
 
     def watch_index(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the number of images whenever the figures are read.
+        """Call `count` for the number of images whenever the figures are read.
 
-        It is NaN while the store does not answer: the other figures are needed then most of all.
+        The number is NaN while the store does not answer, so that the other figures can be read.
         """
 
         def images() -> float:
@@ -66,25 +66,25 @@ class Telemetry:
         self._images.set_function(images)
 
     def step(self, name: str, seconds: float) -> None:
-        """A request has passed a step."""
+        """Record how long a request spent in a step."""
         self._step_seconds.labels(name).observe(seconds)
 
     def batch(self, name: str, size: int) -> None:
-        """A step was called for `size` requests."""
+        """Record that a step was called for `size` requests at once."""
         self._batch_size.labels(name).observe(size)
 
     def text(self) -> bytes:
-        """All figures, in Prometheus's text format."""
+        """Return all figures in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
-        """The app, with its requests counted and timed by the template of their route."""
+        """Wrap the app to count and time its requests by the template of their route."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
-            status = "500"  # of an app that fails before it answers
+            status = "500"  # if the app fails before it answers
 
             async def noting(message: Message) -> None:
                 nonlocal status
@@ -107,6 +107,6 @@ class Telemetry:
 
 
 def _template(scope: Scope) -> str:
-    """The path of the route that answered, with its parameters' names in it."""
+    """Return the path of the route that answered, with the names of its parameters."""
     path = getattr(scope.get("route"), "path", None)
     return path or "other"

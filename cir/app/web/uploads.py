@@ -1,4 +1,4 @@
-"""Images that come from outside: known by their content, and held to a limit before decoding."""
+"""Check and decode images that clients send."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from cir.app.web.faults import TooLarge, Unreadable, WrongType
 from cir.core.errors import UserError
 from cir.images import decoding as images
 
-LARGE = 10_000_000  # pixels
+LARGE = 10_000_000  # pixels; larger images are decoded one at a time
 _one_large = Lock()
 UPLOAD = "you sent"  # as in "the image you sent cannot be decoded"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself before it is decoded.
+    """The properties of an image that are known before it is decoded.
 
-    `content_type` is that of its format, whatever the name of the file or the client may say.
+    `content_type` follows from the format of the data, not from a file name or a client.
     """
 
     format: str
@@ -30,12 +30,12 @@ class Header:
 
 
 def header(encoded: bytes, name: str = UPLOAD) -> Header:
-    """The header of an encoded image, by its content alone.
+    """Read the header of an encoded image.
 
     Raises:
-        WrongType: it is none of `cir.images.decoding.FORMATS`: SVG, HTML, a video, nothing.
-        TooLarge: it has so many pixels that Pillow does not open it.
-        Unreadable: it begins as an image and is broken.
+        WrongType: the data are empty or have none of the formats `cir.images.decoding.FORMATS`.
+        TooLarge: the image has so many pixels that Pillow does not open it.
+        Unreadable: the data begin like an image but are broken.
     """
     if not encoded:
         raise WrongType(f"the image {name} is empty (0 bytes)")
@@ -43,12 +43,12 @@ def header(encoded: bytes, name: str = UPLOAD) -> Header:
         opened = Image.open(BytesIO(encoded), "r", images.FORMATS)
     except UnidentifiedImageError:
         raise WrongType(
-            f"the image {name} is of no format that is read here: expected one of "
+            f"the format of the image {name} is not supported: expected one of "
             f"{', '.join(images.FORMATS)}"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"the image {name} is too large: {error}") from None
-    except Exception as error:  # Pillow's parsers raise what they happen to meet
+    except Exception as error:  # Pillow's parsers raise errors of many kinds
         raise Unreadable(f"the image {name} cannot be opened: {error}") from None
     with opened:
         width, height = opened.size
@@ -57,20 +57,21 @@ def header(encoded: bytes, name: str = UPLOAD) -> Header:
 
 
 def decode(encoded: bytes, max_pixels: int, name: str = UPLOAD) -> Image.Image:
-    """An encoded image from outside as RGB, by `cir.images.decoding.decode`.
+    """Decode an image from a client to RGB with `cir.images.decoding.decode`.
 
-    Of those with more than LARGE pixels one is decoded at a time: on the way to RGB, each of its
-    pixels may take 16 bytes.
+    Images of more than LARGE pixels are decoded one at a time, since a pixel may need 16 bytes on
+    the way to RGB.
 
     Raises:
-        WrongType, TooLarge, Unreadable: see `header`; it has more than `max_pixels` pixels; its
-            data are broken.
+        WrongType: see `header`.
+        TooLarge: the image has more than `max_pixels` pixels.
+        Unreadable: the data are broken.
     """
     found = header(encoded, name)
     if found.width * found.height > max_pixels:
         raise TooLarge(
-            f"the image {name} is too large: {found.width:,} x {found.height:,} pixels, and this "
-            f"server takes {max_pixels:,} pixels"
+            f"the image {name} is too large: {found.width:,} x {found.height:,} pixels, but this "
+            f"server takes at most {max_pixels:,} pixels"
         )
     large = found.width * found.height > LARGE
     try:

@@ -1,4 +1,4 @@
-// Asks the server for results and puts them in place.
+// Asks the server for results and puts them into the page.
 
 import { chipWords, stopReading } from "./chips.js";
 import { countFilters } from "./filters.js";
@@ -7,7 +7,7 @@ import { busy, fail, settle } from "./results.js";
 import { asking, remember, sameWords } from "./rounds.js";
 import { state } from "./state.js";
 
-let last = {}; // the page of results that was asked for
+let last = {}; // the page of results that was last asked for
 
 function values(offset) {
   const { image, edited } = state;
@@ -36,11 +36,11 @@ function address(data) {
 
 function sentenceOf(body) {
   let sentence = body.slice(0, 300);
-  try { sentence = JSON.parse(body).error; } catch { /* then it is the text itself */ }
+  try { sentence = JSON.parse(body).error; } catch { /* the body is the sentence itself */ }
   return sentence || "The server gave no reason.";
 }
 
-// The server's answer and its body; null where there is none, or a search after it runs.
+// Returns the server's answer and its body; null if there is none, or if a later search runs.
 async function answered(body, signal) {
   try {
     const answer = await fetch("/page/search", { method: "POST", body, signal });
@@ -56,7 +56,7 @@ async function answered(body, signal) {
 }
 
 function place(next, data, { ok, html }) {
-  // Whoever goes on typing or changes chips in the meantime keeps what is there.
+  // A person who typed or changed chips in the meantime keeps their own text and chips.
   const { image } = state;
   const unchanged = box.value.trim() === next.text && image === next.image
     && (!image || sameWords(chipWords(), next.words));
@@ -73,7 +73,7 @@ export async function search({ offset = 0, scroll = false } = {}) {
   const text = box.value.trim();
   if (!text && !state.image) {
     box.focus();
-    say("Write what to look for, or choose an image.");
+    say("Describe an image, or choose one.");
     return;
   }
   if (state.edited && text !== state.asked) state.edited = false;
@@ -93,7 +93,7 @@ export async function search({ offset = 0, scroll = false } = {}) {
 
 export const retry = () => search(last);
 
-// After a filter or a slider was moved: searches, where there is something to search again.
+// Searches again after a filter or a slider changed, if there was a search.
 export function again() {
   countFilters();
   if (state.current) search();

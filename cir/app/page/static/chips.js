@@ -1,9 +1,9 @@
-// The chips: what is added to the image and what is taken away from it.
+// The chips: objects to add to the image and objects to remove from it.
 
 import { at, box, element, swap } from "./page.js";
 import { state } from "./state.js";
 
-const TAGGING_DELAY = 300; // milliseconds without a key before a sentence is read
+const TAGGING_DELAY = 300; // milliseconds after the last key before the sentence is read
 
 let reading = null; // aborts the reading of a sentence
 
@@ -15,7 +15,7 @@ function makeChip(sign, name) {
   const [added, removed] = at("chip-templates").content.cloneNode(true).children;
   const chip = sign === "add" ? added : removed;
   const [flip, word, erase] = chip.children;
-  const [is, instead] = sign === "add" ? ["added", "take it away"] : ["taken away", "add it"];
+  const [is, instead] = sign === "add" ? ["added", "remove it"] : ["removed", "add it"];
   word.textContent = name;
   flip.setAttribute("aria-label", `${name} is ${is}: ${instead} instead`);
   word.setAttribute("aria-label", `Edit ${name}`);
@@ -24,7 +24,7 @@ function makeChip(sign, name) {
 }
 
 export function setChips(words, byHand) {
-  stopReading(); // what is on show now comes from elsewhere
+  stopReading(); // the new chips come from another source
   at("chips").replaceChildren(...words.map(([sign, name]) => makeChip(sign, name)));
   markEdited(byHand, false);
 }
@@ -54,7 +54,7 @@ function nameField(chip, name) {
   const size = Math.max(8, name.length + 1);
   const rest = { maxLength: 200, autocomplete: "off", enterKeyHint: "done" };
   const input = element("input", { value: name, size, ...rest });
-  const label = chip.dataset.sign === "add" ? "What to add" : "What to take away";
+  const label = chip.dataset.sign === "add" ? "What to add" : "What to remove";
   input.setAttribute("aria-label", label);
   return input;
 }
@@ -106,7 +106,7 @@ export function newChip(sign) {
 
 export function stopReading() { reading?.abort(); }
 
-// Reads the sentence into chips while it is written, unless they were changed by hand since.
+// Reads the sentence into chips while it is typed, unless the chips were changed by hand.
 export function readSentence(delay = TAGGING_DELAY) {
   stopReading();
   if (!state.image || state.edited) return;
@@ -124,7 +124,7 @@ export function readSentence(delay = TAGGING_DELAY) {
       const answer = await fetch("/page/chips", { method: "POST", body: data, signal });
       const html = await answer.text();
       if (answer.ok && !state.edited && !signal.aborted) swap(html, ["chips"]);
-    } catch { /* the search itself will say so */ }
+    } catch { /* the search will show the error */ }
   }, delay);
 }
 

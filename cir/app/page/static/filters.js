@@ -1,4 +1,4 @@
-// The filters, the cut-off and how much the image counts.
+// The filters, the least score and the weight of the image.
 
 import { at, element, form } from "./page.js";
 
@@ -46,7 +46,7 @@ export function clearFields() {
   at("tags-set").replaceChildren();
 }
 
-// What is typed as a tag becomes a box that is ticked; without its tick it goes.
+// A typed tag becomes a ticked box; clearing the box removes the tag.
 export function tagChanged(field) {
   if (field === at("tag") && field.value.trim()) {
     addTag(field.value.trim());

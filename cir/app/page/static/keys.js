@@ -1,4 +1,4 @@
-// The keys of the page.
+// The keyboard of the page.
 
 import { erase, sentenceChanged } from "./chips.js";
 import { at, box, takesText } from "./page.js";

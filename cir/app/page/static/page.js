@@ -1,4 +1,4 @@
-// The page's elements, and what is done to all of them alike.
+// The page's elements, and functions that all modules use.
 
 export const at = (id) => document.getElementById(id);
 export const root = document.documentElement;
@@ -11,7 +11,7 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// What a screen reader says.
+// Makes a screen reader say a sentence.
 export function say(text) { at("status").textContent = text; }
 
 export function complain(sentence) {
@@ -19,7 +19,7 @@ export function complain(sentence) {
   at("complaint").hidden = !sentence;
 }
 
-// Puts parts of what the server has drawn in the place of those that are there.
+// Replaces parts of the page by the server's new ones.
 export function swap(html, ids) {
   const parts = new DOMParser().parseFromString(html, "text/html");
   for (const id of ids) {

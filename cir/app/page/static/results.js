@@ -1,4 +1,4 @@
-// The results: placeholders, failures, and which of them the keys have reached.
+// The results: placeholders, failures, and moving among them by keyboard.
 
 import { markEdited } from "./chips.js";
 import { countFilters } from "./filters.js";
@@ -28,7 +28,7 @@ export function fail(sentence) {
   say("");
 }
 
-// Brings the rest of the page in line with results that were put in place.
+// Updates the rest of the page after new results came.
 export function settle(pending = false) {
   root.classList.toggle("searched", at("results").dataset.state !== "start");
   if (!pending) markEdited(state.edited, false);
@@ -37,7 +37,7 @@ export function settle(pending = false) {
   say(at("results").dataset.said);
 }
 
-// One result at a time can be reached by Tab, with what can be done with it.
+// Tab reaches one result at a time, and its buttons.
 export function rove(link, focus = true) {
   for (const one of at("results").querySelectorAll(".grid .hit")) {
     for (const stop of one.querySelectorAll("a")) stop.tabIndex = one.contains(link) ? 0 : -1;
@@ -47,7 +47,7 @@ export function rove(link, focus = true) {
 
 const topOf = (link) => link.getBoundingClientRect().top;
 
-// The link that a key leads to from another one, if there is one.
+// Returns the link that a key leads to from another link, if any.
 export function neighbour(link, key) {
   const all = links();
   const here = all.indexOf(link);

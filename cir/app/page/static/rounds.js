@@ -1,4 +1,4 @@
-// The rounds of a search: each can be returned to, from the list and by the browser's history.
+// The rounds of a search: the list and the browser's history lead back to each of them.
 
 import { chipWords, setChips } from "./chips.js";
 import { fields, setFields } from "./filters.js";
@@ -7,7 +7,7 @@ import { settle } from "./results.js";
 import { preview, setImage } from "./start_image.js";
 import { state } from "./state.js";
 
-// What is asked for at the moment.
+// Returns the present question.
 export const asking = () => ({
   text: box.value.trim(),
   image: state.image,
@@ -20,10 +20,10 @@ export const sameWords = (some, others) => JSON.stringify(some) === JSON.stringi
 const sameQuery = (one, other) => one && one.text === other.text && one.image === other.image
   && sameWords(one.words, other.words);
 
-// What the browser's history keeps of a round. Numbers of before a reload mean other rounds.
+// What the browser's history keeps of a round. After a reload, old numbers mean other rounds.
 const place = (round) => ({ round: round.number, loaded: performance.timeOrigin });
 
-// Adds a round, or puts other results of the same question in the place of the one on show.
+// Adds a round, or replaces the round on show if the question is the same.
 export function remember(next, url, html) {
   const { rounds, current } = state;
   if (sameQuery(current, next)) {
@@ -92,7 +92,7 @@ export function drawRounds() {
   if (shown) at("rounds").scrollLeft = shown.offsetLeft - at("rounds").offsetLeft - 40;
 }
 
-// Takes what the page was loaded with as the first round, or as what was there before any.
+// Makes the loaded page the first round, or the state before all rounds.
 export function begin() {
   const first = {
     ...asking(),
@@ -118,6 +118,6 @@ export function followHistory() {
     const known = kept.loaded === performance.timeOrigin;
     const round = known && [state.beginning, ...state.rounds][kept.round];
     if (round) show(round, false);
-    else location.reload(); // of before the page was loaded: by its address
+    else location.reload(); // a state from before the page was loaded: load its address
   });
 }

@@ -1,5 +1,5 @@
-// The page's script: what a click does, and the page's beginning. The server draws the results;
-// the modules ask for them and put them in place. Without a script the page is a plain form.
+// The main script: it handles clicks and starts the page. The server renders the results; the
+// modules ask for them and put them into the page. Without JavaScript the page is a plain form.
 
 import { again, retry, search } from "./asking.js";
 import { editChip, erase, flip, newChip, readAgain, sentenceChanged } from "./chips.js";
@@ -68,7 +68,7 @@ form.addEventListener("submit", (event) => {
 });
 form.addEventListener("input", showNumbers);
 form.addEventListener("change", ({ target }) => {
-  const counts = target.closest(".tools, .weight"); // before a tag goes
+  const counts = target.closest(".tools, .weight"); // look before a tag is removed
   tagChanged(target);
   if (counts) again();
 });

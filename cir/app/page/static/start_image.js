@@ -36,7 +36,7 @@ export function indexed(id, name = "") {
   return { id, address: `/thumbnails/${encodeURIComponent(id)}?size=256`, label };
 }
 
-// A file's image, small: its shorter side as the preview has it.
+// Shrinks the image of a file so that its shorter side fits the preview.
 export async function reduced(file) {
   const whole = await createImageBitmap(file);
   const scale = Math.min(1, PREVIEW / Math.min(whole.width, whole.height));

@@ -1,4 +1,4 @@
-// What the page is about at the moment; the modules share it and change it.
+// The state of the page, which all modules share and change.
 
 import { at, box } from "./page.js";
 
@@ -6,7 +6,7 @@ export const state = {
   image: null, // what the search starts from: {id, address} of the index, or {file, bitmap}
   edited: at("chips").dataset.edited === "1", // the chips were changed by hand
   asked: box.value.trim(), // the sentence that the chips belong to
-  beginning: null, // what the page showed when it was loaded, if that was no round
+  beginning: null, // the page as it was loaded, if that was not a round
   rounds: [],
   current: null, // the round on show, null at the beginning
   running: null, // aborts the search under way

@@ -1,4 +1,4 @@
-// Images taken to start from: results, and files that are chosen, dropped or pasted.
+// Takes an image to start from: a result, or a file that is chosen, dropped or pasted.
 
 import { readSentence, setChips } from "./chips.js";
 import { at, box, complain, form, say, takesText } from "./page.js";
@@ -6,8 +6,8 @@ import { drawRounds } from "./rounds.js";
 import { indexed, reduced, setImage } from "./start_image.js";
 import { state } from "./state.js";
 
-const FORMATS = "JPEG, PNG, WebP, GIF and BMP files can";
-const OWN = "text/image-id"; // what a result carries when it is dragged
+const FORMATS = "JPEG, PNG, WebP, GIF and BMP";
+const OWN = "text/image-id"; // the data type of a dragged result
 
 export function start(id, name) {
   setImage(indexed(id, name));
@@ -22,15 +22,16 @@ export function removeImage() {
   box.focus();
 }
 
-// Why a file cannot be taken; nothing where it can.
+// Returns why a file cannot be used, and nothing if it can.
 function refusal(file) {
   const most = Number(form.dataset.mostBytes);
   if ((file.type && !file.type.startsWith("image/")) || file.type.includes("svg")) {
-    return `${file.name || "That"} is no picture that can be read here: ${FORMATS}.`;
+    return `${file.name || "This file"} cannot be used: the formats are ${FORMATS}.`;
   }
   if (file.size > most) {
     const size = (file.size / 1e6).toFixed(1);
-    return `${file.name || "That image"} has ${size} MB, and this server takes ${most / 1e6} MB.`;
+    const name = file.name || "This image";
+    return `${name} has ${size} MB, but this server takes at most ${most / 1e6} MB.`;
   }
   return "";
 }
@@ -45,13 +46,13 @@ async function takeFile(file) {
   const taken = { file, bitmap: null, label };
   setImage(taken);
   readSentence(0);
-  say("Image taken. Say what should be different, or press Enter for others like it.");
+  say("Image chosen. Describe what should be different, or press Enter for similar images.");
   box.focus();
   try {
     taken.bitmap = await reduced(file);
     if (state.image === taken) setImage(taken);
     drawRounds();
-  } catch { /* then without a preview: the server says what is wrong with it, if anything is */ }
+  } catch { /* no preview then; the server will say what is wrong with the image */ }
 }
 
 function followChoice() {
@@ -63,7 +64,7 @@ function followChoice() {
 }
 
 function followDrops() {
-  let inside = 0; // elements under the mouse that a file was dragged into
+  let inside = 0; // how many elements under the mouse a file was dragged into
   const carries = ({ dataTransfer }) =>
     [...dataTransfer.types].some((type) => type === "Files" || type === OWN);
   const hover = (depth) => {
@@ -101,8 +102,8 @@ function followDrops() {
   });
 }
 
-// Text may come with a picture of itself, and then belongs in the field it is pasted into; a file
-// may come with its name as text.
+// Pasted text may come with a picture of it; such text goes into the field where it is pasted.
+// A pasted file may come with its name as text.
 function isText(clipboard) {
   const names = [...clipboard.files].map((file) => file.name);
   const lines = clipboard.getData("text/plain").split("\n").map((line) => line.trim());

@@ -1,4 +1,4 @@
-// Dark and light: as the system has it until a person chooses.
+// Dark or light: the system's choice until a person chooses.
 
 import { at, root } from "./page.js";
 
@@ -13,12 +13,12 @@ function apply(theme) {
 
 export function applyTheme() {
   let theme = null;
-  try { theme = localStorage.getItem("theme"); } catch { /* a browser may keep nothing */ }
+  try { theme = localStorage.getItem("theme"); } catch { /* the browser may forbid storage */ }
   apply(theme);
 }
 
 export function toggleTheme() {
   const next = apply(root.dataset.theme) ? "light" : "dark";
   apply(next);
-  try { localStorage.setItem("theme", next); } catch { /* then it lasts as the page does */ }
+  try { localStorage.setItem("theme", next); } catch { /* the choice then ends with the page */ }
 }

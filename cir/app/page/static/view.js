@@ -3,7 +3,7 @@
 import { at } from "./page.js";
 import { links, rove } from "./results.js";
 
-let opened = null; // the result in it
+let opened = null; // the result that it shows
 
 export function open(hit) {
   opened = hit;
