@@ -15,28 +15,26 @@ from tests.helpers.smoke_project import made, one_thread  # noqa: F401  (fixture
 # Files go to processes whole and in order (make test): the longest first, none left for the end,
 # but while one process makes the smoke project, the others had better not wait for it.
 FIRST = (
-    "test_smoke_pipeline",
-    "test_training",
-    "test_submission",
-    "test_scoring_stages",
-    "test_benchmark_stage",
-    "test_composition",
-    "test_naming",
-    "test_tagger",
-    "test_resume",
-    "test_class_stages",
-    "test_class_training",
-    "test_teams",
-    "test_app_browser",
-    "test_app_safety",
-    "test_stores",
+    "stages/test_smoke_pipeline",
+    "retrieval/test_submission",
+    "classes/test_training",
+    "edits/test_tagger",
+    "house/test_docs",
+    "training/test_naming",
+    "datasets/test_scenes",
+    "training/test_composition",
+    "stages/test_resume",
+    "stages/test_teams",
+    "app/test_browser",
+    "app/test_safety",
+    "app/test_stores",
 )
 
 
 def pytest_collection_modifyitems(items):
     """Put the tests of FIRST first, those of each file in the order they stand in."""
     place = {name: number for number, name in enumerate(FIRST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    items.sort(key=lambda item: place.get(f"{item.path.parent.name}/{item.path.stem}", len(place)))
 
 
 @pytest.fixture(scope="session")

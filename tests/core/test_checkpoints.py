@@ -24,6 +24,8 @@ from stages.text_search import score as score_text_search
 from stages.text_search import train_captioner
 from tests.helpers import ROOT
 
+pytestmark = pytest.mark.recipes  # it needs the smoke pipeline's data and models
+
 
 @pytest.fixture
 def inputs(made, tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from tests.helpers.smoke_project import dvc, git
 from tools import check_metrics, smoke
 from tools.pipeline import dvc_files, read_stages
 
+pytestmark = pytest.mark.recipes  # it shares its pipeline with the other recipes
+
 LAST = ("embed_gallery", "score", "export_submission", "report")
 ON_THE_ENCODER = tuple(
     f"stages/text_search/dvc.yaml:{name}" for name in ("train_captioner", "finetune", "score")
