@@ -1,6 +1,7 @@
 """Check a published dataset, score a model on it, or write answers for its server: cir data."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the command and its four subcommands."""
-    from cir.published.datasets import DATASETS
-
     data = commands.add_parser("data", help="published datasets: check, score, answer")
     add = data.add_subparsers(required=True, metavar="COMMAND").add_parser
     looking = add("check", help="list the files that were found, and what they allow to run")
@@ -23,9 +22,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     answering = add("answers", help="write a saved model's answers for the dataset's test server")
     checking = add("check-answers", help="check a file of answers for the test server")
     for command in (looking, scoring, answering, checking):
-        command.add_argument(
-            "name", choices=tuple(DATASETS), metavar="NAME", help=", ".join(DATASETS)
-        )
+        command.add_argument("name", choices=_Names(), metavar="NAME", help="%(choices)s")
         about = "the folder of the dataset; drawn_attributes needs none"
         command.add_argument("--root", type=Path, help=about)
     checking.add_argument("file", type=Path)
@@ -47,6 +44,15 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     scoring.set_defaults(run=_score)
     answering.set_defaults(run=_answer)
     checking.set_defaults(run=_check_answers)
+
+
+class _Names:
+    """The names of the datasets, imported when argparse asks for them: the import takes time."""
+
+    def __iter__(self) -> Iterator[str]:
+        from cir.published.datasets import DATASETS
+
+        return iter(DATASETS)
 
 
 def _dataset(options: argparse.Namespace) -> "PublishedDataset":

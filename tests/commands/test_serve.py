@@ -151,7 +151,7 @@ def test_a_folder_can_be_indexed_first(model, served, tmp_path):
     write_colours(tmp_path / "mine", ("yellow", "cyan"))
     answer("--index", tmp_path / "mine", "--store", "place")
     assert served[0].ready.json()["images"] == 2
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="is not a folder of images"):
         answer("--index", tmp_path / "nowhere", "--store", "place")
 
 
