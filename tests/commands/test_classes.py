@@ -211,7 +211,10 @@ def test_a_single_image_asks(run, drawn, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     status, _, err = run("rank", queries=tmp_path / "broken.jpg")
     assert status == 1
-    assert f"1 of 26 images cannot be used: image {tmp_path / 'broken.jpg'} is no image" in err
+    assert (
+        f"1 of 26 images cannot be used: image {tmp_path / 'broken.jpg'} has an unknown format"
+        in err
+    )
 
 
 @pytest.mark.parametrize("more", [(), ("--rerank", "8")])

@@ -68,7 +68,7 @@ def test_unreadable_files_are_named_at_the_end(photos, capsys):
     assert said.startswith("mine: 3 indexed")
     assert "2 unreadable; 3 images can be searched" in said
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(" is ")[0] for line in lines[-2:]] == [
+    assert [line.split(" has ")[0] for line in lines[-2:]] == [
         "not indexed: image broken.jpg",
         r"not indexed: image caf\udce9.png",
     ]
