@@ -12,8 +12,8 @@ from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_stor
 from cir.app.stores.base import GRAPH_FROM
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
+from cir.core.tables import printable
 from cir.datasets.exif_dates import taken
-from cir.datasets.folder import printable
 from cir.datasets.sources import ImageSource, Listed, Problem
 from cir.images import decoding as images
 from cir.retrieval.ranking.embedding import in_threads

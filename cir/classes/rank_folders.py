@@ -16,6 +16,7 @@ from cir.classes.scoring import ranking_file as class_submission
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
+from cir.core.tables import printable
 from cir.images import decoding as images
 from cir.images import image_files
 from cir.images.shards import ImageShards
@@ -116,7 +117,7 @@ def find_images(place: Path) -> dict[str, Path]:
     found = {path.relative_to(place).as_posix(): path for path in inside}
     folders.require_utf8(found, f"file names in {place}")
     if others:
-        names = [folders.printable(path.relative_to(place).as_posix()) for path in others]
+        names = [printable(path.relative_to(place).as_posix()) for path in others]
         say(
             f"{counted(len(others), f'entry of {place} is', f'entries of {place} are')} left out, "
             f"being hidden, links to folders or no images by their names: {listed(names)}"

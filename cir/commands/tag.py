@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cir.commands.options import add_models_option, model_folder
 from cir.core.errors import UserError
 from cir.core.records import Edit
+from cir.core.tables import read_json_lines, strings
 
 if TYPE_CHECKING:
     from cir.edits.reading.tagger import Tagger
@@ -94,19 +95,12 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _read_edits(path: Path) -> list[Edit]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    edits = []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            edits.append(Edit(row["text"], tuple(row["add"]), tuple(row["remove"])))
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f'{path}, line {number}: expected an object with "text", "add" and "remove"'
-            ) from None
+    edits = read_json_lines(path, _edit, 'an object with "text", "add" and "remove"')
     if not edits:
         raise UserError(f"{path} holds no sentence")
     return edits
+
+
+def _edit(row: Any) -> Edit:
+    (text,) = strings([row["text"]])
+    return Edit(text, strings(row["add"]), strings(row["remove"]))

@@ -6,7 +6,6 @@
 The images are beside data.csv, or in `images/` beside it.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.records import Triplet
+from cir.core.tables import FileNames, Row, leads_out, read_table
 from cir.datasets.params import ContestData
 from cir.edits.reading.templates import Template
 from cir.images import image_files
@@ -45,17 +45,24 @@ def read(folder: Path) -> Queries:
     row 1.
     """
     path = folder / "data.csv"
-    rows = _read_rows(path)
+    rows = read_table(path, COLUMNS)
+    if not rows:
+        raise UserError(f"{path} has a header but no rows")
     image_folder = folder / "images" if (folder / "images").is_dir() else folder
     problems = _blank_values(rows)
+    images = [
+        path for path in image_folder.rglob("*") if path.suffix.lower() in image_files.SUFFIXES
+    ]
+    names = FileNames([image.relative_to(image_folder).as_posix() for image in images])
     paths: dict[str, Path] = {}
     absent: dict[str, int] = {}
-    for number, row in rows:
-        for name in (row["query_image"], row["target_image"]):
-            if name and (image_folder / name).is_file():
-                paths[name] = image_folder / name
-            elif name:
-                absent.setdefault(name, number)
+    for row in rows:
+        for name in filter(None, (row["query_image"], row["target_image"])):
+            found = _find(image_folder, names, name)
+            if found is None:
+                absent.setdefault(name, row.number)
+            else:
+                paths[name] = found
     if absent:
         where = listed([f"{name} of row {number}" for name, number in absent.items()])
         problems.append(
@@ -64,45 +71,16 @@ def read(folder: Path) -> Queries:
     if problems:
         raise UserError(f"{path}: " + "; ".join(problems))
     triplets = tuple(
-        Triplet(f"row-{number:05d}", row["query_image"], row["query_text"], row["target_image"])
-        for number, row in rows
+        Triplet(f"row-{row.number:05d}", row["query_image"], row["query_text"], row["target_image"])
+        for row in rows
     )
-    return Queries(triplets, paths, _count_others(image_folder, paths))
+    return Queries(triplets, paths, len(set(images) - set(paths.values())))
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows with their numbers; values stripped, blank rows left out."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = list(csv.reader(file, strict=True))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8: {error}") from error
-    header = [value.strip() for value in table[0]] if table else []
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise UserError(
-            f"{path} has no column {', '.join(missing)}: expected {', '.join(COLUMNS)}, "
-            f"got {', '.join(header) or 'an empty file'}"
-        )
-    filled = [(number, row) for number, row in enumerate(table[1:], 2) if any(map(str.strip, row))]
-    uneven = [number for number, row in filled if len(row) != len(header)]
-    if uneven:
-        raise UserError(
-            f"{path}: {len(uneven)} of {len(filled)} rows do not have the {len(header)} values of "
-            f"the header (a text with a comma needs quotes around it): {listed(uneven)}"
-        )
-    if not filled:
-        raise UserError(f"{path} has a header but no rows")
-    places = [(column, header.index(column)) for column in COLUMNS]
-    return [(number, {c: row[place].strip() for c, place in places}) for number, row in filled]
-
-
-def _blank_values(rows: list[tuple[int, dict[str, str]]]) -> list[str]:
+def _blank_values(rows: Sequence[Row]) -> list[str]:
     problems = []
     for column in COLUMNS:
-        blank = [number for number, row in rows if not row[column]]
+        blank = [row.number for row in rows if not row[column]]
         if blank:
             problems.append(
                 f"{column} is empty in {len(blank)} of {len(rows)} rows: {listed(blank)}"
@@ -110,10 +88,14 @@ def _blank_values(rows: list[tuple[int, dict[str, str]]]) -> list[str]:
     return problems
 
 
-def _count_others(folder: Path, paths: Mapping[str, Path]) -> int:
-    known = set(paths.values())
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in image_files.SUFFIXES)
-    return sum(path not in known for path in found)
+def _find(folder: Path, names: FileNames, name: str) -> Path | None:
+    """Return the file that a table calls `name`; names that lead out of the folder have none."""
+    if leads_out(name):
+        return None
+    if (folder / name).is_file():
+        return folder / name
+    alike = names.find(name)
+    return folder / alike[0] if len(alike) == 1 else None
 
 
 def load(

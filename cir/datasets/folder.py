@@ -1,6 +1,5 @@
 """List and read the image files of a folder, at any depth."""
 
-import csv
 import errno
 import os
 import stat
@@ -12,6 +11,7 @@ from typing import BinaryIO
 from cir.core.english import listed as first_few
 from cir.core.errors import UserError
 from cir.core.progress import say
+from cir.core.tables import printable, read_table
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
 LARGEST = 256 << 20  # bytes of a file; nobody looks at a larger picture
@@ -186,37 +186,21 @@ def is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def printable(name: str) -> str:
-    """Escape a name for messages: control characters, and bytes that are not UTF-8."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-
-
 def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
-    """The tags of each file, sorted, from a CSV file with the columns file and tag.
+    """Read the tags of each file, sorted, from a CSV file with the columns file and tag.
 
-    Raises UserError for a file that is not there, other columns, and rows without a name or tag.
+    File names need not be UTF-8. Raises UserError for a file that is not such a table, and for
+    rows without a file or a tag.
     """
     found: dict[str, set[str]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file)
-            if rows.fieldnames != _COLUMNS:
-                raise UserError(
-                    f"{path} should have the columns file,tag in its first line, and has "
-                    f"{printable(','.join(rows.fieldnames or ['nothing']))}"
-                )
-            for row in rows:
-                name, tag = row["file"] or "", (row["tag"] or "").strip()
-                if not name or not tag or None in row:
-                    raise UserError(
-                        f"{path}, line {rows.line_num}: expected a file and a tag, got "
-                        f"{printable(','.join(v for v in row.values() if isinstance(v, str)))!r}"
-                    )
-                found.setdefault(name, set()).add(tag)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except csv.Error as error:
-        raise UserError(f"{path} is no CSV file: {error}") from None
+    for row in read_table(path, _COLUMNS, strip=False, errors="surrogateescape"):
+        name, tag = row["file"], row["tag"].strip()
+        if not name or not tag:
+            raise UserError(
+                f"{path}, row {row.number}: expected a file and a tag, got "
+                f"{printable(','.join(row.values.values()))!r}"
+            )
+        found.setdefault(name, set()).add(tag)
     return {name: tuple(sorted(tags)) for name, tags in found.items()}
 
 

@@ -99,6 +99,18 @@ def test_a_bad_csv_is_one_sentence(tmp_path, rows, head, sentence):
         load(tmp_path)
 
 
+def test_names_may_be_spelt_in_other_ways_but_stay_in_the_folder(tmp_path):
+    make_folder(tmp_path, ["./x\\a.png,Add.,x/b.png"], ["x/a.png", "x/b.png"])
+    found = contest.read(tmp_path)
+    assert found.paths["./x\\a.png"] == tmp_path / "images" / "x" / "a.png"
+    assert found.unnamed == 0
+    save(tmp_path / "out.png", 7)
+    for name in ("../out.png", str(tmp_path / "out.png")):
+        make_folder(tmp_path, [f"{name},Add.,x/b.png"])
+        with pytest.raises(UserError, match=r"1 of 2 images are not in .*out\.png of row 2"):
+            contest.read(tmp_path)
+
+
 def test_all_that_is_wrong_with_rows_is_told_at_once(tmp_path):
     make_folder(tmp_path, ["a.png,,b.png", "x.png,Add.,"], ["a.png", "b.png"])
     with pytest.raises(UserError) as caught:

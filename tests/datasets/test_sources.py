@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cir.core.errors import UserError
+from cir.core.tables import printable
 from cir.datasets.exif_dates import taken
-from cir.datasets.folder import LARGEST, printable
+from cir.datasets.folder import LARGEST
 from cir.datasets.sources import FolderSource, Listed, ShardSource, find_source, open_source
 from cir.images import decoding as images
 from cir.images import shards
@@ -228,13 +229,13 @@ def test_tags_come_from_a_csv(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "should have the columns file,tag in its first line, and has nothing"),
-        ("name,tag\na.jpg,dog\n", "and has name,tag"),
-        ("file,tag\na.jpg,dog\nb.jpg\n", "line 3: expected a file and a tag, got 'b.jpg'"),
-        ("file,tag\na.jpg, \n", "line 2"),
-        ("file,tag\n,dog\n", "line 2"),
-        ("file,tag\na.jpg,dog,cat\n", "line 2"),
-        (None, "cannot be read: No such file"),
+        ("", "has no column file, tag: expected file, tag, got an empty file"),
+        ("name,tag\na.jpg,dog\n", "has no column file: expected file, tag, got name, tag"),
+        ("file,tag\na.jpg,dog\nb.jpg\n", "1 of 2 rows do not have the 2 values .*: 3"),
+        ("file,tag\na.jpg, \n", "row 2: expected a file and a tag, got 'a.jpg, '"),
+        ("file,tag\n,dog\n", "row 2: expected a file and a tag, got ',dog'"),
+        ("file,tag\na.jpg,dog,cat\n", "1 of 1 rows do not .*: 2"),
+        (None, "tags.csv does not exist"),
     ],
 )
 def test_a_bad_csv_of_tags_is_told(tmp_path, text, sentence):

@@ -9,6 +9,7 @@ from cir.classes.datasets.base import Findings, Images, LabelledImage, Rows, cou
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
+from cir.core.tables import printable
 from cir.images import decoding as images
 from cir.images import image_files
 from cir.images.shards import Row
@@ -114,11 +115,6 @@ def require_utf8(names: Collection[str], what: str) -> None:
         raise UserError(
             f"{len(strange)} of {len(names)} {what} are not in UTF-8: {listed(strange)}"
         )
-
-
-def printable(name: str) -> str:
-    """Return the name for output in UTF-8, with other bytes escaped."""
-    return name if _is_utf8(name) else ascii(name)[1:-1]
 
 
 def _is_utf8(name: str) -> bool:

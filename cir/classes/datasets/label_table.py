@@ -1,12 +1,11 @@
 """A CSV with the columns `file` and `class`, for images that no folder gives a class."""
 
-import csv
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.tables import FileNames, read_table
 
 COLUMNS = ("file", "class")
 
@@ -26,8 +25,9 @@ def labels(path: Path, ids: Sequence[str]) -> dict[str, str]:
     empty values, rows without a file, names that stand for two files, files with two rows, and
     files with none.
     """
-    entries = _read(path)
-    known = _known({file for _, file, _ in entries}, ids)
+    entries = [(row.number, row["file"], row["class"]) for row in read_table(path, COLUMNS)]
+    names = FileNames(ids, ends=True)
+    known = {file: names.find(file) for _, file, _ in entries}
     rows: dict[str, list[Entry]] = {}
     for entry in entries:
         for name in known[entry[1]]:
@@ -36,31 +36,6 @@ def labels(path: Path, ids: Sequence[str]) -> dict[str, str]:
     if problems:
         raise UserError(f"{path}: " + "; ".join(problems))
     return {name: rows[name][0][2] for name in ids}
-
-
-def _known(written: Set[str], ids: Sequence[str]) -> dict[str, list[str]]:
-    """By what is written in the table, the ids that it stands for."""
-    slashes = not any("\\" in name for name in ids)
-    exact: dict[str, list[str]] = {}
-    alike: dict[str, list[str]] = {}
-    for name in ids:
-        for end in _ends(name):
-            exact.setdefault(end, []).append(name)
-            alike.setdefault(_plain(end, slashes), []).append(name)
-    return {file: exact.get(file) or alike.get(_plain(file, slashes), []) for file in written}
-
-
-def _plain(name: str, slashes: bool) -> str:
-    """The name in NFC without "./" in front, and with slashes in place of backslashes if so."""
-    name = unicodedata.normalize("NFC", name.replace("\\", "/") if slashes else name)
-    while name.startswith("./"):
-        name = name.removeprefix("./")
-    return name
-
-
-def _ends(name: str) -> Iterator[str]:
-    parts = name.split("/")
-    return ("/".join(parts[start:]) for start in range(len(parts)))
 
 
 def _problems(
@@ -92,27 +67,3 @@ def _problems(
     return [
         f"{len(found)} of {whole} {what}: {listed(found)}" for found, whole, what in told if found
     ]
-
-
-def _read(path: Path) -> list[Entry]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = list(csv.reader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8: {error}") from error
-    header = [value.strip() for value in table[0]] if table else []
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise UserError(
-            f"{path} has no column {', '.join(missing)}: expected {', '.join(COLUMNS)}, "
-            f"got {', '.join(header) or 'an empty file'}"
-        )
-    filled = [(number, row) for number, row in enumerate(table[1:], 2) if any(map(str.strip, row))]
-    uneven = [number for number, row in filled if len(row) != len(header)]
-    if uneven:
-        raise UserError(
-            f"{path}: {len(uneven)} of {len(filled)} rows do not have the {len(header)} values of "
-            f"the header (a text with a comma needs quotes around it): {listed(uneven)}"
-        )
-    file, label = (header.index(column) for column in COLUMNS)
-    return [(number, row[file].strip(), row[label].strip()) for number, row in filled]

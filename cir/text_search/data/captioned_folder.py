@@ -7,13 +7,13 @@ The images lie beside the file or in `images/` there. Images without a caption g
 a captioner may describe them.
 """
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.tables import FileNames, read_json_lines, read_table, strings
 from cir.images import image_files
 from cir.images.splitting import by_share
 from cir.text_search.data.params import CaptionedFolder
@@ -38,12 +38,14 @@ def load(params: CaptionedFolder, seed: int) -> dict[str, TextSplit]:
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in image_files.SUFFIXES
     }
-    absent = [name for name in described if name not in paths]
+    names = FileNames(paths)
+    absent = [name for name in described if len(names.find(name)) != 1]
     if absent:
         raise UserError(
             f"{len(absent)} of {len(described)} captioned images are not in {folder}: "
             + listed(absent)
         )
+    described = _by_file(described, names)
     content = image_files.check(paths, params.processes())
     part_of = by_share(sorted({content[name] for name in described}), shares, seed)
     parts: dict[str, list[str]] = {part: [] for part in shares}
@@ -57,63 +59,36 @@ def load(params: CaptionedFolder, seed: int) -> dict[str, TextSplit]:
     }
 
 
+def _by_file(described: Mapping[str, list[str]], names: FileNames) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, captions in described.items():
+        found.setdefault(names.find(name)[0], []).extend(captions)
+    return found
+
+
 def read(path: Path) -> dict[str, list[str]]:
     """Read the captions of each image.
 
     Raises UserError for a file that is missing, malformed, or without captions.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not the file that holds the captions of the images")
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: it should hold the captions of the images")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            pairs = _lines(file, path) if path.suffix.lower() == ".jsonl" else _rows(file, path)
-            captions: dict[str, list[str]] = {}
-            for image, text in pairs:
-                if text.strip():
-                    captions.setdefault(image, []).append(" ".join(text.split()))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: {error}") from None
+    if path.suffix.lower() == ".jsonl":
+        lines = read_json_lines(path, _captions, '{"image": name, "captions": [sentence, ...]}')
+        pairs = [(image, text) for image, texts in lines for text in texts]
+    else:
+        rows = read_table(path, ("image", "caption"), strip=False)
+        pairs = [(row["image"], row["caption"]) for row in rows]
+    captions: dict[str, list[str]] = {}
+    for image, text in pairs:
+        if text.strip():
+            captions.setdefault(image, []).append(" ".join(text.split()))
     if not captions:
         raise UserError(f"{path} holds no caption")
     return captions
 
 
-def _lines(file, path: Path):
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-            image, texts = entry["image"], entry["captions"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            image, texts = None, None
-        sentences = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-        if not isinstance(image, str) or not sentences:
-            raise UserError(
-                f'{path}, line {number}: expected {{"image": name, "captions": [sentence, ...]}}, '
-                f"got {line.strip()[:80]}"
-            )
-        for text in texts:
-            yield image, text
-
-
-def _rows(file, path: Path):
-    rows = csv.DictReader(file)
-    try:
-        missing = [name for name in ("image", "caption") if name not in (rows.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path} has no column {', '.join(missing)}")
-        for row in rows:
-            if None in row or None in row.values():
-                raise UserError(
-                    f"{path}, line {rows.line_num}: expected the {len(rows.fieldnames)} values of "
-                    f"the header (a text with a comma needs quotes around it)"
-                )
-            yield row["image"], row["caption"]
-    except csv.Error as error:
-        raise UserError(f"{path} is no CSV file: {error}") from None
+def _captions(entry: Any) -> tuple[str, tuple[str, ...]]:
+    (image,) = strings([entry["image"]])
+    return image, strings(entry["captions"])
 
 
 def _split(
