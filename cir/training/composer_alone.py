@@ -1,11 +1,10 @@
 """Train a composer alone, on features that a frozen encoder computed once.
 
-Losses and training loop are those of training with the encoder in the loop. A batch holds row
-numbers of the features, so it costs about a hundredth of encoding its images.
+Losses and training loop are those of training with the encoder in the loop. A batch picks rows of
+the features, so it costs about a hundredth of encoding its images.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,82 +13,54 @@ from torch.nn import functional
 
 from cir.composers import Composer, EditFeatures
 from cir.core.distributed import own_slice
-from cir.core.records import Edit, Triplet
-from cir.training.composition import (
-    CompositionLosses,
-    EncodedBatch,
-    TripletBatches,
-    accuracy_among,
-)
-from cir.training.encoded_split import Features
+from cir.retrieval.ranking.ranking import Ranking, rank
+from cir.training.composition import CompositionLosses, EncodedBatch, TripletBatches
+from cir.training.encoded_split import EncodedSplit
 from cir.training.losses import Criterion
-
-
-@dataclass(frozen=True)
-class CachedBatch:
-    """A process's b of the B triplets of a step, as rows of Features.
-
-    Args:
-        images: int64 [b·(2 + m)]: b targets, b references, then m near misses of each.
-        texts: int64 [b], rows of the texts.
-        objects: int64 [P], rows of the names in the b edits.
-        owner, sign: [P], see EditFeatures.
-        names: int64 [N], rows of all names in the global batch's edits and images.
-        same, shown: see cir.training.composition.CompositionBatch.
-    """
-
-    images: torch.Tensor
-    texts: torch.Tensor
-    objects: torch.Tensor
-    owner: torch.Tensor
-    sign: torch.Tensor
-    names: torch.Tensor
-    same: torch.Tensor
-    shown: torch.Tensor | None
 
 
 class CachedBatches(TripletBatches):
     """Give the batch of step s as item s.
 
     Args:
-        features: of the split.
-        edits: the edit of each triplet.
-        triplets, objects, plan, near_misses: see TripletBatches.
+        split: the training split, on the device of the composer.
+        text: the text of an edit that the composer reads, a key of cir.composers.base.TEXTS.
+        plan, near_misses: see TripletBatches.
     """
 
     def __init__(
-        self,
-        features: Features,
-        triplets: Sequence[Triplet],
-        edits: Sequence[Edit],
-        objects: Mapping[str, Sequence[str]],
-        plan: Sequence[np.ndarray],
-        near_misses: int,
+        self, split: EncodedSplit, text: str, plan: Sequence[np.ndarray], near_misses: int
     ):
-        super().__init__(features.ids, triplets, objects, plan, near_misses)
+        super().__init__(split.ids, split.triplets, split.objects, plan, near_misses)
+        self._split, self._text = split, split.texts.get(text)
         # Rows and signs are prepared here, as a step on cached features takes milliseconds.
-        name = {text: row for row, text in enumerate(features.names)}
-        self._shown = [np.array([name[n] for n in objects.get(i, ())], int) for i in features.ids]
-        self._objects = [np.array([name[n] for n in (*e.add, *e.remove)], int) for e in edits]
-        self._signs = [np.repeat([1.0, -1.0], [len(e.add), len(e.remove)]) for e in edits]
+        row = {name: number for number, name in enumerate(split.names)}
+        shown = (split.objects.get(image, ()) for image in split.ids)
+        self._shown = [np.array([row[name] for name in names], int) for names in shown]
+        self._objects = [np.array([row[n] for n in (*e.add, *e.remove)], int) for e in split.edits]
+        self._signs = [np.repeat([1.0, -1.0], [len(e.add), len(e.remove)]) for e in split.edits]
 
-    def __getitem__(self, step: int) -> CachedBatch:
+    def __getitem__(self, step: int) -> EncodedBatch:
         kinds, same = self.images(step)
         items = self._plan[step]
         own = own_slice(len(items))
         mine = items[own]
         objects = [self._objects[item] for item in mine]
         names, shown = self._names(np.concatenate(kinds[:2]), items)
-        return CachedBatch(
-            images=torch.from_numpy(np.concatenate([rows[own] for rows in kinds])),
-            texts=torch.from_numpy(np.asarray(mine)),
-            objects=torch.from_numpy(np.concatenate(objects)),
-            owner=torch.from_numpy(np.repeat(np.arange(len(mine)), [len(o) for o in objects])),
-            sign=torch.from_numpy(np.concatenate([self._signs[i] for i in mine])).float(),
-            names=torch.from_numpy(names),
-            same=same,
-            shown=shown,
+        images, name_features = self._split.images, self._split.name_features
+        target, reference, *others = (images[self._there(rows[own])] for rows in kinds)
+        edit = EditFeatures(
+            objects=name_features[self._there(np.concatenate(objects))],
+            owner=self._there(np.repeat(np.arange(len(mine)), [len(o) for o in objects])),
+            sign=self._there(np.concatenate([self._signs[i] for i in mine])).float(),
+            text=None if self._text is None else self._text[self._there(mine)],
         )
+        names = name_features[self._there(names)]
+        shown = None if shown is None else shown.to(images.device)
+        return EncodedBatch(target, reference, others, edit, names, same.to(images.device), shown)
+
+    def _there(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(self._split.images.device)
 
     def _names(
         self, images: np.ndarray, items: np.ndarray
@@ -108,58 +79,42 @@ class CachedBatches(TripletBatches):
 
 
 class CachedObjective(nn.Module):
-    """Compute the losses of a CachedBatch, as CompositionObjective does with its encoder.
+    """Compute the losses of the batches of CachedBatches.
 
     Args:
         composer: what is trained.
-        features: of the split, on the composer's device.
         criterion: compares queries with candidates, and is trained too.
         set_weight: see CompositionLosses. There is no naming loss, as it trains encoders only.
     """
 
-    def __init__(
-        self, composer: Composer, features: Features, criterion: Criterion, set_weight: float
-    ):
+    def __init__(self, composer: Composer, criterion: Criterion, set_weight: float):
         super().__init__()
         self.composer = composer
         self.losses = CompositionLosses(criterion, 0.0, set_weight, encoder_learns=False)
-        self._features = features  # not as buffers, which DDP would broadcast at every step
 
-    def forward(self, batch: CachedBatch) -> dict[str, torch.Tensor]:
+    def forward(self, batch: EncodedBatch) -> dict[str, torch.Tensor]:
         """Return the losses by name, the same on every process."""
-        features, own = self._features, len(batch.texts)
-        device = features.images.device
-        images = features.images[batch.images.to(device)]
-        target, reference, *others = images.split(own)
-        text = None if features.text is None else features.text[batch.texts.to(device)]
-        objects = features.name_features[batch.objects.to(device)]
-        edit = EditFeatures(objects, batch.owner.to(device), batch.sign.to(device), text)
-        shown = None if batch.shown is None else batch.shown.to(device)
-        names = features.name_features[batch.names.to(device)]
-        same = batch.same.to(device)
-        encoded = EncodedBatch(target, reference, others, edit, names, same, shown)
-        return self.losses(self.composer, encoded)
+        return self.losses(self.composer, batch)
 
 
 @torch.inference_mode()
-def compose_queries(
-    composer: Composer, features: Features, triplets: Sequence[Triplet], edits: Sequence[Edit]
-) -> np.ndarray:
-    """Return query vectors float32 [T, D] of length 1; the composer is in evaluation mode."""
-    references = features.rows(triplet.reference for triplet in triplets)
-    encoded = features.encoded(edits)
-    parts = [np.zeros((0, features.images.shape[1]), np.float32)]
-    for start in range(0, len(triplets), 256):
+def rank_split(composer: Composer, split: EncodedSplit, k: int = 1) -> Ranking:
+    """Rank all images of the split for each of its queries, and keep the first `k`.
+
+    The composer is in evaluation mode, on the device of the split.
+    """
+    references = split.rows(triplet.reference for triplet in split.triplets)
+    edits = split.encoded_edits(composer.text)
+    queries = [np.zeros((0, split.images.shape[1]), np.float32)]
+    for start in range(0, len(references), 256):
         part = slice(start, start + 256)
-        query = composer(features.images[references[part]], encoded[part])
-        parts.append(functional.normalize(query.float(), dim=1).cpu().numpy())
-    return np.concatenate(parts)
-
-
-def cached_accuracy(
-    composer: Composer, features: Features, triplets: Sequence[Triplet], edits: Sequence[Edit]
-) -> dict[str, float]:
-    """Measure as cir.training.composition.gallery_accuracy does, among all images."""
-    gallery = functional.normalize(features.images, dim=1).cpu().numpy()
-    queries = compose_queries(composer, features, triplets, edits)
-    return accuracy_among(queries, gallery, features.ids, triplets)
+        query = composer(split.images[references[part]], edits[part])
+        queries.append(functional.normalize(query.float(), dim=1).cpu().numpy())
+    return rank(
+        np.concatenate(queries),
+        functional.normalize(split.images, dim=1).cpu().numpy(),
+        [triplet.id for triplet in split.triplets],
+        split.ids,
+        np.array(split.rows(triplet.target for triplet in split.triplets)),
+        k=k,
+    )

@@ -9,7 +9,6 @@ from statistics import fmean
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch.nn import functional
 
 from cir.composers import Composer, create, rebuild
 from cir.composers.base import made_of
@@ -18,14 +17,12 @@ from cir.core.params import Section
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
 from cir.retrieval.ranking.protocol import Protocol
-from cir.retrieval.ranking.ranking import Ranking, rank
 from cir.training.composer_alone import (
     CachedBatches,
     CachedObjective,
-    cached_accuracy,
-    compose_queries,
+    rank_split,
 )
-from cir.training.composition import shows
+from cir.training.composition import accuracy_of, shows
 from cir.training.encoded_split import EncodedSplit
 from cir.training.losses import InfoNCE
 from cir.training.params import CompareComposers
@@ -68,27 +65,25 @@ def train_composer(
     """
     torch.manual_seed(seed)
     text_dim = next(iter(train.texts.values())).shape[1]
-    composer = create(settings, train.features.images.shape[1], text_dim)
-    composer.to(train.features.images.device)
-    seen = val.features_for(composer.text)
+    composer = create(settings, train.images.shape[1], text_dim).to(train.images.device)
 
     def validate() -> dict[str, float]:
-        return cached_accuracy(composer, seen, val.triplets, val.edits)
+        return accuracy_of(rank_split(composer, val))
 
     began = time.perf_counter()
     if list(composer.parameters()):
-        features = train.features_for(composer.text)
         keys = [shows(triplet.target, train.objects) for triplet in train.triplets]
         plan = plan_batches(keys, recipe.batch_size, recipe.steps, seed)
         criterion = InfoNCE.starting_at(recipe.temperature)
-        objective = CachedObjective(composer, features, criterion, recipe.set_weight)
+        objective = CachedObjective(composer, criterion, recipe.set_weight)
         groups = module_groups(objective, recipe.learning_rate, recipe.weight_decay)
-        batches = CachedBatches(features, train.triplets, train.edits, train.objects, plan, 0)
+        batches = CachedBatches(train, composer.text, plan, near_misses=0)
         what = f"training {composer.params.name}, seed {seed}"
         schedule = recipe.schedule()
         fit(objective, groups, batches, validate, schedule, seed, checkpoints, what, follow)
     seconds = time.perf_counter() - began
-    accuracy = cached_accuracy(composer.eval(), seen, val.triplets, val.edits)["accuracy"]
+    composer.eval()
+    accuracy = validate()["accuracy"]
     return Trained(composer.cpu(), accuracy, seconds)
 
 
@@ -146,7 +141,7 @@ def measure(
         seen_accuracy=None if novel.all() else float(share[~novel].mean()),
         novel_accuracy=float(share[novel].mean()) if novel.any() else None,
         queries=len(test.triplets),
-        gallery_size=len(test.features.ids),
+        gallery_size=len(test.ids),
         recall=[Recall(k=k, recall=recall_at_k(ranks.ravel(), k)) for k in CURVE],
         val_accuracy=fmean(one.val_accuracy for one in trained),
         parameters=sum(weight.numel() for weight in first.parameters()),
@@ -157,34 +152,19 @@ def measure(
     )
 
 
-def rank_split(composer: Composer, test: EncodedSplit, k: int = 1) -> Ranking:
-    """Rank all images of the split for each of its queries, and keep the first `k`."""
-    features = test.features_for(composer.text)
-    return rank(
-        compose_queries(composer, features, test.triplets, test.edits),
-        functional.normalize(features.images, dim=1).numpy(),
-        [triplet.id for triplet in test.triplets],
-        features.ids,
-        np.array(features.rows(triplet.target for triplet in test.triplets)),
-        k=k,
-    )
-
-
 def protocol(test: EncodedSplit, composer: Composer) -> Protocol:
     """Return the protocol of `measure` for this composer."""
     named = {name for t in test.triplets for name in (t.reference, t.target)}
-    gallery = "hard" if set(test.features.ids) - named else "contest-like"
+    gallery = "hard" if set(test.ids) - named else "contest-like"
     return Protocol(gallery, *made_of(composer))
 
 
 @torch.inference_mode()
 def microseconds_per_query(composer: Composer, test: EncodedSplit) -> float:
     """Return the time of composing one query, without encoding: the median of several batches."""
-    features = test.features_for(composer.text)
     count = min(_TIMED_BATCH, len(test.triplets))
-    edit = features.encoded(test.edits)[:count]
-    references = features.rows(triplet.reference for triplet in test.triplets[:count])
-    image = features.images[references]
+    edit = test.encoded_edits(composer.text)[:count]
+    image = test.images[test.rows(triplet.reference for triplet in test.triplets[:count])]
     seconds = []
     for _ in range(_TIMED_REPEATS):
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from cir.composers.base import names_in
 from cir.composers.model import EncodedComposer
 from cir.core.distributed import gather, own_slice
 from cir.core.records import Edit, Triplet
-from cir.retrieval.ranking.ranking import rank
+from cir.retrieval.ranking.ranking import Ranking, rank
 from cir.training.losses import Criterion, InfoNCE, naming_loss, near_miss_set_loss
 from cir.training.naming import names_shown
 from cir.training.shared.batches import Pixels
@@ -293,23 +293,15 @@ def gallery_accuracy(
         .numpy()
         for start in range(0, len(triplets), batch_size)
     ]
-    return accuracy_among(np.concatenate(queries), np.concatenate(gallery), ids, triplets)
-
-
-def accuracy_among(
-    queries: np.ndarray, gallery: np.ndarray, ids: Sequence[str], triplets: Sequence[Triplet]
-) -> dict[str, float]:
-    """Measure as `gallery_accuracy` does, from vectors of length 1.
-
-    Args:
-        queries: float32 [Q, D], of the triplets.
-        gallery: float32 [N, D], of the images `ids`.
-        ids: of the gallery.
-        triplets: their targets are in the gallery.
-    """
     row = {name: number for number, name in enumerate(ids)}
     targets = np.array([row[triplet.target] for triplet in triplets])
-    ranking = rank(queries, gallery, [t.id for t in triplets], list(ids), targets, k=1)
+    names = [triplet.id for triplet in triplets]
+    vectors = np.concatenate(queries), np.concatenate(gallery)
+    return accuracy_of(rank(*vectors, names, list(ids), targets, k=1))
+
+
+def accuracy_of(ranking: Ranking) -> dict[str, float]:
+    """Return the figures of `gallery_accuracy` for a ranking."""
     accuracy = float(ranking.correct.mean())
     reciprocal = float((1 / ranking.target_ranks).mean())
     return {"accuracy": accuracy, "mrr": reciprocal, "score": accuracy + reciprocal / 100}

@@ -215,35 +215,36 @@ class _OfScaledRows(Criterion):
     def scale(self) -> torch.Tensor:
         return self.length.square()
 
-    def _scaled(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.length * functional.normalize(rows, dim=1)
+    def forward(
+        self, query: torch.Tensor, candidates: torch.Tensor, same: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss of queries and targets."""
+        rows = query, candidates[: len(query)]  # the targets come first
+        return self._loss(*(self.length * functional.normalize(one, dim=1) for one in rows))
+
+    @abstractmethod
+    def _loss(self, query: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of scaled rows."""
 
 
 class SoftTriplet(_OfScaledRows):
     """Compare queries and targets by soft_triplet of scaled rows.
 
     Args:
-        halved: see soft_triplet.
-        length: see _OfScaledRows.
+        halved: return half of the loss; see soft_triplet.
+        length: s at the start.
     """
 
     def __init__(self, halved: bool = False, length: float = 4.0):
         super().__init__(length)
         self.halved = halved
 
-    def forward(
-        self, query: torch.Tensor, candidates: torch.Tensor, same: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the loss of newly drawn triplets."""
-        target = candidates[: len(query)]
-        return soft_triplet(self._scaled(query), self._scaled(target), self.halved)
+    def _loss(self, query: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return soft_triplet(query, target, self.halved)
 
 
 class BatchClassification(_OfScaledRows):
     """Compare queries and targets by batch_classification of scaled rows."""
 
-    def forward(
-        self, query: torch.Tensor, candidates: torch.Tensor, same: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return the loss of queries and targets."""
-        return batch_classification(self._scaled(query), self._scaled(candidates[: len(query)]))
+    def _loss(self, query: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return batch_classification(query, target)

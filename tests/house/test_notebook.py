@@ -14,7 +14,8 @@ from cir.composers import create
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
-from cir.training.composer_comparison import Trained, rank_split, save_trained
+from cir.training.composer_alone import rank_split
+from cir.training.composer_comparison import Trained, save_trained
 from cir.training.encoded_split import encode_folder
 from tests.helpers import ROOT
 from tests.helpers.drawn_split import write_drawn_split

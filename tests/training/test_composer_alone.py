@@ -1,5 +1,7 @@
 """Composers on cached features: the same losses as with the encoder in the loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,12 @@ from cir.images.shards import ImageShards, read_triplets
 from cir.training.composer_alone import (
     CachedBatches,
     CachedObjective,
-    cached_accuracy,
+    rank_split,
 )
 from cir.training.composition import (
     CompositionBatches,
     CompositionObjective,
+    accuracy_of,
     gallery_accuracy,
     shows,
 )
@@ -46,9 +49,9 @@ def loaded(split, encoder):
 
 
 @pytest.fixture(scope="module")
-def features(loaded, encoder):
-    pixels, _, edits, objects = loaded
-    return encode_split(encoder, pixels, list(objects), edits, objects, batch_size=7)
+def encoded(loaded, encoder):
+    pixels, triplets, edits, objects = loaded
+    return encode_split(encoder, pixels, list(objects), triplets, edits, objects, batch_size=7)
 
 
 def built(name, encoder):
@@ -74,18 +77,17 @@ def losses_and_gradients(objective, batch, composer, criterion):
     "criterion", [lambda: InfoNCE.starting_at(0.07), SoftTriplet, BatchClassification]
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_cached_and_in_the_loop_are_the_same(name, criterion, known, loaded, features, encoder):
-    pixels, triplets, edits, objects = loaded
+def test_cached_and_in_the_loop_are_the_same(name, criterion, known, loaded, encoded, encoder):
+    pixels, triplets, edits, _ = loaded
     composer, criterion = built(name, encoder).train(), criterion()
     plan = plan_batches([t.id for t in triplets], 8, 3, seed=0)
-    features = features.with_texts(encoder, edits, composer.text)
-    shown = objects if known else {}
-    cached = CachedObjective(composer, features, criterion, set_weight=0.5)
+    encoded = encoded if known else replace(encoded, objects={})
+    cached = CachedObjective(composer, criterion, set_weight=0.5)
     in_loop = CompositionObjective(EncodedComposer(encoder, composer), 0.0, 0.5, criterion)
     in_loop.losses.encoder_learns = False
     for step in range(3):
-        batch = CachedBatches(features, triplets, edits, shown, plan, 1)[step]
-        full = CompositionBatches(pixels, triplets, edits, shown, plan, 1)[step]
+        batch = CachedBatches(encoded, composer.text, plan, 1)[step]
+        full = CompositionBatches(pixels, triplets, edits, encoded.objects, plan, 1)[step]
         assert torch.equal(batch.same, full.same)
         losses, gradients = losses_and_gradients(cached, batch, composer, criterion)
         expected, full_gradients = losses_and_gradients(in_loop, full, composer, criterion)
@@ -99,54 +101,51 @@ def test_cached_and_in_the_loop_are_the_same(name, criterion, known, loaded, fea
             assert difference < 0.01, weight
 
 
-def test_a_batch_is_rows_of_the_features(loaded, features):
+def test_a_batch_is_rows_of_the_features(loaded, encoded):
     _, triplets, edits, objects = loaded
     plan = plan_batches([t.id for t in triplets], 6, 1, seed=1)
-    batch = CachedBatches(features, triplets, edits, objects, plan, near_misses=1)[0]
+    batch = CachedBatches(encoded, "edit", plan, near_misses=1)[0]
     chosen = [triplets[item] for item in plan[0]]
     images = [t.target for t in chosen] + [t.reference for t in chosen]
-    images += [t.near_misses[0] for t in chosen]
-    assert [features.ids[row] for row in batch.images] == images
-    named = [
-        (features.names[row], int(owner), float(sign))
-        for row, owner, sign in zip(batch.objects, batch.owner, batch.sign, strict=True)
-    ]
-    expected = []
-    for query, item in enumerate(plan[0]):
-        expected += [(name, query, 1.0) for name in edits[item].add]
-        expected += [(name, query, -1.0) for name in edits[item].remove]
-    assert named == expected
-    for row, image in enumerate(images[:12]):
-        shown = {features.names[batch.names[column]] for column in batch.shown[row].nonzero()}
-        assert shown == set(objects[image])
-    assert batch.texts.tolist() == list(plan[0])
+    found = torch.cat([batch.target, batch.reference, *batch.others])
+    expected = encoded.rows(images + [t.near_misses[0] for t in chosen])
+    assert torch.equal(found, encoded.images[expected])
+    row = {name: number for number, name in enumerate(encoded.names)}
+    named = [(name, n, 1.0) for n, item in enumerate(plan[0]) for name in edits[item].add]
+    named += [(name, n, -1.0) for n, item in enumerate(plan[0]) for name in edits[item].remove]
+    named.sort(key=lambda one: one[1])
+    assert batch.edit.owner.tolist() == [owner for _, owner, _ in named]
+    assert batch.edit.sign.tolist() == [sign for _, _, sign in named]
+    assert torch.equal(batch.edit.objects, encoded.name_features[[row[n] for n, _, _ in named]])
+    assert torch.equal(batch.edit.text, encoded.texts["edit"][plan[0]])
+    for image, shown in zip(images, batch.shown, strict=True):
+        vectors = encoded.name_features[sorted(row[name] for name in objects[image])]
+        assert torch.equal(batch.names[shown], vectors)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy_is_that_of_the_whole_model(name, loaded, features, encoder):
+def test_accuracy_is_that_of_the_whole_model(name, loaded, encoded, encoder):
     pixels, triplets, edits, objects = loaded
     composer = built(name, encoder).eval()
-    features = features.with_texts(encoder, edits, composer.text)
     model = EncodedComposer(encoder, composer)
     expected = gallery_accuracy(model, pixels, list(objects), triplets, edits)
-    assert cached_accuracy(composer, features, triplets, edits) == pytest.approx(expected)
+    assert accuracy_of(rank_split(composer, encoded)) == pytest.approx(expected)
 
 
-def test_the_one_loop_trains_a_composer(loaded, features, encoder, tmp_path):
+def test_the_one_loop_trains_a_composer(loaded, encoded, encoder, tmp_path):
     """TIRG, from chance to the top of the gallery that it was trained in."""
-    _, triplets, edits, objects = loaded
+    _, triplets, _, objects = loaded
     torch.manual_seed(0)
     composer = create(params("tirg", text="sentence"), encoder.dim, encoder.dim)
-    features = features.with_texts(encoder, edits, composer.text)
     keys = [shows(t.target, objects) for t in triplets]
     plan = plan_batches(keys, 12, 60, seed=0)
-    objective = CachedObjective(composer, features, InfoNCE.starting_at(0.07), set_weight=0.0)
-    before = cached_accuracy(composer.eval(), features, triplets, edits)
+    objective = CachedObjective(composer, InfoNCE.starting_at(0.07), set_weight=0.0)
+    before = accuracy_of(rank_split(composer.eval(), encoded))
     history = fit(
         objective,
         module_groups(objective, 3e-3, 0.01),
-        CachedBatches(features, triplets, edits, objects, plan, near_misses=1),
-        lambda: cached_accuracy(composer, features, triplets, edits),
+        CachedBatches(encoded, composer.text, plan, near_misses=1),
+        lambda: accuracy_of(rank_split(composer, encoded)),
         schedule(60, evaluate_every=30),
         0,
         tmp_path / "checkpoints",

@@ -13,13 +13,13 @@ from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ranking.metrics import bootstrap_interval
+from cir.training.composer_alone import rank_split
 from cir.training.composer_comparison import (
     Trained,
     load_trained,
     measure,
     microseconds_per_query,
     protocol,
-    rank_split,
     save_trained,
     train_composer,
 )
@@ -69,13 +69,13 @@ def test_a_folder_is_encoded_as_the_model_would(split, encoder, encoded):
     images, triplets = ImageShards(split), read_triplets(split)
     assert encoded.triplets == tuple(triplets)
     assert encoded.edits == tuple(triplet.edit for triplet in triplets)
-    assert set(encoded.features.ids) == set(images.ids)
+    assert set(encoded.ids) == set(images.ids)
     assert encoded.objects == {name: tuple(images.objects(name)) for name in images.ids}
     with torch.no_grad():
-        for row, name in list(enumerate(encoded.features.ids))[::11]:
+        for row, name in list(enumerate(encoded.ids))[::11]:
             pixels = torch.tensor(encoder.preprocess(images.image(name)))[None]
             expected = encoder.encode_images(pixels)[0]
-            torch.testing.assert_close(encoded.features.images[row], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(encoded.images[row], expected, rtol=1e-3, atol=1e-4)
         sentences = encoder.encode_texts([triplet.text for triplet in triplets])
         torch.testing.assert_close(encoded.texts["sentence"], sentences, rtol=1e-3, atol=1e-4)
         first = triplets[0].edit
@@ -88,7 +88,7 @@ def test_a_folder_is_encoded_as_the_model_would(split, encoder, encoded):
 def test_the_first_triplets_and_their_images_alone(split, encoder):
     some = encode_folder(split, encoder, TrueEdits(), most=5)
     assert len(some.triplets) == len(some.edits) == len(some.texts["edit"]) == 5
-    assert set(some.features.ids) == {n for t in some.triplets for n in (t.reference, t.target)}
+    assert set(some.ids) == {n for t in some.triplets for n in (t.reference, t.target)}
 
 
 def test_it_is_the_same_from_disk(encoded, tmp_path):
@@ -96,14 +96,14 @@ def test_it_is_the_same_from_disk(encoded, tmp_path):
     loaded = EncodedSplit.load(tmp_path)
     assert (loaded.triplets, loaded.edits) == (encoded.triplets, encoded.edits)
     assert loaded.objects == encoded.objects
-    assert loaded.features.ids == encoded.features.ids
-    assert torch.equal(loaded.features.images, encoded.features.images)
-    assert torch.equal(loaded.features.name_features, encoded.features.name_features)
+    assert loaded.ids == encoded.ids
+    assert torch.equal(loaded.images, encoded.images)
+    assert torch.equal(loaded.name_features, encoded.name_features)
     assert {kind: text.tolist() for kind, text in loaded.texts.items()} == {
         kind: text.tolist() for kind, text in encoded.texts.items()
     }
-    assert loaded.features_for("none").text is None
-    assert torch.equal(loaded.features_for("edit").text, encoded.texts["edit"])
+    assert loaded.encoded_edits("none").text is None
+    assert torch.equal(loaded.encoded_edits("edit").text, encoded.texts["edit"])
 
 
 def test_a_lost_or_broken_file_is_named(encoded, tmp_path):
@@ -158,7 +158,7 @@ def test_ranks_are_those_of_the_whole_model(split, encoder, encoded):
         for weight in composer.parameters():
             weight.add_(0.01 * torch.randn_like(weight))
     model, images = EncodedComposer(encoder, composer), ImageShards(split)
-    ids = list(encoded.features.ids)
+    ids = list(encoded.ids)
 
     def pixels(names):
         return torch.from_numpy(np.stack([encoder.preprocess(images.image(n)) for n in names]))
@@ -191,7 +191,7 @@ def test_figures_are_means_over_the_trainings(encoded):
     share = np.mean([row == 1 for row in ranks], axis=0)
     assert found.interval95 == bootstrap_interval(share, 4, 500)
     assert (found.recall[0].k, found.recall[0].recall) == (1, pytest.approx(found.accuracy))
-    assert found.gallery_size == len(encoded.features.ids)
+    assert found.gallery_size == len(encoded.ids)
     assert found.novel_accuracy is None
     assert found.seen_accuracy == found.accuracy
     assert (found.composer, found.trainings, found.training_seconds) == ("ours", 2, 1.5)

@@ -10,11 +10,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from cir.core.errors import UserError
-from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, fit
+from cir.training.shared.loop import MomentumInPeriods, adamw_with_cosine, fit
 from tests.helpers import ROOT
 from tests.helpers.schedules import schedule
-
-ADAMW = AdamWWithCosine()
 
 
 class Line(nn.Module):
@@ -43,7 +41,7 @@ class Points(Dataset):
         return torch.randn(16, 1, generator=torch.Generator().manual_seed(step))
 
 
-def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=ADAMW):
+def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=adamw_with_cosine):
     line = line or Line()
     given = iter(scores or [])
 
@@ -75,7 +73,7 @@ def test_the_best_weights_win_and_of_equals_the_later(tmp_path):
     assert line.layer.weight.item() == weights[2]
 
 
-@pytest.mark.parametrize("optimiser", [ADAMW, MomentumInPeriods(0.9, 15, 0.1)])
+@pytest.mark.parametrize("optimiser", [adamw_with_cosine, MomentumInPeriods(0.9, 15, 0.1)])
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(optimiser, tmp_path):
     whole, whole_history = train(tmp_path / "whole", optimiser=optimiser)
     with pytest.raises(KeyboardInterrupt):

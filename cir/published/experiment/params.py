@@ -43,7 +43,7 @@ from cir.published.experiment.answering import Pictures, Source
 from cir.published.experiment.training import CachedFeatures
 from cir.training.losses import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import AdamWWithCosine, MomentumInPeriods, Optimiser
+from cir.training.shared.loop import MomentumInPeriods, Optimiser, adamw_with_cosine
 from cir.training.shared.parameter_groups import module_groups
 from cir.training.shared.params import Precision, Schedule
 
@@ -208,7 +208,7 @@ class AdamW(_Optimiser):
     gradient_clip: PositiveFloat | None
 
     def create(self) -> Optimiser:
-        return AdamWWithCosine()
+        return adamw_with_cosine
 
     def groups(self, objective: nn.Module, images: nn.Module) -> list[dict]:
         """See SGD."""

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_cosine_schedule_with_warmup
 
@@ -22,34 +23,27 @@ from cir.training.shared.params import Precision, Schedule
 _CHECKPOINT = "checkpoint.pt"
 
 
-class Optimiser(Protocol):
-    """Make the optimiser of the weights and the scheduler of the learning rate."""
-
-    def __call__(
-        self, groups: Sequence[dict], schedule: Schedule
-    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """Return both for the parameter groups, each of which has its "lr"."""
+# Makes the optimiser of parameter groups, each with its "lr", and the scheduler of their rates.
+Optimiser = Callable[[Sequence[dict], Schedule], tuple[torch.optim.Optimizer, LRScheduler]]
 
 
-@dataclass(frozen=True)
-class AdamWWithCosine:
-    """AdamW, with a learning rate that rises linearly and then falls as a cosine to 0.
+def adamw_with_cosine(
+    groups: Sequence[dict], schedule: Schedule
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Use AdamW, with a learning rate that rises linearly and then falls as a cosine to 0.
 
     AdamW is algorithm 2 of Loshchilov and Hutter, ICLR 2019 (https://arxiv.org/abs/1711.05101). The
     cosine is equation 5 of Loshchilov and Hutter, ICLR 2017 (https://arxiv.org/abs/1608.03983),
     without restarts.
     """
-
-    def __call__(self, groups, schedule):
-        """Return both; see Optimiser."""
-        optimiser = torch.optim.AdamW(groups, fused=True)
-        rising = round(schedule.warmup * schedule.steps)
-        return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    rising = round(schedule.warmup * schedule.steps)
+    return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
 
 
 @dataclass(frozen=True)
 class MomentumInPeriods:
-    """SGD with momentum, and a learning rate that falls by `factor` after every `period` steps.
+    """Use SGD with momentum, and a learning rate that falls by `factor` after every `period` steps.
 
     The published code of TIRG (Vo et al., CVPR 2019) and of ComposeAE (Anwaar et al., WACV 2021)
     trains in this way.
@@ -59,8 +53,10 @@ class MomentumInPeriods:
     period: int
     factor: float
 
-    def __call__(self, groups, schedule):
-        """Return both; see Optimiser."""
+    def __call__(
+        self, groups: Sequence[dict], schedule: Schedule
+    ) -> tuple[torch.optim.Optimizer, LRScheduler]:
+        """Make the optimiser and its scheduler."""
         optimiser = torch.optim.SGD(groups, momentum=self.momentum)
         scheduler = torch.optim.lr_scheduler.StepLR(optimiser, self.period, self.factor)
         return optimiser, scheduler
@@ -76,7 +72,7 @@ def fit(
     checkpoints: Path,
     what: str,
     follow: Callable[[Sequence[dict[str, float]]], None] = lambda history: None,
-    optimiser: Optimiser = AdamWWithCosine(),
+    optimiser: Optimiser = adamw_with_cosine,
 ) -> list[dict[str, float]]:
     """Train, and leave the objective with the weights that validated best.
 

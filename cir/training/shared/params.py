@@ -16,7 +16,7 @@ class Schedule(Section):
     """How long `cir.training.shared.loop.fit` trains, and how it computes the steps."""
 
     steps: NonNegativeInt
-    warmup: Share  # of the steps; the learning rate rises during them (AdamWWithCosine only)
+    warmup: Share  # of the steps; the learning rate rises during them (adamw_with_cosine only)
     gradient_clip: PositiveFloat | None  # largest norm of the gradient; null: any norm
     precision: Precision  # of autocast on a GPU; "no" is fp32, as is every run on a CPU
     evaluate_every: PositiveInt  # steps between validations, which also write checkpoints
