@@ -1,3 +1,4 @@
-"""Shared foundations: files that appear whole, errors, progress, params, curves, processes.
+"""Foundations of all packages: atomic files, errors, progress, params, tables, curves, processes.
 
-This package imports nothing else of cir."""
+Contract: this package imports nothing else of cir.
+"""

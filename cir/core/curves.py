@@ -1,4 +1,4 @@
-"""Curves of training: a CSV for DVC's plots and, where they are asked for, TensorBoard's events."""
+"""Write the curves of a training: a CSV file for DVC's plots, and events for TensorBoard."""
 
 import csv
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from cir.core import files
 
 
 class Curve:
-    """The rows of one training history.
+    """Writes the history of one training.
 
     Args:
-        path: the CSV, which `write` makes at the end.
-        columns: of the CSV; a row may lack some, and others that it has are left out.
+        path: the CSV file, which `write` makes at the end.
+        columns: columns of the CSV file; a row may lack some, and its other values are not written.
         events: the folder of this run for TensorBoard, or None.
     """
 
@@ -22,15 +22,15 @@ class Curve:
         self._written = 0
 
     def follow(self, history: Sequence[dict[str, float]]) -> None:
-        """Add the rows that are new since the last call to the event file.
+        """Add the rows since the last call to the event file.
 
-        The first call clears the folder: a run that goes on from a checkpoint tells all of its
-        history again, and rows that were lost with the killed run are not shown beside it.
+        The first call clears the folder, because a run that resumes passes its whole history again,
+        and the killed run may have written rows that are lost.
         """
         if self._events is None:
             return
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # half a second that few need
+            from torch.utils.tensorboard import SummaryWriter  # takes half a second
 
             for old in self._events.glob("events.out.tfevents.*"):
                 old.unlink()
@@ -43,7 +43,7 @@ class Curve:
         self._writer.flush()
 
     def write(self, history: Sequence[dict[str, float]]) -> None:
-        """Write the CSV, whole, and end the event file."""
+        """Write the CSV file and close the event file."""
         self.follow(history)
         if self._writer is not None:
             self._writer.close()
@@ -54,9 +54,9 @@ class Curve:
 
 
 def event_folder(tensorboard: str | None, checkpoints: Path) -> Path | None:
-    """This run's folder below the one that the param `tensorboard` names.
+    """Return this run's folder below the folder of the param `tensorboard`, if it is set.
 
-    It has the name of the run's checkpoints, which tells the recipe: experiments beside each
-    other do not mix, and a resumed run goes on in its own.
+    The folder has the name of the run's checkpoints. Runs of different recipes therefore do not
+    mix, and a resumed run continues in its own folder.
     """
     return None if tensorboard is None else Path(tensorboard) / checkpoints.name

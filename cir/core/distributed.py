@@ -1,8 +1,8 @@
-"""One batch over several processes, with the result of one process.
+"""Compute one batch on several processes, with the result of a single process.
 
-Each process encodes its slice of the global batch; the features are gathered, and every process
-computes the loss of the whole batch. Gradients flow back into the process's own slice alone, so
-there is no communication in the backward pass but the averaging of DistributedDataParallel.
+Each process encodes its slice of the global batch. The features are gathered, and every process
+computes the loss of the whole batch. Gradients flow back only into the process's own slice, so the
+backward pass communicates only for the averaging of DistributedDataParallel.
 """
 
 import os
@@ -12,29 +12,29 @@ from torch import distributed
 
 
 def world() -> tuple[int, int]:
-    """(this process's rank, number of processes)."""
+    """Return this process's rank and the number of processes."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def is_main_process() -> bool:
-    """Whether this process writes files; known before the processes have met."""
+    """Tell whether this process writes files; works before the process group is set up."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def processes() -> int:
-    """How many processes were launched together; known before they have met."""
+    """Return the number of launched processes; works before the process group is set up."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def gather(features: torch.Tensor) -> torch.Tensor:
-    """Rows of all processes [W·B, D], in order of rank, from [B, D] on each.
+    """Gather the rows [B, D] of W processes to [W·B, D], in order of rank.
 
-    The gradient of the own rows comes back times W: each weight's gradient is then the sum over
-    processes of what their rows give it, divided by W in DistributedDataParallel's average, which
-    is what one process would compute. Weights that act alike on every process (the names') get
-    the same gradient everywhere, and the average leaves it as it is.
+    The gradient of a process's own rows is multiplied by W. DistributedDataParallel then averages
+    over the W processes, so each weight gets the sum of all rows' gradients, as in one process.
+    Weights that do the same work on every process (for names) have equal gradients everywhere, and
+    the average does not change them.
     """
     rank, count = world()
     if count == 1:
@@ -46,9 +46,9 @@ def gather(features: torch.Tensor) -> torch.Tensor:
 
 
 def own_slice(rows: int) -> slice:
-    """This process's part of `rows` rows of a global batch.
+    """Return this process's part of the `rows` rows of a global batch.
 
-    `rows` must divide by the number of processes.
+    `rows` must be divisible by the number of processes.
     """
     rank, count = world()
     assert rows % count == 0, f"{rows} rows over {count} processes"

@@ -1,10 +1,10 @@
-"""The one exception that a user of the pipeline is meant to read."""
+"""The exception whose message is written for the user."""
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one sentence: what was expected, what came, and where.
+    """An error in the input. Its message says what was expected, what came, and where.
 
-    Entry points print the sentence and exit with status 1, without a traceback.
+    Entry points print the message and exit with status 1, without a traceback.
     """
 
 

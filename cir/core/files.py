@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, and names for what is in them.
+"""Write files and folders atomically, lock them, and name their content by a fingerprint.
 
-Whatever is written goes first into a hidden folder beside its destination, on the same disk, and
-is renamed into place when it is complete. A process that is killed in the middle leaves that
-hidden folder behind; the next writer of the same destination removes it.
+Output is written to a hidden folder beside its destination, on the same disk, and renamed when it
+is complete. A killed process leaves the hidden folder behind, and the next writer of the same
+destination removes it.
 """
 
 import errno
@@ -22,17 +22,17 @@ from cir.core.errors import UserError
 
 _PATIENCE = 5.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# The system's locks do not stop a process from locking twice, so it has to remember.
+# The system lets a process lock a file twice, so the process records its own locks.
 _locked_here: set[Path] = set()
 _in_use_here: set[Path] = set()
 
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `path`, in place of what was there, on success.
+    """Yield an empty folder that replaces `path` on success.
 
-    On any exception (Ctrl-C too) the unfinished folder is removed and `path` is left as it was.
-    A full disk raises UserError.
+    After any exception, Ctrl-C included, the unfinished folder is removed and `path` is unchanged.
+    Raises UserError if the disk is full.
     """
     path = Path(path)
     with _workshop(path) as workshop:
@@ -46,10 +46,10 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield the place for a file, of the same name, that replaces `path` on success.
+    """Yield the path of a new file that replaces `path` on success.
 
-    On any exception the unfinished file is removed and `path` is left as it was. A full disk
-    raises UserError.
+    After any exception the unfinished file is removed and `path` is unchanged. Raises UserError if
+    the disk is full.
     """
     path = Path(path)
     with _workshop(path) as workshop:
@@ -60,14 +60,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as JSON, whole, keys in their order; NaN or infinity raises ValueError."""
+    """Write `value` as JSON, with keys in their order; raises ValueError for NaN or infinity."""
     text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
     with whole_file(path) as unfinished:
         unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; a missing file, a folder or what is no JSON raises UserError naming it."""
+    """Read a JSON file; raises UserError if it is missing, a folder or not JSON."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -80,11 +80,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Name the parts by 16 hexadecimal digits: equal parts, equal name, on every machine.
+    """Return 16 hexadecimal digits that are equal for equal parts, on every machine.
 
-    A Path stands for the content of that file, or for the names and contents of all files in that
-    folder (Python's caches aside); where it lies does not count. Anything else must be expressible
-    in JSON, and the order of a dictionary's keys does not count.
+    A Path stands for the content of a file, or for the names and contents of all files in a folder
+    except Python's caches; its place does not count. Other parts must be expressible in JSON; the
+    order of a dictionary's keys does not count.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -98,14 +98,13 @@ def fingerprint(*parts: Any) -> str:
 
 
 def checkpoint_folder(name: str, *parts: Any) -> Path:
-    """Make and return the folder where the step `name` keeps what it needs to resume.
+    """Make and return the folder for the checkpoints of the step `name`.
 
-    Its name carries the fingerprint of `parts` (params, inputs and the files of the code that
-    runs, as
-    for `fingerprint`), so that a step never resumes from what another recipe or other code left.
-    It lies in $CIR_CHECKPOINTS, by default .checkpoints in the current folder:
-    outside the outputs of DVC, which are deleted before a step starts again. Runs in several
-    folders may share it: hold it with `exclusive`. Whoever finishes removes it.
+    The folder's name contains the fingerprint of `parts` (params, inputs and code files), so a step
+    never resumes from the checkpoint of other params or other code. The folder lies in
+    $CIR_CHECKPOINTS, by default .checkpoints in the current folder. That is outside DVC's outputs,
+    which DVC deletes before a step starts. Several runs may share the folder, so a run holds it
+    with `exclusive` and removes it at the end.
     """
     base = Path(os.environ.get("CIR_CHECKPOINTS") or ".checkpoints").resolve()
     folder = base / f"{name}-{fingerprint(*parts)}"
@@ -115,10 +114,10 @@ def checkpoint_folder(name: str, *parts: Any) -> Path:
 
 @contextmanager
 def exclusive(*paths: str | Path) -> Iterator[None]:
-    """Hold the right to write `paths`; a second holder, in any process, gets a UserError.
+    """Lock `paths` for writing; raises UserError if any process has locked one of them.
 
-    The lock of a path is a hidden file beside it. The system lets go of it when the process ends,
-    however it ends.
+    The lock of a path is a hidden file beside it. The system releases it when the process ends,
+    even if it is killed.
     """
     with ExitStack() as stack:
         for path in paths:
@@ -147,7 +146,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _open_locked(path: Path) -> IO[str]:
-    """Open and lock the file of that name; not one that its last holder has removed meanwhile."""
+    """Open and lock the file; try again if its last holder removed it in the meantime."""
     while True:
         handle = path.open("a")
         try:
@@ -163,16 +162,16 @@ def _open_locked(path: Path) -> IO[str]:
 
 
 def _lock(handle: IO[str]) -> None:
-    """Lock an open file, with patience for a holder that is just being ended.
+    """Lock an open file; wait some seconds for a holder that is about to end.
 
-    POSIX record locks, unlike flock, are not handed on to forked data loaders, which may outlive
-    a killed trainer for a while.
+    POSIX record locks, unlike flock, are not inherited by forked data loaders, which can outlive a
+    killed trainer for a while.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # which of them depends on the system
+        except (BlockingIOError, PermissionError):  # the type depends on the system
             if time.monotonic() >= deadline:
                 raise BlockingIOError from None
             time.sleep(0.1)
@@ -180,7 +179,7 @@ def _lock(handle: IO[str]) -> None:
 
 @contextmanager
 def _workshop(path: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `path`; remove it at the end, and what earlier kills left."""
+    """Yield a hidden folder beside `path`, removed at the end; remove those of killed writers."""
     workshop = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,10 +196,10 @@ def _workshop(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _new_workshop(path: Path) -> Iterator[Path]:
-    """Make a hidden folder that others can tell to be in use, by a lock on a file in it.
+    """Make a hidden folder with a locked file, by which other processes see that it is in use.
 
-    (A process id in its name would not do: ids are used again, and zombies keep theirs.) It gets
-    its final name when it is locked, so that nobody takes it for abandoned before.
+    A process id in its name would not be enough, because ids are reused and zombies keep theirs.
+    The folder gets its final name after it is locked, so it never looks abandoned.
     """
     new = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
     workshop = new.with_suffix(".partial")
@@ -214,7 +213,7 @@ def _new_workshop(path: Path) -> Iterator[Path]:
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove the hidden folders of writers of `path` that no longer live."""
+    """Remove the hidden folders of writers of `path` that have ended."""
     for found in path.parent.iterdir():
         ours = found.name.startswith(f".{path.name}.") and found.suffix == ".partial"
         if ours and found.resolve() not in _in_use_here and _abandoned(found):
@@ -227,7 +226,7 @@ def _abandoned(workshop: Path) -> bool:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    except FileNotFoundError:  # its writer removes it just now
+    except FileNotFoundError:  # its writer is removing it
         return False
     return True
 
@@ -242,10 +241,10 @@ def _remove(workshop: Path | None, path: Path) -> None:
 
 
 def _means_full_disk(error: Exception, folder: Path) -> bool:
-    """Whether a failed write is explained by a full disk.
+    """Tell whether a write failed because the disk is full.
 
-    Libraries written in other languages (safetensors, torch) wrap the system's error in their
-    own, with or without its text, so the room that is left is asked for too.
+    safetensors and torch raise errors of their own, with or without the system's message, so the
+    free space is checked too.
     """
     if isinstance(error, UserError):
         return False
@@ -271,7 +270,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def _content(path: Path) -> bytes:
-    """SHA-256 of a file, or of the sorted relative names and contents of a folder's files."""
+    """Hash a file, or the sorted relative names and the contents of a folder's files."""
     if path.is_file():
         return b"file" + _file_digest(path)
     if not path.is_dir():

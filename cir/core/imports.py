@@ -46,9 +46,9 @@ def find_module(name: str, root: Path) -> Path | None:
 
 
 def data_files(package: Path) -> list[Path]:
-    """Return the files of a package's folder that it may read: neither Python nor Markdown.
+    """Return the files of a package's folder that are neither Python nor Markdown.
 
-    Folders below that are no packages themselves belong to the package.
+    Folders inside that are not packages belong to the package.
     """
     found = []
     for path in sorted(package.iterdir()):

@@ -1,4 +1,4 @@
-"""A function in a process of its own, and how much memory a process has taken."""
+"""Run a function in its own process, and measure a process's peak memory."""
 
 import contextlib
 import multiprocessing
@@ -17,17 +17,20 @@ from cir.core.errors import UserError
 
 T = TypeVar("T")
 _STATUS = Path("/proc/self/status")
-_PATIENCE = 10.0  # seconds that a process has to end after its answer
+_PATIENCE = 10.0  # seconds that a process has to end after it sent its answer
 
 
 def in_own_process(function: Callable[..., T], *arguments: object) -> T:
-    """What the function returns for the arguments, in a fresh interpreter that ends with it.
+    """Call the function in a fresh interpreter, and return its result.
 
-    All of them are pickled. Raises UserError with the sentence of a UserError there, and one that
-    tells of any other exception, whose traceback goes to standard error, or of a process that was
-    ended from outside. The process ends with this one, however that ends.
+    Function, arguments and result are pickled. The new process ends with this one, even if this one
+    is killed.
+
+    Raises:
+        UserError: the function raised UserError (with the same message) or another exception
+            (whose traceback goes to standard error), or the process was ended from outside.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would bring this process's memory along
+    context = multiprocessing.get_context("spawn")  # a fork would copy this process's memory
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(sender, function, arguments), daemon=True)
     process.start()
@@ -40,7 +43,7 @@ def in_own_process(function: Callable[..., T], *arguments: object) -> T:
         raise UserError(f"its process {_how_ended(process.exitcode)}") from None
     finally:
         receiver.close()
-        process.terminate()  # where it has not ended, this process is being stopped
+        process.terminate()  # it still runs only if this process is being stopped
         process.join()
     if not right:
         raise UserError(answer)
@@ -48,10 +51,9 @@ def in_own_process(function: Callable[..., T], *arguments: object) -> T:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had in use at once, in bytes.
+    """Return the peak memory of this process in bytes.
 
-    The usual ru_maxrss is not it on Linux: a new process takes over the peak of the one that
-    started it.
+    On Linux the usual ru_maxrss is wrong: a new process inherits the peak of its parent.
     """
     with contextlib.suppress(OSError):
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
@@ -62,7 +64,7 @@ def peak_memory() -> int:
 
 
 def _run(sender: connection.Connection, function: Callable, arguments: tuple) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits for the answer decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the waiting process decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer = True, function(*arguments)

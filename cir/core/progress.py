@@ -1,4 +1,4 @@
-"""How far a long step has come: a bar on a terminal, a line now and then in a log."""
+"""Show the progress of a long step: as a bar on a terminal, as occasional lines in a log."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Generic[T]):
-    """Yields the items of an iterable and shows how many units are done, and how fast."""
+    """Yields the items of an iterable, and shows the number of units done and the speed."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Progress(Generic[T]):
         self._note = ""
 
     def note(self, text: str) -> None:
-        """Show `text` beside the count from now on, such as "loss 0.31"."""
+        """Show a text, such as "loss 0.31", beside the count from now on."""
         self._note = text
 
     def __iter__(self) -> Iterator[T]:
@@ -72,7 +72,7 @@ class Progress(Generic[T]):
 
 
 def say(text: str) -> None:
-    """Tell the person who watches one thing in a line of its own, without tearing a bar."""
+    """Print a line on standard error without breaking a progress bar."""
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
@@ -85,16 +85,16 @@ def progress(
     units_in: Callable[[T], int] | None = None,
     show: bool = True,
 ) -> Progress[T]:
-    """Iterate over `items` while showing the progress of `what` on standard error.
+    """Iterate over `items` and show the progress on standard error.
+
+    The result also has `note(text)`, which shows a figure beside the count.
 
     Args:
-        items: what is worked through, one at a time or in batches.
-        total: how many units there are in all, or None where that is not known.
+        items: single items or batches.
+        total: the number of units, or None if it is unknown.
         what: the name of the step, such as "embedding the gallery".
-        unit: the plural name of what is counted, such as "images".
-        units_in: how many units an item holds (a batch: `len`); without it, one each.
-        show: False keeps silent, as every process but the first should.
-
-    The result also has `note(text)`, for a figure to show beside the count.
+        unit: the plural name of a unit, such as "images".
+        units_in: returns the number of units in an item, such as `len` for a batch; by default 1.
+        show: False shows nothing; pass it in all processes but the first.
     """
     return Progress(items, total, what, unit, units_in, show)

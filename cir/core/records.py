@@ -1,11 +1,11 @@
-"""The values that travel between the steps."""
+"""The records that the packages exchange: edits and triplets."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What a sentence asks for: the objects to add and the objects to remove, as written."""
+    """A sentence with the objects that it asks to add and to remove, as written there."""
 
     text: str
     add: tuple[str, ...] = ()
@@ -14,11 +14,15 @@ class Edit:
 
 @dataclass(frozen=True)
 class Triplet:
-    """A query with its answer: reference image, sentence, target image (all images by id).
+    """A query with its answer.
 
-    `add` and `remove` hold the true edit where the source knows it, else None.
-    `near_misses` are images that answer the query almost: one part of the edit left undone or
-    done wrongly. `novel` says that an object of the edit has a name never seen in training.
+    Args:
+        id: id of the query.
+        reference, target: ids of the two images.
+        text: the sentence.
+        add, remove: the true edit, or None if the source does not give it.
+        near_misses: ids of images in which one part of the edit is missing or wrong.
+        novel: whether an object of the edit has a name that training never shows.
     """
 
     id: str
@@ -32,7 +36,7 @@ class Triplet:
 
     @property
     def edit(self) -> Edit | None:
-        """The true edit, or None where the source gives sentences only."""
+        """Return the true edit, or None if the source gives only sentences."""
         if self.add is None or self.remove is None:
             return None
         return Edit(self.text, self.add, self.remove)

@@ -1,4 +1,4 @@
-"""Weights from files, and into the models that they belong to."""
+"""Read weights from files, and load them into models."""
 
 import hashlib
 import pickle
@@ -10,13 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 
 
 def read_weights(path: Path | str) -> dict[str, torch.Tensor]:
-    """The weights in a file of safetensors, or of torch.save, by name.
+    """Read the weights, by name, of a file of safetensors or torch.save.
 
-    Raises UserError where there is no such file, or where it holds anything else.
+    Raises UserError if the file is missing or holds anything else.
     """
     path = Path(path)
     if not path.is_file():
@@ -26,20 +26,20 @@ def read_weights(path: Path | str) -> dict[str, torch.Tensor]:
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is no whole file of weights: {reason}") from None
+        raise UserError(f"{path} is not a complete file of weights: {reason_of(error)}") from None
     named = isinstance(weights, dict) and all(isinstance(w, torch.Tensor) for w in weights.values())
     if not named:
-        raise UserError(f"{path} holds no weights by name, but {type(weights).__name__}")
+        raise UserError(f"{path} does not hold weights by name, but a {type(weights).__name__}")
     return weights
 
 
 def load_weights(
     module: nn.Module, weights: Mapping[str, torch.Tensor], source: str, what: str = "composer"
 ) -> None:
-    """Give the module its weights; UserError naming the `source` unless names and shapes fit.
+    """Load weights into a module.
 
-    `what` says in that sentence what the weights should be of.
+    Raises UserError if names or shapes differ; the message names `source`, and calls the module
+    `what`.
     """
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
@@ -54,12 +54,12 @@ def load_weights(
 
 
 def contiguous_weights(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The module's weights as safetensors wants them."""
+    """Return the module's weights as contiguous tensors, which safetensors requires."""
     return {name: value.contiguous() for name, value in module.state_dict().items()}
 
 
 def weights_digest(module: nn.Module) -> str:
-    """A digest of the names and values of the module's weights."""
+    """Return a digest of the names and values of the module's weights."""
     total = hashlib.sha256()
     for name, value in module.state_dict().items():
         total.update(name.encode())

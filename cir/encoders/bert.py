@@ -1,4 +1,4 @@
-"""A BERT that stands still as a text encoder: how ComposeAE reads texts."""
+"""A frozen BERT as text encoder, as in ComposeAE."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,39 +13,39 @@ from cir.core.errors import UserError
 from cir.core.weights import weights_digest
 
 _FOLDER = "bert"
-_REMEMBERED = 100_000  # vectors; of BERT-base 300 MB
+_REMEMBERED = 100_000  # vectors, 300 MB for BERT-base
 
 
 class FrozenBert(nn.Module):
-    """The mean over a text's tokens of BERT's last layer but one.
+    """Encodes a text as the mean over its tokens of BERT's second last layer.
 
-    That is what ComposeAE asked of a server, bert-as-service, in its default settings: pooling
-    REDUCE_MEAN over layer −2, [CLS] and [SEP] among the tokens, texts cut to 25 tokens
-    (https://bert-as-service.readthedocs.io, version 1.9). Here the texts of a batch are encoded
-    together in this process, and each text once.
+    ComposeAE gets the same features from a server, bert-as-service, with its default settings:
+    pooling REDUCE_MEAN over layer −2, [CLS] and [SEP] included, texts cut to 25 tokens
+    (https://bert-as-service.readthedocs.io, version 1.9). Here each text is encoded once, in this
+    process.
 
-    Its weights are no part of the module's state: they never change, and would make every
-    checkpoint of a training 400 MB larger.
+    The weights are not part of the module's state. They never change, and would add 400 MB to
+    every checkpoint.
 
     Args:
-        model: any encoder of transformers' that gives its hidden states.
-        tokenizer: its tokenizer.
-        longest: tokens that a text is cut to.
+        model: a text encoder of transformers that returns hidden states.
+        tokenizer: the model's tokenizer.
+        longest: number of tokens to which a text is cut.
     """
 
     SETTINGS = "bert.json"
 
     def __init__(self, model: nn.Module, tokenizer, longest: int):
         super().__init__()
-        self._outside = (model.eval().requires_grad_(False), tokenizer)  # a tuple is no submodule
+        self._outside = (model.eval().requires_grad_(False), tokenizer)  # a tuple hides the module
         self.longest = longest
         self._known: dict[str, torch.Tensor] = {}
 
     @classmethod
     def create(cls, checkpoint: str, longest: int) -> "FrozenBert":
-        """One by a folder or by its name on the hub, such as "bert-base-uncased".
+        """Load a folder or a model of the hub, such as "bert-base-uncased".
 
-        Raises UserError if the name leads nowhere, the hub is out of reach, or the weights are of
+        Raises UserError if the name is unknown, the hub is unreachable, or the weights belong to
         another architecture.
         """
         try:
@@ -68,7 +68,7 @@ class FrozenBert(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> "FrozenBert":
-        """Read what `save` wrote."""
+        """Read a folder that `save` wrote."""
         return cls.create(str(folder / _FOLDER), **files.read_json(folder / cls.SETTINGS))
 
     def save(self, folder: Path) -> None:
@@ -78,26 +78,26 @@ class FrozenBert(nn.Module):
             part.save_pretrained(folder / _FOLDER)
 
     def _apply(self, fn, recurse: bool = True):
-        """Move the model along, though it is no submodule."""
+        """Move the model to the new device too, although it is not a submodule."""
         self._outside[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     @property
     def dim(self) -> int:
-        """Length of the vectors: 768 for BERT-base."""
+        """Return the length of the vectors: 768 for BERT-base."""
         return self._outside[0].config.hidden_size
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self._outside[0].device
 
     def fingerprint(self) -> str:
-        """A short digest of weights and settings: equal iff the vectors would be."""
+        """Return a digest of weights and settings: equal only if the vectors are equal."""
         return files.fingerprint(weights_digest(self._outside[0]), self.longest)
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts → vectors [N, E], which need no gradient; [0, E] for no texts."""
+        """Encode N texts as vectors [N, E] without gradients."""
         if not texts:
             return torch.zeros(0, self.dim, device=self.device)
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
@@ -107,7 +107,7 @@ class FrozenBert(nn.Module):
         return torch.stack(rows).to(self.device)
 
     def _remember(self, fresh: dict[str, torch.Tensor]) -> None:
-        """Keep what is new, and of all the latest."""
+        """Store new vectors, and drop the oldest ones above the limit."""
         self._known |= fresh
         for text in list(self._known)[: max(0, len(self._known) - _REMEMBERED)]:
             del self._known[text]

@@ -1,4 +1,4 @@
-"""Any open_clip model as the retriever's encoder."""
+"""The encoder of the retriever: any open_clip model."""
 
 import contextlib
 import json
@@ -33,17 +33,17 @@ class Encoder(nn.Module):
 
     Args:
         clip: the open_clip model.
-        config: open_clip's description of it (embed_dim, vision_cfg, text_cfg, …).
-        tokenizer: open_clip's tokenizer for it.
-        prompt: what a name is put into, with one `{}`; "a photo of a {}".
+        config: open_clip's config of the model (embed_dim, vision_cfg, text_cfg, …).
+        tokenizer: open_clip's tokenizer of the model.
+        prompt: template for names with one `{}`, such as "a photo of a {}".
     """
 
-    SETTINGS = _CONFIG  # the file by which a folder is known to hold one
+    SETTINGS = _CONFIG  # the file that marks a folder as a saved Encoder
 
     def __init__(self, clip: nn.Module, config: dict, tokenizer, prompt: str):
         super().__init__()
         if prompt.count("{}") != 1:
-            raise UserError(f'encoder.prompt must hold one {{}} for the name, got "{prompt}".')
+            raise UserError(f'encoder.prompt must contain one {{}} for the name, got "{prompt}".')
         self.clip = clip
         self.config = config
         self.tokenizer = tokenizer
@@ -63,26 +63,26 @@ class Encoder(nn.Module):
         *,
         weights_follow: bool = False,
     ) -> "Encoder":
-        """Build a model by open_clip name with random weights, a published tag or a file of them.
+        """Build a model by open_clip name, with random, published or local weights.
 
         Args:
             model: an open_clip model name, "hf-hub:owner/repository" or "local-dir:folder".
             pretrained: None (random weights), a tag such as "datacomp1b", or a checkpoint file.
-            prompt: see the class.
-            pooling: how a timm image tower pools its tokens, in timm's words ("avg", "max",
-                "map", …); None leaves it as the model has it.
-            weights_follow: the caller loads weights into the model: a folder may lack them.
+            prompt: template for names with one `{}`.
+            pooling: timm's name of the pooling of a timm image tower ("avg", "max", "map", …);
+                None keeps the model's own.
+            weights_follow: the caller will load the weights, so a folder need not have them.
 
         Raises:
-            UserError: unknown model or tag, weights out of reach, weights of another model, a
-                pooling that the image tower does not have.
+            UserError: the model, the tag or the pooling is unknown, or the weights are unreachable
+                or those of another model.
         """
         if pretrained is not None and model.startswith(BRINGS_WEIGHTS):
             raise UserError(
                 f'encoder.model "{model}" brings its own weights; encoder.pretrained must be null, '
                 f'got "{pretrained}".'
             )
-        # From the hub or a folder open_clip would go on with random weights if there are none.
+        # open_clip keeps random weights if a folder or a hub repository has none.
         brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
         required = pretrained is not None or brings_weights
         try:
@@ -93,26 +93,25 @@ class Encoder(nn.Module):
             tokenizer = open_clip.get_tokenizer(model)
         except UserError:
             raise
-        except Exception as error:  # open_clip raises whatever its many sources raise
+        except Exception as error:  # open_clip passes on errors of many libraries
             raise UserError(_why_not_loaded(model, pretrained, error)) from error
         return cls(clip, {**_config_of(model), **changes}, tokenizer, prompt)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Encoder":
-        """Read what `save` wrote.
+        """Read a folder that `save` wrote.
 
-        Raises:
-            UserError: the folder is missing, incomplete, or its weights fit another model.
+        Raises UserError if the folder is missing or incomplete, or its weights do not fit.
         """
         folder = Path(folder)
         missing = [name for name in (_CONFIG, _WEIGHTS, _PROMPT) if not (folder / name).is_file()]
         if missing:
-            raise UserError(f"{folder} is no saved encoder: it lacks {', '.join(missing)}.")
+            raise UserError(f"{folder} is not a saved encoder: it lacks {', '.join(missing)}.")
         prompt = json.loads((folder / _PROMPT).read_text(encoding="utf-8"))["prompt"]
         return cls.create(f"{_FOLDER}{folder}", None, prompt)
 
     def save(self, folder: Path | str) -> None:
-        """Write the model into an existing folder, in open_clip's own layout and the prompt."""
+        """Write the model in open_clip's layout, and the prompt, into an existing folder."""
         folder = Path(folder)
         config = {
             "model_cfg": self.config,
@@ -124,48 +123,48 @@ class Encoder(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """Return the length of the vectors."""
         return self.config["embed_dim"]
 
     @property
     def text_dim(self) -> int:
-        """Length of the texts' vectors: the same, as they share the images' space."""
+        """Return the length of the texts' vectors, which lie in the space of the images."""
         return self.dim
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.pixel_mean.device
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels of what `preprocess` returns."""
+        """Return height and width in pixels of a preprocessed image."""
         size = self.clip.visual.image_size
         return (size, size) if isinstance(size, int) else tuple(size)
 
     def fingerprint(self) -> str:
-        """A short digest of weights, architecture and prompt: equal iff the vectors would be."""
+        """Return a digest of weights, config and prompt: equal only if the vectors are equal."""
         return files.fingerprint(weights_digest(self.clip), self.config, self.prompt)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """Resize and crop an RGB image as the model was trained to see it: uint8 [3, H, W]."""
+        """Resize and crop an RGB image for the model: uint8 [3, H, W]."""
         height, width = self.image_size
-        if image.mode != "RGB" or image.size != (width, height):  # else there is nothing to do
+        if image.mode != "RGB" or image.size != (width, height):  # else it fits already
             image = self.resize(image)
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → features [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] as features [B, D], not normalised."""
         pixels = pixels.to(self.device, non_blocking=True)
         pixels = (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
         return self.clip.encode_image(pixels).float()
 
     def encode_names(self, names: Sequence[str]) -> torch.Tensor:
-        """Names, each put into the prompt → features [N, D], not normalised."""
+        """Encode N names, each in the prompt, as features [N, D], not normalised."""
         return self.encode_texts([self.prompt.format(name) for name in names])
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts as they are → features [N, D], not normalised; [0, D] for no texts."""
+        """Encode N texts, without the prompt, as features [N, D], not normalised."""
         if not texts:
             return torch.zeros(0, self.dim, device=self.device)
         tokens = self.tokenizer(list(texts)).to(self.device)
@@ -173,16 +172,16 @@ class Encoder(nn.Module):
             return self.clip.encode_text(tokens).float()
 
     def use_gradient_checkpointing(self) -> None:
-        """Trade time for memory: recompute activations in the backward pass."""
+        """Recompute activations in the backward pass, which saves memory and takes time."""
         self.clip.set_grad_checkpointing(True)
 
 
 @contextlib.contextmanager
 def _shortest_context(clip: nn.Module, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Cut the padding that all texts share: the same features in a fraction of the time.
+    """Cut the padding that all texts share; the features stay the same.
 
-    A causal text tower that reads its end-of-text token never looks at what follows it. Towers of
-    any other kind get their full context.
+    A causal text tower that reads its end-of-text token never attends to later tokens. All other
+    towers get their full context.
     """
     text = getattr(clip, "text", None)
     mask = getattr(text, "attn_mask", None)
@@ -198,7 +197,7 @@ def _shortest_context(clip: nn.Module, tokens: torch.Tensor) -> Iterator[torch.T
 
 
 def _without_tensor_steps(transform: transforms.Compose) -> transforms.Compose:
-    """The steps on the Pillow image alone; scaling and normalising happen per batch."""
+    """Keep the steps on the Pillow image; scaling and normalising are done per batch."""
     *on_image, to_tensor, normalise = transform.transforms
     assert isinstance(to_tensor, transforms.ToTensor), to_tensor
     assert isinstance(normalise, transforms.Normalize), normalise
@@ -215,8 +214,8 @@ def _config_of(model: str) -> dict:
 
 
 def _pooled_by(pooling: str, model: str) -> dict:
-    """The model's vision_cfg with another pooling, which open_clip can only give timm's towers."""
-    config = _config_of(model) or {}  # of an unknown model open_clip has more to say than we
+    """Return the model's vision_cfg with another pooling, which only timm's towers support."""
+    config = _config_of(model) or {}  # open_clip itself will refuse an unknown model
     vision = config.get("vision_cfg", {})
     if config and "timm_model_name" not in vision:
         raise UserError(
@@ -234,7 +233,7 @@ def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str
     return f"Cannot load {what}: {reason[:300] or type(error).__name__}"
 
 
-# open_clip warns on the root logger about every model that is built before its weights are read.
+# open_clip warns on the root logger about every model that it builds before reading the weights.
 logging.getLogger().addFilter(
     lambda record: "No pretrained weights loaded for" not in record.getMessage()
 )

@@ -1,4 +1,4 @@
-"""ViTamin at a size that two CPU cores train from nothing in minutes.
+"""A ViTamin small enough to be trained from scratch in minutes on two CPU cores.
 
 ViTamin (Chen et al., "ViTamin: Designing Scalable Vision Models in the Vision-Language Era",
 CVPR 2024, https://arxiv.org/abs/2404.02132) is a convolutional stem, two stages of MBConv blocks,
@@ -7,10 +7,10 @@ and a stage of transformer blocks with gated MLPs. Importing this module registe
 - `vitamin_micro_64` with timm: the same stages, a few channels wide, for images of 64 pixels;
 - `ViTamin-Micro-64` with open_clip: that image tower beside a text tower of two layers.
 
-One thing differs from the published models. They average the last tokens; here each token first
-answers a set of learned detectors, and the image keeps the strongest answer of each ("is there a
-teal umbrella anywhere?"). Averaging dilutes an object by the ground around it;
-docs/decisions/encoders.md has the figures. The other two ways of pooling are there to compare.
+The pooling differs from the published models, which average the last tokens. Here learned
+detectors score every token, and the image feature is each detector's highest score ("is there a
+teal umbrella anywhere?"). Averaging mixes an object with the background around it;
+docs/decisions/encoders.md has the figures. Two other poolings are available for comparison.
 """
 
 from functools import partial
@@ -32,13 +32,13 @@ _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class DetectorPooledViTamin(VisionTransformer):
-    """A ViTamin whose pooled feature is the strongest answer of each detector over all tokens.
+    """A ViTamin whose pooled feature is the maximum of each detector over all tokens.
 
-    `reset_classifier(0, "avg")` takes the mean answer instead, "map" a learned query's attention.
+    `reset_classifier(0, "avg")` takes the mean instead, "map" attention by a learned query.
 
     Args:
-        detectors: how many detectors; the length of the pooled feature.
-        kwargs: for timm's VisionTransformer.
+        detectors: number of detectors, which is the length of the pooled feature.
+        kwargs: arguments of timm's VisionTransformer.
     """
 
     def __init__(self, detectors: int, **kwargs):
@@ -48,7 +48,7 @@ class DetectorPooledViTamin(VisionTransformer):
         self.head = nn.Identity()
 
     def pool(self, x: torch.Tensor, pool_type: str | None = None) -> torch.Tensor:
-        """Tokens [B, N, C] → [B, detectors]."""
+        """Pool tokens [B, N, C] to [B, detectors]."""
         answers = nn.functional.relu(self.detectors(x))
         if self.attn_pool is not None:
             return self.attn_pool(answers)
@@ -70,13 +70,13 @@ class DetectorPooledViTamin(VisionTransformer):
 
 @register_model
 def vitamin_micro_64(pretrained: bool = False, **kwargs) -> DetectorPooledViTamin:
-    """The micro image tower: 64×64 pixels, 4×4 tokens of width 128, three transformer blocks."""
+    """Build the micro image tower: 64×64 pixels, 4×4 tokens of width 128, three blocks."""
     if pretrained:
         raise ValueError("vitamin_micro_64 has no published weights; it is trained here.")
     for of_timm in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
         kwargs.pop(of_timm, None)
-    # ReLU and an expansion of 2 instead of GELU and 4: at this width the time goes into memory
-    # traffic, and the saved time buys twice the channels.
+    # ReLU and an expansion of 2 instead of GELU and 4: at this width memory traffic takes the time,
+    # and the saved time pays for twice the channels.
     stages = nn.Sequential(
         Stem(3, 16, act_layer="relu"),
         MbConvLNBlock(16, 32, stride=2, act_layer="relu", expand_ratio=2.0),

@@ -1,4 +1,4 @@
-"""ResNet-18 as TIRG and ComposeAE have it: a trained image tower of 2015."""
+"""ResNet-18, the image tower of TIRG and ComposeAE."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cir.core import files
 from cir.core.errors import UserError, reason_of
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
 
-_WIDTH = 512  # of the pooled feature
+_WIDTH = 512  # length of the pooled feature
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
@@ -22,8 +22,8 @@ class ResNet18(nn.Module):
 
     Args:
         dim: D, 512 in the papers.
-        resize: pixels of an image's shorter side before it is cropped.
-        crop: pixels of the square that is cut from its middle.
+        resize: length in pixels to which the shorter side of an image is resized.
+        crop: side in pixels of the square that is then cropped from the middle.
     """
 
     SETTINGS = "resnet18.json"
@@ -33,7 +33,7 @@ class ResNet18(nn.Module):
         super().__init__()
         if crop > resize:
             raise UserError(
-                f"images.crop must be at most images.resize, or the crop has a black edge; got "
+                f"images.crop must be at most images.resize, or crops have black edges; got "
                 f"{crop} and {resize}"
             )
         self.dim, self.resize, self.crop = dim, resize, crop
@@ -46,30 +46,31 @@ class ResNet18(nn.Module):
 
     @classmethod
     def create(cls, dim: int, resize: int, crop: int, pretrained: str | None) -> "ResNet18":
-        """One with a fresh linear layer, and random or pretrained weights below it.
+        """Build a network with a fresh linear layer above random or pretrained weights.
 
         Args:
-            dim, resize, crop: see the class.
-            pretrained: None (random weights), a file of a state dict with torchvision's or timm's
-                names (its classifier is left out), or a tag of torchvision's: "IMAGENET1K_V1",
-                with which the papers start.
+            dim, resize, crop: as for the class.
+            pretrained: None (random weights), a file of weights with torchvision's or timm's names
+                (its classifier is dropped), or a tag of torchvision; the papers start with
+                "IMAGENET1K_V1".
 
         Raises:
-            UserError: no such file or tag, weights out of reach or of another network.
+            UserError: the file or tag is unknown, or the weights are unreachable or those of
+                another network.
         """
         tower = cls(dim, resize, crop)
         if pretrained is not None:
             found = _published(pretrained)
             kept = {n: value for n, value in found.items() if not n.startswith("fc.")}
             own = tower.backbone.state_dict()
-            # Files from before 2018 do not count batches; nothing here reads the count.
+            # Files from before 2018 lack the counters of batches, which nothing here reads.
             counters = {n: v for n, v in own.items() if n.endswith("num_batches_tracked")}
             load_weights(tower.backbone, {**counters, **kept}, f'"{pretrained}"', "network")
         return tower
 
     @classmethod
     def load(cls, folder: Path) -> "ResNet18":
-        """Read what `save` wrote; UserError where it is incomplete or does not fit together."""
+        """Read a folder that `save` wrote; raises UserError if it is incomplete or inconsistent."""
         tower = cls(**files.read_json(folder / cls.SETTINGS))
         path = folder / cls._WEIGHTS
         load_weights(tower, read_weights(path), str(path), "network")
@@ -83,31 +84,31 @@ class ResNet18(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.pixel_mean.device
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width in pixels of what `preprocess` returns."""
+        """Return height and width in pixels of a preprocessed image."""
         return self.crop, self.crop
 
     def fingerprint(self) -> str:
-        """A short digest of weights and sizes: equal iff the vectors would be."""
+        """Return a digest of weights and sizes: equal only if the vectors are equal."""
         return files.fingerprint(weights_digest(self), self.dim, self.resize, self.crop)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """Resize an RGB image by its shorter side and crop its middle: uint8 [3, H, W]."""
+        """Resize an RGB image and crop its middle: uint8 [3, H, W]."""
         return np.asarray(self.frame(image), dtype=np.uint8).transpose(2, 0, 1)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [B, 3, H, W] → features [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] as features [B, D], not normalised."""
         pixels = pixels.to(self.device, non_blocking=True)
         pixels = (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
         return self.projection(self.backbone(pixels)).float()
 
 
 def _published(name: str) -> dict[str, torch.Tensor]:
-    """The weights in a file, or those that torchvision publishes under a tag."""
+    """Return the weights of a file, or of a tag of torchvision."""
     tags = [tag.name for tag in models.ResNet18_Weights]
     if name not in tags:
         if not Path(name).is_file():
@@ -118,7 +119,7 @@ def _published(name: str) -> dict[str, torch.Tensor]:
         return read_weights(name)
     try:
         return models.ResNet18_Weights[name].get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # whatever the network, the disk and the unpickler raise
+    except Exception as error:  # the network, the disk and the unpickler raise many types
         raise UserError(
             f'Cannot load ResNet-18 with weights "{name}": {reason_of(error)}'
         ) from error

@@ -1,4 +1,4 @@
-"""An LSTM over words, learned from nothing: how TIRG reads texts."""
+"""An LSTM over words, trained from scratch, as in TIRG."""
 
 import string
 from collections.abc import Iterable, Sequence
@@ -16,24 +16,24 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def words_of(text: str) -> list[str]:
-    """A text's words as the published code splits it: ASCII letters, lower case, no punctuation.
+    """Split a text as the published code does: ASCII only, lower case, no punctuation.
 
-    What is not ASCII vanishes; a hyphen or apostrophe vanishes and joins what it stood between.
+    Other characters are removed. A removed hyphen or apostrophe joins its two neighbours.
     """
     ascii_only = text.encode("ascii", "ignore").decode("ascii")
     return ascii_only.lower().translate(_NO_PUNCTUATION).split()
 
 
 class WordLSTM(nn.Module):
-    """Word embeddings, one layer of LSTM, its state after the last word, dropout, a linear layer.
+    """Encodes a text by word embeddings, an LSTM's state after the last word, and a linear layer.
 
-    As in the code of TIRG (Vo et al., CVPR 2019), whose E is 512. A word that is not in the
-    vocabulary, and a text without words, is the unknown word, number 0.
+    It follows the code of TIRG (Vo et al., CVPR 2019), where E is 512. An unknown word, or a text
+    without words, has number 0.
 
     Args:
         vocabulary: the known words, each once.
         dim: E, the length of embeddings, state and output.
-        dropout: in front of the last layer; 0.1 in the published code.
+        dropout: dropout before the linear layer; 0.1 in the published code.
     """
 
     SETTINGS = "words.json"
@@ -51,15 +51,15 @@ class WordLSTM(nn.Module):
 
     @classmethod
     def for_texts(cls, texts: Iterable[str], dim: int, dropout: float) -> "WordLSTM":
-        """One that knows the words of these texts; UserError where there are none."""
+        """Build an encoder that knows the words of these texts; raises UserError for no words."""
         vocabulary = dict.fromkeys(word for text in texts for word in words_of(text))
         if not vocabulary:
-            raise UserError("the training texts hold no word in ASCII letters to learn from")
+            raise UserError("the training texts contain no word in ASCII letters")
         return cls(tuple(vocabulary), dim, dropout)
 
     @classmethod
     def load(cls, folder: Path) -> "WordLSTM":
-        """Read what `save` wrote; UserError where it is incomplete or does not fit together."""
+        """Read a folder that `save` wrote; raises UserError if it is incomplete or inconsistent."""
         reader, path = cls(**files.read_json(folder / cls.SETTINGS)), folder / cls._WEIGHTS
         load_weights(reader, read_weights(path), str(path), "text encoder")
         return reader
@@ -72,15 +72,15 @@ class WordLSTM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device of the weights."""
         return self.embedding.weight.device
 
     def fingerprint(self) -> str:
-        """A short digest of weights and vocabulary: equal iff the vectors would be."""
+        """Return a digest of weights and vocabulary: equal only if the vectors are equal."""
         return files.fingerprint(weights_digest(self), list(self.vocabulary))
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
-        """Texts → features [N, E]; [0, E] for no texts."""
+        """Encode N texts as features [N, E]."""
         if not texts:
             return torch.zeros(0, self.dim, device=self.device)
         numbers = [[self._number.get(w, 0) for w in words_of(text)] or [0] for text in texts]

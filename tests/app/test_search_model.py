@@ -215,7 +215,7 @@ def test_what_was_saved_is_loaded(retriever, model, tagger, tmp_path):
     loaded = search_model.load(*folders)
     assert loaded.fingerprint() == model.fingerprint()
     assert loaded.tag(SENTENCES) == model.tag(SENTENCES)
-    with pytest.raises(UserError, match="no saved encoder"):
+    with pytest.raises(UserError, match="is not a saved encoder"):
         search_model.load(tmp_path / "nowhere", folders[1])
     with pytest.raises(UserError, match="no tagger"):
         search_model.load(folders[0], tmp_path / "nowhere")

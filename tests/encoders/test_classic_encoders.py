@@ -218,10 +218,10 @@ def test_weights_of_another_network_are_refused(tmp_path):
     ):
         ResNet18.create(24, 32, 32, str(path))
     torch.save([1, 2], path)
-    with pytest.raises(UserError, match=r"other\.pth holds no weights by name, but list"):
+    with pytest.raises(UserError, match=r"other\.pth does not hold weights by name, but a list"):
         ResNet18.create(24, 32, 32, str(path))
     path.write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"other\.pth is no whole file of weights"):
+    with pytest.raises(UserError, match=r"other\.pth is not a complete file of weights"):
         ResNet18.create(24, 32, 32, str(path))
 
 
@@ -271,8 +271,8 @@ def test_bert_that_lacks_weights_is_refused(checkpoint, tmp_path):
     ("lost", "sentence"),
     [
         ("images/resnet18.safetensors", r"resnet18\.safetensors does not exist"),
-        ("images/resnet18.json", "images holds no half of an encoder.*resnet18.json"),
-        ("texts/words.json", "texts holds no half of an encoder.*words.json, bert.json"),
+        ("images/resnet18.json", "images is no saved half of an encoder.*resnet18.json"),
+        ("texts/words.json", "texts is no saved half of an encoder.*words.json, bert.json"),
         ("texts/words.safetensors", r"words\.safetensors does not exist"),
     ],
 )

@@ -181,7 +181,7 @@ def test_a_composer_whose_weights_are_lost(saved):
 def test_a_composer_whose_weights_are_cut_off(saved):
     path = saved / "composer.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"composer\.safetensors is no whole file of weights"):
+    with pytest.raises(UserError, match=r"composer\.safetensors is not a complete file of weights"):
         EncodedComposer.load(saved)
 
 
