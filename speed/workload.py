@@ -16,7 +16,7 @@ from cir.datasets.scenes import all_names, draw_scene
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 from cir.encoders import Encoder
 from cir.images import shards
 from cir.retrieval.retriever import Retriever

@@ -9,6 +9,7 @@ from cir import composers
 from cir.composers.model import EncodedComposer
 from cir.composers.params import AnyComposer
 from cir.core import distributed, files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.device import DEVICE
 from cir.core.progress import say
@@ -57,7 +58,7 @@ def main() -> None:
     composer = composers.create(params.composer, encoder.dim, encoder.text_dim)
     model = EncodedComposer(encoder, composer)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder(
+    checkpoints = checkpoint_folder(
         "finetune", recipe, *code_of(__file__), BASE, TAGGER, TRAIN, VAL
     )
     with sole_writer(MODEL, checkpoints):

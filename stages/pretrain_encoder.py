@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cir.core import distributed, files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.device import DEVICE
 from cir.core.errors import UserError
@@ -43,7 +44,7 @@ def main() -> None:
         save(encoder, [], Curve(CURVE, COLUMNS, None))
         return
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("pretrain", recipe, *code_of(__file__), TRAIN, TAGGER)
+    checkpoints = checkpoint_folder("pretrain", recipe, *code_of(__file__), TRAIN, TAGGER)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         save(encoder, train(encoder, params, checkpoints, curve), curve)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, logging
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.edits import training
 from cir.edits.augmentation import Augmenter, Material
@@ -49,9 +50,7 @@ def main() -> None:
     logging.disable_progress_bar()
     splits = {name: from_dataset(load_from_disk(DATA / name)) for name in SPLITS}
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder(
-        "tagger", recipe, *code_of(__file__), DATA, WORDS, CLAUSES
-    )
+    checkpoints = checkpoint_folder("tagger", recipe, *code_of(__file__), DATA, WORDS, CLAUSES)
     with files.exclusive(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         with files.whole_folder(MODEL) as folder:

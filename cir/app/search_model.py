@@ -17,7 +17,7 @@ from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.core.weights import weights_digest
 from cir.edits.reading.tagger import Tagger
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
 from cir.retrieval.retriever import Retriever
 
@@ -30,7 +30,7 @@ _NO_DIRECTION = 1e-6  # a query shorter than this share of its image has cancell
 class TaggedText:
     """A sentence as the tagger reads it: its edit, and each of its words with its label.
 
-    The words are those of `cir.edits.reading.templates.split_words`, the labels those of its
+    The words are those of `cir.edits.reading.word_splitter.split_words`, the labels those of its
     LABELS.
     """
 

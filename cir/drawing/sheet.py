@@ -10,7 +10,7 @@ from typing import Protocol
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from cir.edits.reading.templates import word_spans
+from cir.edits.reading.word_splitter import word_spans
 
 INK, FAINT, GREEN, AMBER, RED = "#1f2328", "#6e7781", "#1a7f37", "#bf8700", "#b3261e"
 _PADDING = "#eaeef2"

@@ -23,8 +23,8 @@ from cir.edits.reading.templates import (
     TaggedSentence,
     Template,
     normal_form,
-    split_words,
 )
+from cir.edits.reading.word_splitter import split_words
 from cir.edits.words import AFTER_OBJECT, PLACE, EditWords, Reversal, any_of, words_of
 
 _SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"

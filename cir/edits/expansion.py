@@ -23,7 +23,8 @@ from datasets import Sequence as ListOf
 from cir.core.english import plural
 from cir.core.errors import UserError
 from cir.edits.params import ExpandTemplates
-from cir.edits.reading.templates import LABELS, TaggedSentence, Template, fill, split_words
+from cir.edits.reading.templates import TaggedSentence, Template, fill
+from cir.edits.reading.word_splitter import LABELS, split_words
 
 SPLITS = ("train", "validation", "seen", "unseen_templates", "unseen_objects", "both_unseen")
 COLOURS = (

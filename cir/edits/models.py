@@ -26,7 +26,8 @@ from cir.core.errors import UserError
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
-from cir.edits.reading.templates import LABELS, Template
+from cir.edits.reading.templates import Template
+from cir.edits.reading.word_splitter import LABELS
 from cir.edits.words import PLACE, EditWords, words_of
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -21,7 +21,8 @@ from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.edits.augmentation import Augmenter
 from cir.edits.params import TrainTagger
-from cir.edits.reading.templates import LABELS, TaggedSentence, Template
+from cir.edits.reading.templates import TaggedSentence, Template
+from cir.edits.reading.word_splitter import LABELS
 
 _IGNORED = -100  # label of padding, and of a word's pieces after the first
 _BATCHES_SORTED_TOGETHER = 16

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from cir.core import files
 from cir.core.errors import UserError
-from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT, split_words
+from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT
+from cir.edits.reading.word_splitter import split_words
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from cir.core.errors import UserError
-from cir.edits.reading.templates import word_spans
+from cir.edits.reading.word_splitter import word_spans
 from cir.images.shards import ImageShards
 from cir.retrieval.breakdown import spread
 

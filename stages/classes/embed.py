@@ -9,6 +9,7 @@ from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import EmbedClasses, Embedder
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.device import DEVICE
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import ImageEncoder, embed
@@ -33,7 +34,7 @@ def main() -> None:
     encoders = chosen(params)
     recipe = params.model_dump(mode="json")
     inputs = (MODEL, *(DATA / part for part in PARTS))
-    work = files.checkpoint_folder("embed_classes", recipe, *code_of(__file__), *inputs)
+    work = checkpoint_folder("embed_classes", recipe, *code_of(__file__), *inputs)
     with files.exclusive(EMBEDDINGS, work):
         for name, encoder in encoders.items():
             for part in PARTS:

@@ -16,6 +16,7 @@ from cir.classes.embedder.training import (
     validation,
 )
 from cir.core import distributed, files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.images.shards import ImageShards
@@ -45,7 +46,7 @@ def main() -> None:
     torch.manual_seed(params.seed)
     embedder = params.class_embedder.create()
     recipe = params.model_dump(mode="json", exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder("class_embedder", recipe, *code_of(__file__), TRAIN, VAL)
+    checkpoints = checkpoint_folder("class_embedder", recipe, *code_of(__file__), TRAIN, VAL)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(embedder, params, checkpoints, curve)

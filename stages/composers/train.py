@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from cir.composers.params import AnyComposer
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.params import Section
@@ -50,7 +51,7 @@ def main() -> None:
     train, val = (EncodedSplit.load(ENCODED / split).to(DEVICE) for split in ("train", "val"))
     out = MODELS / name
     recipe = [params.seed, composer.model_dump(), section.model_dump()]
-    checkpoints = files.checkpoint_folder(f"compare-{name}", recipe, *code_of(__file__), ENCODED)
+    checkpoints = checkpoint_folder(f"compare-{name}", recipe, *code_of(__file__), ENCODED)
     with sole_writer(out, checkpoints):
         own = section.for_composer(name)
         trained = train_all(composer, train, val, own, params.seed, checkpoints)

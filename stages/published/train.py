@@ -9,6 +9,7 @@ import torch
 from cir import composers
 from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.encoders.paired import PairedEncoder
@@ -69,7 +70,7 @@ def main() -> None:
     model = EncodedComposer(PairedEncoder(images, texts), composer)
     recipe = params.model_dump(mode="json", exclude={"tensorboard"})
     inputs = [BASE] if experiment.images.tower == "encoder_base" else []
-    checkpoints = files.checkpoint_folder("benchmark", recipe, *code_of(__file__), *inputs)
+    checkpoints = checkpoint_folder("benchmark", recipe, *code_of(__file__), *inputs)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         history, trained = train(model, source, task, params, checkpoints, curve)

@@ -6,6 +6,7 @@ import torch
 
 from cir.composers.model import EncodedComposer
 from cir.core import distributed, files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.device import DEVICE
 from cir.core.english import listed
@@ -53,7 +54,7 @@ def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder(
+    checkpoints = checkpoint_folder(
         "text_search", recipe, *code_of(__file__), BEFORE, CAPTIONS, TRAIN, VAL
     )
     with sole_writer(MODEL, checkpoints):

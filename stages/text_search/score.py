@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.drawing.saving import save_sheet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
@@ -75,7 +76,7 @@ def encode_images(
     encoder: Encoder, folder: Path, images: ImageShards, section: ScoreTextSearch
 ) -> np.ndarray:
     """Embed all images → vectors [N, D]; a run after a kill goes on where the last one stopped."""
-    work = files.checkpoint_folder("score_text_search", *code_of(__file__), folder, TEST)
+    work = checkpoint_folder("score_text_search", *code_of(__file__), folder, TEST)
     with files.exclusive(work):
         embed(
             encoder, images.shards(), work / "vectors", work / "parts",

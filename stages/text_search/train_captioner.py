@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cir.composers.model import EncodedComposer
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
@@ -49,9 +50,7 @@ def main() -> None:
         save(captioner, [], Curve(CURVE, COLUMNS, None))
         return
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = files.checkpoint_folder(
-        "captioner", recipe, *code_of(__file__), ENCODER, TRAIN, VAL
-    )
+    checkpoints = checkpoint_folder("captioner", recipe, *code_of(__file__), ENCODER, TRAIN, VAL)
     with sole_writer(MODEL, checkpoints):
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
         captioner, history = train(params.captioner, params.seed, checkpoints, curve)

@@ -16,7 +16,7 @@ from cir.app.page.page_form import PageForm
 from cir.app.service import Search
 from cir.app.stores.records import safe_text
 from cir.core.errors import UserError
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 from tests.helpers.fake_search_model import plain
 from tests.helpers.page_gallery import NASTY, NOT_UTF8, PAGE, gallery_service, picture
 from tests.helpers.search_app import client_of, ids, png

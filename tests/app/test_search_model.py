@@ -17,7 +17,7 @@ from cir.core.records import Edit
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from cir.edits.reading.tagger import Tagger
-from cir.edits.reading.templates import LABELS, split_words
+from cir.edits.reading.word_splitter import LABELS, split_words
 from cir.encoders import Encoder
 from cir.encoders.paired import GivenFeatures, PairedEncoder
 from cir.encoders.words import WordLSTM

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.errors import UserError
 from stages import (
     embed_gallery,
@@ -67,7 +68,7 @@ class FoundError(Exception):
     ],
 )
 def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read):
-    real = files.checkpoint_folder
+    real = checkpoint_folder
 
     def tell(name, *parts):
         raise FoundError(real(name, *parts).name)
@@ -88,7 +89,7 @@ def test_other_params_inputs_or_code_start_anew(inputs, monkeypatch, stage, read
             file.write_bytes(before)
         return name
 
-    monkeypatch.setattr(files, "checkpoint_folder", tell)
+    monkeypatch.setattr(stage, "checkpoint_folder", tell)
     script = inputs / Path(stage.__file__).relative_to(ROOT)
     monkeypatch.setattr(stage, "__file__", str(script))
     first = folder()
@@ -131,6 +132,6 @@ def test_two_folders_with_one_place_for_checkpoints_do_not_share_them(inputs, mo
     monkeypatch.setenv("CIR_CHECKPOINTS", str(inputs / "kept"))
     recipe = load(train_tagger.Params).model_dump(exclude={"tensorboard"})
     sources = (train_tagger.DATA, train_tagger.WORDS, train_tagger.CLAUSES)
-    used = files.checkpoint_folder("tagger", recipe, *code_of(train_tagger.__file__), *sources)
+    used = checkpoint_folder("tagger", recipe, *code_of(train_tagger.__file__), *sources)
     with files.exclusive(used), pytest.raises(UserError, match=r"writing .*kept/tagger-"):
         train_tagger.main()

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from cir.core import files
+from cir.core.checkpoints import checkpoint_folder
 from cir.core.errors import UserError
 from tests.helpers import ROOT
 
@@ -204,13 +205,13 @@ def test_fingerprint_of_paths_is_of_their_content(tmp_path):
 def test_checkpoint_folder_is_found_again_for_the_same_recipe_only(tmp_path, monkeypatch):
     monkeypatch.setenv("CIR_CHECKPOINTS", str(tmp_path / "kept"))
     (tmp_path / "data").write_text("a")
-    folder = files.checkpoint_folder("train", {"steps": 3}, tmp_path / "data")
+    folder = checkpoint_folder("train", {"steps": 3}, tmp_path / "data")
     assert folder.parent == tmp_path / "kept"
     assert folder.is_dir()
-    assert folder == files.checkpoint_folder("train", {"steps": 3}, tmp_path / "data")
-    others = {files.checkpoint_folder("train", {"steps": 4}, tmp_path / "data")}
+    assert folder == checkpoint_folder("train", {"steps": 3}, tmp_path / "data")
+    others = {checkpoint_folder("train", {"steps": 4}, tmp_path / "data")}
     (tmp_path / "data").write_text("b")
-    others.add(files.checkpoint_folder("train", {"steps": 3}, tmp_path / "data"))
+    others.add(checkpoint_folder("train", {"steps": 3}, tmp_path / "data"))
     assert folder not in others
     assert len(others) == 2
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 
 from cir.drawing import sheet as sheets
 from cir.drawing.sheet import GREEN, INK, LARGE, RED, SMALL, Column, Picture, Sentence, Text
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 
 SENTENCE = "Take out the jacket; add a watering can."
 LABELS = {"jacket": "neg", "watering": "pos", "can": "pos"}

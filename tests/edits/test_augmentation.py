@@ -13,7 +13,8 @@ from cir.edits.expansion import expand, read_names
 from cir.edits.made_up_names import WordMaker
 from cir.edits.models import context_words
 from cir.edits.params import ExpandTemplates, TrainTagger, Varied
-from cir.edits.reading.templates import Template, load_templates, normal_form, spans_of, split_words
+from cir.edits.reading.templates import Template, load_templates, normal_form
+from cir.edits.reading.word_splitter import spans_of, split_words
 from cir.edits.training import VariedSentences
 from cir.edits.words import Reversal, read_edit_words
 from tests.helpers import ROOT

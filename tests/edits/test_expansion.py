@@ -17,7 +17,8 @@ from cir.edits.expansion import (
     to_dataset,
 )
 from cir.edits.params import ExpandTemplates
-from cir.edits.reading.templates import Template, load_templates, spans_of, split_words
+from cir.edits.reading.templates import Template, load_templates
+from cir.edits.reading.word_splitter import spans_of, split_words
 from tests.helpers import ROOT
 
 RECIPE = ExpandTemplates(

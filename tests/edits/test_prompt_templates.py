@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from cir.edits.reading.templates import LABELS, fill, load_templates, spans_of
+from cir.edits.reading.templates import fill, load_templates
+from cir.edits.reading.word_splitter import LABELS, spans_of
 from tests.helpers import ROOT
 
 ENTRIES = json.loads((ROOT / "prompt_templates.json").read_text(encoding="utf-8"))

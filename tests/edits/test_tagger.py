@@ -25,7 +25,8 @@ from cir.edits.models import context_tokenizer, fresh_model, pretrained_model
 from cir.edits.params import FromScratch, TrainTagger, Varied
 from cir.edits.reading.metrics import agreement, breakdown, confusion, same_edit
 from cir.edits.reading.tagger import Tagger
-from cir.edits.reading.templates import LABELS, Template, split_words
+from cir.edits.reading.templates import Template
+from cir.edits.reading.word_splitter import LABELS, split_words
 from cir.edits.training import Collator, train
 
 TEMPLATES = [

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from cir.core.english import article, plural
 from cir.core.errors import UserError
-from cir.edits.reading.templates import (
-    Template,
-    fill,
-    load_templates,
-    normal_form,
-    spans_of,
-    split_words,
-    word_spans,
-)
+from cir.edits.reading.templates import Template, fill, load_templates, normal_form
+from cir.edits.reading.word_splitter import spans_of, split_words, word_spans
 
 
 @pytest.mark.parametrize(

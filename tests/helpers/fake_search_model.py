@@ -13,7 +13,7 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.reading.templates import spans_of, split_words
+from cir.edits.reading.word_splitter import spans_of, split_words
 
 DIM = 12
 SIDE = 16

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 
 NASTY = '</script></title><img src=x onerror="document.title=1"> add a "red mug" & <b>hat</b>'
 PROTOCOL = {

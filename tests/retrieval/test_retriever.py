@@ -16,7 +16,7 @@ from cir.encoders import Encoder
 from cir.encoders.texts import encode_each_once
 from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.retriever import Retriever
-from cir.retrieval.submission.assembly import assemble, take_apart
+from cir.retrieval.submission.weights_file import assemble, take_apart
 from tests.helpers.composers import arithmetic, params
 from tests.helpers.drawn_split import write_drawn_split
 

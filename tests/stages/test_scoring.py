@@ -12,7 +12,7 @@ import pytest
 from cir.composers.model import EncodedComposer
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
-from cir.edits.reading.templates import split_words
+from cir.edits.reading.word_splitter import split_words
 from stages import embed_gallery, export_submission, score
 from tests.helpers import ROOT
 from tests.helpers.composers import arithmetic

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from cir.datasets.scenes import COLOURS
 from cir.retrieval.ranking.ranking import cosine
+from cir.text_search.data.graded_requests import Count, OneObject, Pair, PairOfKinds, Place
 from cir.text_search.data.queries import TextQuery
-from cir.text_search.data.requests import Count, OneObject, Pair, PairOfKinds, Place
 from cir.text_search.scoring.scoring import told_apart
 from cir.text_search.training.finetuning import CaptionBatch, CaptionObjective
 from cir.text_search.training.hard_negatives import COLOURS as KNOWN

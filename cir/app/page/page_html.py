@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cir.app.stores.records import safe_text
-from cir.edits.reading.templates import word_spans
+from cir.edits.reading.word_splitter import word_spans
 
 _UNITS = ("bytes", "kB", "MB", "GB")
 

@@ -1,6 +1,5 @@
 """Sample queries about scenes as sets of names; this module draws no images."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -68,63 +67,19 @@ def sample_triplets(
     queries). A query has at most `near_misses_each` near misses. Raises UserError if the templates
     lack a kind of edit or if there are too few names.
     """
-    _check_enough(names)
-    sentences = _by_kind(templates)
+    check_enough(names)
+    sentences = templates_by_kind(templates)
 
     def propose(number: int) -> SceneTriplet:
-        return _sample(number, names, (), near_misses_each, sentences, rng)
+        return sample_one(number, names, (), near_misses_each, sentences, rng)
 
     def acceptable(triplet: SceneTriplet) -> bool:
         return not any(frozenset(shown) in avoid for shown in triplet.images())
 
-    return _collect(count, propose, acceptable)
+    return collect(count, propose, acceptable)
 
 
-def sample_hard_gallery(
-    count: int,
-    known: Sequence[str],
-    rng: Generator,
-    templates: Sequence[Template],
-    novel: Sequence[str] = (),
-    novel_share: float = 0.0,
-    avoid: AbstractSet[frozenset[str]] = frozenset(),
-) -> list[SceneTriplet]:
-    """Sample test queries with all their near misses, so that each query has one answer.
-
-    Among the images of all queries, only one shows the target set of a query. The edits of the
-    share `novel_share` of the queries have exactly one name of `novel`; the images of the other
-    queries show no such name. No reference or target shows a set in `avoid`. Raises UserError like
-    `sample_triplets`.
-    """
-    if novel_share > 0 and not novel:
-        raise UserError(f"{novel_share} of the queries should be novel, but no name is novel")
-    _check_enough(known)
-    sentences = _by_kind(templates)
-    is_novel = rng.permutation(count) < round(novel_share * count)
-    targets: set[frozenset[str]] = set()
-    others: set[frozenset[str]] = set()
-
-    def propose(number: int) -> SceneTriplet:
-        held_out = novel if is_novel[number] else ()
-        return _sample(number, known, held_out, None, sentences, rng)
-
-    def acceptable(triplet: SceneTriplet) -> bool:
-        reference, target, *nearly = map(frozenset, triplet.images())
-        if reference in avoid or target in avoid or target in targets or target in others:
-            return False
-        if not targets.isdisjoint([reference, *nearly]):
-            return False
-        targets.add(target)
-        others.update([reference, *nearly])
-        return True
-
-    triplets = _collect(count, propose, acceptable)
-    shown = Counter(frozenset(names) for triplet in triplets for names in triplet.images())
-    assert all(shown[frozenset(triplet.target_names)] == 1 for triplet in triplets)
-    return triplets
-
-
-def _check_enough(names: Sequence[str]) -> None:
+def check_enough(names: Sequence[str]) -> None:
     if len(names) <= MOST_OBJECTS:
         raise UserError(
             f"queries about scenes need more than {MOST_OBJECTS} names, for a wrong object beside "
@@ -132,7 +87,7 @@ def _check_enough(names: Sequence[str]) -> None:
         )
 
 
-def _by_kind(templates: Sequence[Template]) -> dict[tuple[int, int], list[Template]]:
+def templates_by_kind(templates: Sequence[Template]) -> dict[tuple[int, int], list[Template]]:
     sentences: dict[tuple[int, int], list[Template]] = {kind: [] for kind in KINDS}
     for template in templates:
         kind = (template.additions, template.removals)
@@ -147,7 +102,7 @@ def _by_kind(templates: Sequence[Template]) -> dict[tuple[int, int], list[Templa
     return sentences
 
 
-def _sample(
+def sample_one(
     number: int,
     known: Sequence[str],
     novel: Sequence[str],
@@ -181,7 +136,7 @@ def _sample(
     )
 
 
-def _collect(
+def collect(
     count: int,
     propose: Callable[[int], SceneTriplet],
     acceptable: Callable[[SceneTriplet], bool],

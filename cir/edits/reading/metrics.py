@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cir.core.records import Edit
-from cir.edits.reading.templates import LABELS, TaggedSentence, spans_of
+from cir.edits.reading.templates import TaggedSentence
+from cir.edits.reading.word_splitter import LABELS, spans_of
 
 Labels = Sequence[str]
 

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.reading.templates import LABELS, spans_of, word_spans
+from cir.edits.reading.word_splitter import LABELS, spans_of, word_spans
 
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
 _OVERLAP = 4  # a quarter of a window is context for each of its neighbours
@@ -32,8 +32,8 @@ class Tagger:
     """Finds the objects to add and to remove in sentences.
 
     Args:
-        model: a token classifier with the labels of `cir.edits.reading.templates.LABELS`, in any
-        order. tokenizer: its tokenizer, a fast one.
+        model: a token classifier with the labels of `cir.edits.reading.word_splitter.LABELS`, in
+        any order. tokenizer: its tokenizer, a fast one.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):

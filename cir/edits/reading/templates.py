@@ -1,4 +1,4 @@
-"""Read and fill templates of edit sentences, split sentences into words, and define the labels.
+"""Read the templates of edit sentences, and fill them with object names.
 
 A template is a sentence such as "Swap the <negative_object> for a <positive_object>.". A positive
 object is to be added, a negative object is to be removed. A filled template is a sentence with a
@@ -14,19 +14,12 @@ from pathlib import Path
 
 from cir.core.english import article
 from cir.core.errors import UserError
+from cir.edits.reading.word_splitter import LABELS, spans_of, split_words, word_spans
 
-LABELS = ("other", "pos", "neg")
 POSITIVE_SLOT = "<positive_object>"
 NEGATIVE_SLOT = "<negative_object>"
 SLOT_LABELS = {POSITIVE_SLOT: "pos", NEGATIVE_SLOT: "neg"}
 
-# A word is a run of anything that is neither space nor punctuation, so that the combining vowels
-# of Indic scripts stay inside their words. Hyphens and apostrophes inside a word belong to it.
-_MARKS = (
-    r"!-/:-@\[-`{-~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u303f\uff01-\uff0f\uff1a-\uff20"
-)
-_WORD = rf"[^\s{_MARKS}]+"
-_TOKEN = re.compile(rf"{_WORD}(?:(?:['’]-?|-){_WORD})*|\S")
 _ANY_SLOT = re.compile(r"<[^<>]*>")
 _ARTICLE = re.compile(r"\b([aA])n?(\s+)$")
 
@@ -71,31 +64,6 @@ class Template:
     @property
     def removals(self) -> int:
         return self.slots.count("neg")
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Find the words and punctuation marks of `text`, as (start, end) positions.
-
-    "wi-fi", "T-shirt" and "don't" are one word each; every other mark is a word of its own.
-    """
-    return [match.span() for match in _TOKEN.finditer(text)]
-
-
-def split_words(text: str) -> list[str]:
-    """Split `text` into its words and punctuation marks (see `word_spans`)."""
-    return _TOKEN.findall(text)
-
-
-def spans_of(labels: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Find runs of the label "pos" or "neg", as (label, first word, word after the last)."""
-    spans = []
-    start = 0
-    for end in range(1, len(labels) + 1):
-        if end == len(labels) or labels[end] != labels[start]:
-            if labels[start] != "other":
-                spans.append((labels[start], start, end))
-            start = end
-    return spans
 
 
 def fill(template: Template, add: Sequence[str], remove: Sequence[str]) -> TaggedSentence:

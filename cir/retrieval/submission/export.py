@@ -15,7 +15,7 @@ from cir.core import files, imports
 from cir.core.errors import UserError
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.submission import sources
-from cir.retrieval.submission.assembly import take_apart
+from cir.retrieval.submission.weights_file import take_apart
 
 MOST_BYTES = 4 * 10**9
 _TEMPLATES = Path(__file__).resolve().parent / "folder"

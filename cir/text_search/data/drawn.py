@@ -14,9 +14,7 @@ from numpy.random import Generator
 from cir.core.errors import UserError
 from cir.datasets import scenes
 from cir.datasets.scenes import colour_of, kind_of
-from cir.text_search.data.params import DrawnScenes
-from cir.text_search.data.queries import TextQuery, TextSplit
-from cir.text_search.data.requests import (
+from cir.text_search.data.graded_requests import (
     Cells,
     Count,
     OneObject,
@@ -26,6 +24,8 @@ from cir.text_search.data.requests import (
     Request,
     shown,
 )
+from cir.text_search.data.params import DrawnScenes
+from cir.text_search.data.queries import TextQuery, TextSplit
 from cir.text_search.data.wording import RELATIONS, caption
 
 _TRIES = 2000

@@ -9,7 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 from cir.retrieval.retriever import Retriever
-from cir.retrieval.submission.assembly import assemble
+from cir.retrieval.submission.weights_file import assemble
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,15 @@ import pytest
 from cir.core.english import plural
 from cir.datasets.scenes import COLOURS, OBJECTS, all_names, colour_of, kind_of
 from cir.text_search.data.drawn import Sampler
-from cir.text_search.data.requests import FULL, Count, OneObject, Pair, PairOfKinds, Place, shown
+from cir.text_search.data.graded_requests import (
+    FULL,
+    Count,
+    OneObject,
+    Pair,
+    PairOfKinds,
+    Place,
+    shown,
+)
 from cir.text_search.data.wording import (
     RELATIONS,
     caption,
