@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-import torch
-
 from cir.core import files
 from cir.core.checkpoints import checkpoint_folder
+from cir.core.device import DEVICE
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import embed
@@ -26,7 +25,7 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params).embed_gallery
     shards = ImageShards(TEST).shards()
-    encoder = Encoder.load(ENCODER).to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    encoder = Encoder.load(ENCODER).to(DEVICE).eval()
     work = checkpoint_folder("embed_gallery", *code_of(__file__), ENCODER, TEST)
     with files.exclusive(EMBEDDINGS, work):
         embed(encoder, shards, EMBEDDINGS, work, params.batch_size, params.workers)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -32,9 +33,8 @@ class Retriever:
         cls, encoder_folder: Path | str, tagger_folder: Path | str, batch_size: int = 128
     ) -> "Retriever":
         """Load an encoder with its composer, and a tagger, on a GPU if there is one."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = EncodedComposer.load(encoder_folder).to(device)
-        return cls(model, Tagger.load(tagger_folder, device), batch_size)
+        model = EncodedComposer.load(encoder_folder).to(DEVICE)
+        return cls(model, Tagger.load(tagger_folder, DEVICE), batch_size)
 
     @property
     def encoder(self) -> Encoder:

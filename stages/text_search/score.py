@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cir.core import files
 from cir.core.checkpoints import checkpoint_folder
+from cir.core.device import DEVICE
 from cir.drawing.saving import save_sheet
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
@@ -57,7 +57,7 @@ def main() -> None:
     results, fingerprints = [], []
     for name, folder in ENCODERS.items():
         encoder = load_shared_space(folder)
-        encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        encoder = encoder.to(DEVICE).eval()
         fingerprints.append({"model": f"text search, {name}", "fingerprint": encoder.fingerprint()})
         vectors = encode_images(encoder, folder, images, section)
         for what, prompt in ways(name, encoder).items():

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from cir.composers.base import made_of, reads_tags
 from cir.composers.model import EncodedComposer
 from cir.core import files
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
@@ -91,9 +90,8 @@ def _answer(
     for query_set in query_sets:
         for note in query_set.notes:
             say(f"{query_set.name}: {note}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    read = Tagger.load(saved.tagger, device).tag if reads_tags(model.composer) else untagged
-    model = model.to(device).eval()
+    read = Tagger.load(saved.tagger, DEVICE).tag if reads_tags(model.composer) else untagged
+    model = model.to(DEVICE).eval()
     where = {name: path for query_set in query_sets for name, path in query_set.images.items()}
     # Each image is read once, so none needs to stay in memory.
     source = Pixels(Pictures(dataset, where), model.encoder, budget=0)

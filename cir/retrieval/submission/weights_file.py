@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from cir import composers
 from cir.composers.model import EncodedComposer
 from cir.core import files
+from cir.core.device import DEVICE
 from cir.core.weights import load_weights
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
@@ -44,7 +45,6 @@ def take_apart(encoder: Path, tagger: Path, batch_size: int, folder: Path) -> No
 
 def assemble(folder: Path) -> Retriever:
     """Build the retriever that `take_apart` wrote to `folder`, on a GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = torch.load(folder / _WEIGHTS, weights_only=True, mmap=True)
     settings = files.read_json(folder / _SETTINGS)
     encoder = Encoder.create(
@@ -56,8 +56,8 @@ def assemble(folder: Path) -> Retriever:
     config = AutoConfig.from_pretrained(folder / "tagger")
     classifier = AutoModelForTokenClassification.from_config(config)
     classifier.load_state_dict(weights["tagger"])
-    tagger = Tagger(classifier.to(device), AutoTokenizer.from_pretrained(folder / "tagger"))
-    return Retriever(EncodedComposer(encoder, composer).to(device), tagger, settings["batch_size"])
+    tagger = Tagger(classifier.to(DEVICE), AutoTokenizer.from_pretrained(folder / "tagger"))
+    return Retriever(EncodedComposer(encoder, composer).to(DEVICE), tagger, settings["batch_size"])
 
 
 def _copy_without_weights(source: Path, destination: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.processes import in_own_process, peak_memory
 from cir.core.progress import say
@@ -61,7 +62,7 @@ def measure_here(
     images = ImageShards(split)
     queries = read_queries(split, images.ids)
     texts = [(candidate.prompt or "{}").replace("{}", query.text) for query in queries]
-    model = candidate.load().to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model = candidate.load().to(DEVICE).eval()
     gallery, rate, rate_decoded = encode_images(model, images, params.batch_size)
     vectors, text_rate = encode_texts(model, texts, params.batch_size)
     protocol = TextProtocol(text=candidate.prompt or AS_WRITTEN, least_grade=params.least_grade)
