@@ -225,7 +225,7 @@ class Experiment(Section):
     """The dataset, the model and its training.
 
     `steps`, `evaluate_every`, `precision` and `workers` are those of
-    cir.training.shared.loop.Schedule; `batch_size` counts pairs.
+    cir.training.shared.params.Schedule; `batch_size` counts pairs.
     """
 
     dataset: Annotated[Union[_DATASETS], Field(discriminator="name")]  # noqa: UP007
