@@ -330,8 +330,9 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
     )
     given = {}
 
-    def fit(objective, groups, batches, validate, schedule, *rest):
-        given.update(objective=objective, groups=groups, batches=batches, schedule=schedule)
+    def fit(objective, groups, batches, validate, schedule, seed, *rest):
+        given.update(objective=objective, groups=groups, batches=batches)
+        given.update(schedule=schedule, seed=seed)
         given["start"] = objective.embedder.backbone.fingerprint()
         return [{"step": 1, "score": 0.5, "map": 0.5, "recall_at_1": 0.5, **validate()}]
 
@@ -341,7 +342,7 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
     start = read("data/class_embeddings/untrained/query/info.json")["fingerprint"]
     assert start == given["start"]
     schedule = given["schedule"]
-    assert (schedule.steps, schedule.evaluate_every, schedule.seed) == (6, 2, 17)
+    assert (schedule.steps, schedule.evaluate_every, given["seed"]) == (6, 2, 17)
     assert (schedule.warmup, schedule.gradient_clip) == (0.35, 3.0)
     losses = given["objective"]
     assert (losses._loss.m, losses._loss.gamma, losses._miner.epsilon) == (0.3, 20.0, 0.2)

@@ -1,6 +1,7 @@
 """The dvc.yaml files against the code they run, and params.yaml against conf/."""
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -9,7 +10,9 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from cir.core import imports
 from cir.core.imports import data_files, find_module, needed_modules
+from stages import params as stage_params
 from stages.params import load
 from tests.helpers import ROOT
 from tools.compose_params import compose
@@ -27,6 +30,15 @@ SCRIPTS = {
     for path in sorted((ROOT / "stages").rglob("*.py"))
     if path.stem not in NO_STAGES
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_file_is_read_once():
+    """No file changes while these tests run, and they ask for the same ones many times."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((imports, "imported_modules"), (stage_params, "_read_yaml")):
+            patch.setattr(module, name, functools.cache(getattr(module, name)))
+        yield
 
 
 def params_class(name):
