@@ -21,8 +21,14 @@ from qdrant_client import QdrantClient
 
 from cir.app.stores import ANY, Filter, IndexedImage, StoreInfo, base, edge, open_store
 from cir.app.stores.edge import EdgeStore
-from cir.app.stores.payload import from_payload, to_payload
-from cir.app.stores.records import content_id, is_id, original_text, safe_text
+from cir.app.stores.records import (
+    content_id,
+    from_payload,
+    is_id,
+    original_text,
+    safe_text,
+    to_payload,
+)
 from cir.app.stores.server import ServerStore, connect
 from cir.core.errors import UserError
 from tests.helpers import ROOT
@@ -496,7 +502,7 @@ def test_a_folder_that_nobody_may_write_to_is_told(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(edge.files, "whole_folder", denied)
-    with pytest.raises(UserError, match=r"no store at .*store: Permission denied"):
+    with pytest.raises(UserError, match=r"a store cannot be .* at .*store: Permission denied"):
         EdgeStore.open(tmp_path / "store", INFO)
 
 
@@ -516,7 +522,9 @@ def test_a_link_to_a_store_that_is_not_there_yet_stays_a_link(tmp_path):
 def test_a_foreign_folder_is_left_as_it_is(tmp_path):
     (tmp_path / "letters.txt").write_text("dear")
     for info in (INFO, None):
-        with pytest.raises(UserError, match=r"is no store: it holds letters\.txt and no store"):
+        with pytest.raises(
+            UserError, match=r"is not a store: it contains letters\.txt but no store"
+        ):
             EdgeStore.open(tmp_path, info)
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
     with pytest.raises(UserError, match="is a file"):
@@ -568,7 +576,7 @@ def test_a_broken_store_is_told_in_a_sentence(whole, tmp_path, damage):
 
 
 def test_the_graph_is_built_beyond_a_size_and_answers_alike(tmp_path, monkeypatch):
-    monkeypatch.setattr(edge, "GRAPH_FROM", 2_000)
+    monkeypatch.setattr(base, "GRAPH_FROM", 2_000)
     monkeypatch.setattr(edge, "_POINTS", 1_500)
     info = replace(INFO, dim=64)
     rng = np.random.default_rng(0)
@@ -635,8 +643,11 @@ def answering():
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        ({"title": "qdrant - vector search engine", "version": "1.15.4"}, "version 1.15.4; 1.16"),
-        ({"title": "qdrant", "version": "odd"}, "version odd; 1.16"),
+        (
+            {"title": "qdrant - vector search engine", "version": "1.15.4"},
+            "1.16 or later; it has 1.15.4",
+        ),
+        ({"title": "qdrant", "version": "odd"}, "1.16 or later; it has odd"),
         ({"title": "something else"}, "fails: "),
         ("<html>", "fails: "),
     ],
@@ -650,14 +661,14 @@ def test_servers_that_are_too_old_or_something_else(answering, monkeypatch, answ
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "https://127.0.0.1:9#mine", "http://"])
 def test_a_server_that_cannot_be_reached(place):
-    with pytest.raises(UserError, match=r"no Qdrant server answers|is no address"):
+    with pytest.raises(UserError, match=r"no Qdrant server answers|is not the address"):
         open_store(place, INFO)
 
 
 def test_a_place_that_is_neither_folder_nor_address(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="begins with http:// or https://, not ftp://x"):
+    with pytest.raises(UserError, match="begin with http:// or https://; got ftp://x"):
         open_store("ftp://x", INFO)
-    with pytest.raises(UserError, match=r"has to be UTF-8, not \S+caf\\xe9"):
+    with pytest.raises(UserError, match=r"must be UTF-8; got \S+caf\\xe9"):
         open_store(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"), INFO)
     monkeypatch.chdir(tmp_path)
     open_store("store", INFO).close()

@@ -1,61 +1,42 @@
-"""Where the vectors of a user's images are kept and searched: in a folder, or in a server.
+"""Keep the vectors of a user's images, and find the images that are nearest to a query.
 
-`edge` and `server` are alternatives behind `base.Store`; `records` are the values that go in and
-out, `payload` the form in which both keep them.
+Contract: `open_store(place, info) -> Store`. `edge` (a folder) and `server` (a Qdrant server) are
+alternatives that both implement `base.Store`; `records` defines what goes in and out. A store
+never contains vectors of two models or images of two sources.
 """
 
 import os
 from pathlib import Path
 
 from cir.app.stores.base import Store
-from cir.app.stores.records import (
-    ANY,
-    Filter,
-    Hit,
-    IndexedImage,
-    StoreInfo,
-    content_id,
-    original_text,
-    safe_text,
-)
+from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo, content_id
 from cir.core.errors import UserError
 
-__all__ = [
-    "ANY",
-    "Filter",
-    "Hit",
-    "IndexedImage",
-    "Store",
-    "StoreInfo",
-    "content_id",
-    "open_store",
-    "original_text",
-    "safe_text",
-]
+__all__ = ["ANY", "Filter", "IndexedImage", "Store", "StoreInfo", "content_id", "open_store"]
 
 
 def open_store(place: str, info: StoreInfo | None) -> Store:
-    """Open a store, by the address of a Qdrant server or by the name of a folder.
+    """Open a store.
 
-    An address begins with http:// or https:// and may end with #COLLECTION; a server that wants a
-    key gets $QDRANT_API_KEY. With `info` the store is made if it is not there; without, it has to
-    be there.
+    Args:
+        place: a folder, or the http:// or https:// address of a Qdrant server, which may end with
+            #COLLECTION. $QDRANT_API_KEY is the key of the server, if it needs one.
+        info: the purpose of the store, which is created if it does not exist; None opens only a
+            store that exists.
 
     Raises:
-        UserError: the store holds vectors of another model or images of another source, it is in
-            use by another process, broken, no store at all, or cannot be reached.
+        UserError: the store contains vectors of another model or images of another source, is in
+            use by another process, is broken, is not a store, or cannot be reached.
     """
     if not place.startswith(("http://", "https://")):
         if "://" in place:
-            raise UserError(f"a store is a folder or begins with http:// or https://, not {place}")
+            raise UserError(
+                f"a store must be a folder or begin with http:// or https://; got {place}"
+            )
         from cir.app.stores.edge import EdgeStore
 
         return EdgeStore.open(Path(place), info)
-    from cir.app.stores.server import (  # it takes a second to import
-        COLLECTION,
-        ServerStore,
-        connect,
-    )
+    from cir.app.stores.server import COLLECTION, ServerStore, connect  # this import takes a second
 
     url, _, collection = place.partition("#")
     client = connect(url, os.environ.get("QDRANT_API_KEY"))

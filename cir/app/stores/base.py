@@ -1,4 +1,4 @@
-"""What every store does, and what they share: how hits are ranked, paged and told apart."""
+"""Define the interface of a store, and rank, page and break ties of its hits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
@@ -6,86 +6,96 @@ from types import TracebackType
 
 import numpy as np
 
-from cir.app.stores.payload import from_payload
-from cir.app.stores.records import ANY, Filter, Hit, IndexedImage, StoreInfo, is_id, original_text
+from cir.app.stores.records import (
+    ANY,
+    Filter,
+    Hit,
+    IndexedImage,
+    StoreInfo,
+    from_payload,
+    is_id,
+    original_text,
+)
 from cir.core.errors import UserError
 
-# From so many images on, a graph (HNSW) is built; below, all are compared with the query.
+# Stores with this many images build a graph (HNSW); smaller ones compare the query with all images.
 GRAPH_FROM = 20_000
-# Edges of a node, and candidates while it is built and searched: see speed/vector_stores.py.
+# Edges of a node, and candidates while the graph is built and searched; speed/vector_stores.py
+# measures the effect.
 GRAPH_EDGES, GRAPH_CANDIDATES = 16, 100
 
-_WINDOW = 128  # so many of the nearest are asked for at least, so that pages share a ranking
-_LARGEST_WINDOW = 1024  # of the graph; who leafs further is given the exact ranking
-_DECIMALS = 6  # of scores; equal vectors may differ in what float32 has beyond
-_PAGE = 1_000  # points at once when all are read
-_VALUES = 10_000  # facets at once
+# A search asks for at least _WINDOW neighbours, so that several pages use one ranking. The graph
+# gives up to _LARGEST_WINDOW neighbours; pages further down come from an exact ranking.
+_WINDOW, _LARGEST_WINDOW = 128, 1024
+_DECIMALS = 6  # of a score; equal vectors may differ in the next decimals of a float32
+_PAGE = 1_000  # points that `images` reads at once
+_VALUES = 10_000  # values of a field that are read at once
 
 Nearest = list[tuple[str, float]]  # ids with their scores
 
 
 class Store(ABC):
-    """Images by id: what is known of them, and their vectors, searched by cosine.
+    """Keeps records of images with their vectors by id, and searches the vectors by cosine.
 
-    Vectors are rows of length one. All methods may be called from several threads. A write is on
-    the disk of its machine when the method returns, so that it outlives the process however that
-    ends. UserError for a store that fails or was closed.
+    Vectors have length one. Several threads may call all methods. Each write is on disk when its
+    method returns, so that it survives a killed process. Methods raise UserError if the store
+    fails or was closed.
     """
 
     info: StoreInfo
 
     @abstractmethod
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
-        """Write images with their vectors float32 [N, D], in place of those of the same ids."""
+        """Write images with their vectors float32 [N, D]; replace images that have the same ids."""
 
     @abstractmethod
     def update(self, images: Sequence[IndexedImage]) -> None:
-        """Write what is known of images anew; those whose ids are not there are left out."""
+        """Replace the records of images; skip ids that are not in the store."""
 
     @abstractmethod
     def delete(self, ids: Collection[str]) -> None:
-        """Remove images; ids that are not there do not matter."""
+        """Remove images; skip ids that are not in the store."""
 
     @abstractmethod
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """The vectors float32 [D] of the ids that are there."""
+        """Return the vectors float32 [D] of the ids that are in the store."""
 
     @abstractmethod
     def count(self, where: Filter = ANY) -> int:
-        """How many images there are of this kind."""
+        """Count the images that meet the conditions."""
 
     @abstractmethod
     def optimise(self) -> None:
-        """Build the graph if the number of images asks for it; it may take minutes."""
+        """Build the graph if there are at least GRAPH_FROM images; this may take minutes."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Close the store; a second call does nothing."""
 
     @abstractmethod
     def _payloads(self, ids: Sequence[str]) -> dict[str, dict]:
-        """The payloads of the ids that are there."""
+        """Return the payloads of the ids that are in the store."""
 
     @abstractmethod
     def _page(self, start: str | None, size: int) -> tuple[list[tuple[str, dict]], str | None]:
-        """Ids with payloads from an id on, in the order of ids; and where the next page starts."""
+        """Return ids with payloads in the order of ids, from `start` on, and the next start."""
 
     @abstractmethod
     def _facet(self, key: str, most: int) -> list[tuple[str, int]]:
-        """The values of a field with how many points have them, the most frequent first."""
+        """Return the values of a field with their numbers of points, the most frequent first."""
 
     @abstractmethod
     def _nearest(self, queries: np.ndarray, most: int, where: Filter, exact: bool) -> list[Nearest]:
-        """For each query [Q, D] the ids of the nearest; ties in any order, cut off anywhere."""
+        """Return `most` neighbours of each query [Q, D]; ties have any order."""
 
     def get(self, ids: Sequence[str]) -> dict[str, IndexedImage]:
-        """The images of the ids that are there."""
+        """Return the images of the ids that are in the store."""
         known = [id for id in dict.fromkeys(ids) if is_id(id)]
         found = self._payloads(known) if known else {}
         return {id: from_payload(id, found[id]) for id in known if id in found}
 
     def images(self) -> Iterator[IndexedImage]:
-        """All images, in the order of their ids."""
+        """Yield all images in the order of their ids."""
         start = None
         while True:
             page, start = self._page(start, _PAGE)
@@ -95,11 +105,11 @@ class Store(ABC):
                 return
 
     def tags(self, limit: int) -> list[tuple[str, int]]:
-        """Tags with how many images have them, the most frequent first, then by name."""
+        """Return tags with their numbers of images, the most frequent first, then by name."""
         return self._facets("tags", limit)
 
     def folders(self, limit: int) -> list[tuple[str, int]]:
-        """Folders with how many images are in them or below, the fullest first, then by name."""
+        """Return folders with their numbers of images at any depth, the fullest first."""
         return self._facets("folders", limit)
 
     def search(
@@ -110,13 +120,17 @@ class Store(ABC):
         where: Filter = ANY,
         least_score: float | None = None,
     ) -> list[list[Hit]]:
-        """The images nearest to each of the queries [Q, D], best first, equal ones by id.
+        """Find the images nearest to each query, best first; equal scores are ordered by id.
 
-        Scores have six decimals, which is what the float32 of a cosine is good for. `offset` of
-        them are left out, `limit` follow; `least_score` leaves out those that are farther. Below
-        GRAPH_FROM images the answer is exact, and so are pages that join: none of them repeats an
-        image or leaves one out. Above, the graph finds nearly all of the nearest, and pages join
-        within the first 128, the first 256 and so on.
+        Below GRAPH_FROM images the answer is exact: consecutive pages repeat no image and miss
+        none. With more images the graph finds nearly all of the nearest ones, and pages are
+        consistent within the first 128 hits, the first 256, and so on.
+
+        Args:
+            queries: vectors [Q, D].
+            limit, offset: the number of hits to return, and of better hits to skip.
+            where: conditions that the images have to meet.
+            least_score: leave out images with a lower cosine. Scores have six decimals.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         assert queries.ndim == 2, queries.shape
@@ -131,11 +145,11 @@ class Store(ABC):
             for ranked in self._ranked(queries, offset + limit, where)
         ]
         images = self.get([id for page in pages for id, _ in page])
-        # An image may be removed by another thread between the two questions.
+        # Another thread may remove an image between the two requests.
         return [[Hit(images[id], score) for id, score in page if id in images] for page in pages]
 
     def _ranked(self, queries: np.ndarray, needed: int, where: Filter) -> list[Nearest]:
-        """At least `needed` of the nearest, where there are as many, with no tie cut in two."""
+        """Rank at least `needed` neighbours, if there are so many, without cutting a tie in two."""
         window = _WINDOW
         while window <= needed:
             window *= 2
@@ -155,12 +169,12 @@ class Store(ABC):
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:limit]
 
     def _check(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> np.ndarray:
-        """The vectors as float32 [N, D], ready to be written; UserError for what has no place."""
+        """Return the vectors as float32 [N, D]; raise UserError unless their lengths are one."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         assert vectors.shape == (len(images), self.info.dim), (vectors.shape, self.info.dim)
         lengths = np.linalg.norm(vectors, axis=1)
-        if len(lengths) and not np.all(np.abs(lengths - 1) < 1e-3):  # so that NaN counts
-            raise UserError("vectors for the store must be finite and of length one")
+        if len(lengths) and not np.all(np.abs(lengths - 1) < 1e-3):  # true for NaN too
+            raise UserError("the vectors for a store must be finite and of length one")
         return vectors
 
     def __enter__(self) -> "Store":
@@ -176,12 +190,12 @@ class Store(ABC):
 
 
 def require(place: str, found: StoreInfo, asked: StoreInfo) -> None:
-    """Raise UserError unless a store that is there is what was asked for."""
+    """Raise UserError unless an existing store has the purpose that was asked for."""
     instead = "index into another store (--store), or remove this one first"
     if (found.fingerprint, found.dim) != (asked.fingerprint, asked.dim):
         raise UserError(
             f"the store {place} holds vectors of the model {found.fingerprint} (length "
-            f"{found.dim}), and the model in use is {asked.fingerprint} (length {asked.dim}): "
+            f"{found.dim}), but the model in use is {asked.fingerprint} (length {asked.dim}): "
             f"{instead}"
         )
     if found.source != asked.source:
@@ -192,12 +206,12 @@ def require(place: str, found: StoreInfo, asked: StoreInfo) -> None:
 
 
 def missing(place: str) -> UserError:
-    """What to say where a store was to be opened and there is none."""
+    """Return the error for a store that does not exist."""
     return UserError(
-        f"there is no store at {place}: make it with python -m cir index FOLDER --store {place}"
+        f"there is no store at {place}: create it with python -m cir index FOLDER --store {place}"
     )
 
 
 def _cut_in_a_tie(ranked: Nearest, needed: int, window: int) -> bool:
-    """Whether images that are as near as the last one needed may have been left out."""
+    """Return whether the window may have cut off images that tie with the last one needed."""
     return len(ranked) >= max(window, needed) and ranked[needed - 1][1] == ranked[-1][1]

@@ -1,10 +1,10 @@
-"""A store in a folder, searched in this process: Qdrant Edge.
+"""Keep a store in a folder, and search it in this process with Qdrant Edge.
 
-    store.json     what the store is for
+    store.json     the purpose of the store
     shard/         Qdrant's own files
 
-Its Python package is in beta and pinned; all of it that is used is in this file. One process may
-open a store at a time: more of them want a server.
+Qdrant Edge is in beta, so its version is pinned and only this file uses it. Only one process may
+open a store at a time; use a Qdrant server for several processes.
 """
 
 import os
@@ -16,37 +16,21 @@ from threading import Lock
 import numpy as np
 import qdrant_edge as qdrant
 
-from cir.app.stores.base import (
-    GRAPH_CANDIDATES,
-    GRAPH_EDGES,
-    GRAPH_FROM,
-    Nearest,
-    Store,
-    missing,
-    require,
-)
-from cir.app.stores.payload import (
-    KEYWORDS,
-    NUMBERS,
-    Equals,
-    conditions,
-    info_payload,
-    to_info,
-    to_payload,
-)
-from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo, safe_text
+from cir.app.stores import base, records
+from cir.app.stores.base import Nearest, Store
+from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo, safe_text, to_payload
 from cir.core import files
 from cir.core.errors import UserError
 
 _INFO, _SHARD = "store.json", "shard"
-_POINTS = 500  # written at once
+_POINTS = 500  # that are written at once
 
 
 class EdgeStore(Store):
-    """See cir.app.stores.base.Store.
+    """Implements cir.app.stores.base.Store with a folder.
 
-    While `optimise` builds the graph, no other thread of this process runs: Qdrant Edge keeps
-    Python's lock (about a minute for 100,000 vectors of length 512 on two cores).
+    While `optimise` builds the graph, no other thread of this process runs, because Qdrant Edge
+    keeps Python's lock (about a minute for 100,000 vectors of length 512 on two cores).
     """
 
     def __init__(self, folder: Path, info: StoreInfo, shard: qdrant.EdgeShard):
@@ -58,27 +42,38 @@ class EdgeStore(Store):
 
     @classmethod
     def open(cls, folder: Path, info: StoreInfo | None) -> "EdgeStore":
-        """Open the store of a folder; with `info`, make it if it is not there.
+        """Open the store in a folder; create it if `info` is given and it does not exist.
 
-        Raises UserError if it is there for something else, in use by another process, broken or
-        no store, or, without `info`, not there.
+        Raises UserError if the store has another purpose, is in use by another process, is
+        broken, is not a store, or does not exist and `info` is None.
         """
-        _require_utf8(folder)
         try:
-            if folder.is_symlink():  # the folder it leads to is the store, be it there or not
+            str(folder).encode()
+        except UnicodeEncodeError:
+            name = safe_text(str(folder))
+            raise UserError(f"the name of a store must be UTF-8; got {name}") from None
+        try:
+            if folder.is_symlink():  # the store is its target, which may not exist yet
                 folder = Path(os.path.realpath(folder))
             if _vacant(folder):
                 if info is None:
-                    raise missing(str(folder))
-                _require_other_than_current(folder)
+                    raise base.missing(str(folder))
+                if os.path.realpath(folder) == os.path.realpath(Path.cwd()):
+                    # A new store is renamed into its place, which must not be this folder.
+                    raise UserError(
+                        "the current folder cannot become a store: give a folder inside it as "
+                        "--store"
+                    )
                 with files.exclusive(folder):
                     if _vacant(folder):
                         _create(folder, info)
             found = _read_info(folder)
         except OSError as error:
-            raise UserError(f"there can be no store at {folder}: {error.strerror}") from None
+            raise UserError(
+                f"a store cannot be opened or created at {folder}: {error.strerror}"
+            ) from None
         if info is not None:
-            require(str(folder), found, info)
+            base.require(str(folder), found, info)
         return cls(folder, found, _load(folder, found))
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
@@ -114,7 +109,9 @@ class EdgeStore(Store):
 
     def count(self, where: Filter = ANY) -> int:
         with self._failing():
-            return self._shard.count(qdrant.CountRequest(True, _filter(where)))
+            return self._shard.count(
+                qdrant.CountRequest(True, records.to_filter(where, qdrant, qdrant.RangeFloat))
+            )
 
     def optimise(self) -> None:
         with self._failing(), self._writing:
@@ -143,8 +140,8 @@ class EdgeStore(Store):
         return [(hit.value, hit.count) for hit in found.hits]
 
     def _nearest(self, queries: np.ndarray, most: int, where: Filter, exact: bool) -> list[Nearest]:
-        params = qdrant.SearchParams(hnsw_ef=max(most, GRAPH_CANDIDATES), exact=exact)
-        only = _filter(where)
+        params = qdrant.SearchParams(hnsw_ef=max(most, base.GRAPH_CANDIDATES), exact=exact)
+        only = records.to_filter(where, qdrant, qdrant.RangeFloat)
         requests = [
             qdrant.QueryRequest(most, query=qdrant.Query.Nearest(query), filter=only, params=params)
             for query in queries
@@ -155,7 +152,7 @@ class EdgeStore(Store):
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Tell in a sentence what Qdrant Edge, whose errors have no types, does not do."""
+        """Turn errors of Qdrant Edge, which have no types of their own, into UserError."""
         try:
             yield
         except (AssertionError, TypeError, UserError):
@@ -165,49 +162,36 @@ class EdgeStore(Store):
             raise UserError(f"the store {self._folder} fails: {reason}") from error
 
 
-def _require_utf8(folder: Path) -> None:
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"the name of a store has to be UTF-8, not {safe_text(str(folder))}"
-        ) from None
-
-
-def _require_other_than_current(folder: Path) -> None:
-    """A store appears by a new name: the folder that one stands in cannot become one."""
-    if os.path.realpath(folder) == os.path.realpath(Path.cwd()):
-        raise UserError("the current folder cannot become a store: name one in it as --store")
-
-
 def _vacant(folder: Path) -> bool:
-    """Whether there is nothing, or an empty folder. Raises UserError for a file."""
+    """Return whether the folder is missing or empty. Raises UserError for a file."""
     if not folder.exists():
         return True
     if not folder.is_dir():
-        raise UserError(f"{folder} is a file: a store is a folder, or the address of a server")
+        raise UserError(f"a store must be a folder or the address of a server; {folder} is a file")
     return not any(folder.iterdir())
 
 
 def _create(folder: Path, info: StoreInfo) -> None:
-    """Make an empty store, which appears whole."""
+    """Create an empty store, which appears when it is complete."""
     with files.whole_folder(folder) as unfinished:
         shard = qdrant.EdgeShard.create(str(unfinished / _SHARD), _config(info.dim))
         index = qdrant.UpdateOperation.create_field_index
-        for key in KEYWORDS:
+        for key in records.KEYWORDS:
             shard.update(index(key, qdrant.PayloadSchemaType.Keyword))
-        for key in NUMBERS:
+        for key in records.NUMBERS:
             shard.update(index(key, qdrant.PayloadSchemaType.Float))
         shard.close()
-        files.write_json(unfinished / _INFO, info_payload(info))
+        files.write_json(unfinished / _INFO, records.info_payload(info))
 
 
 def _config(dim: int) -> qdrant.EdgeConfig:
-    kibibytes = GRAPH_FROM * dim * 4 // 1024  # the unit of these thresholds
+    kibibytes = base.GRAPH_FROM * dim * 4 // 1024  # the unit of the thresholds
     return qdrant.EdgeConfig(
         vectors=qdrant.EdgeVectorParams(size=dim, distance=qdrant.Distance.Cosine),
         hnsw_config=qdrant.HnswIndexConfig(
-            m=GRAPH_EDGES, ef_construct=GRAPH_CANDIDATES, full_scan_threshold=kibibytes
+            m=base.GRAPH_EDGES,
+            ef_construct=base.GRAPH_CANDIDATES,
+            full_scan_threshold=kibibytes,
         ),
         optimizers=qdrant.EdgeOptimizersConfig(
             default_segment_number=1, indexing_threshold=kibibytes
@@ -217,14 +201,14 @@ def _config(dim: int) -> qdrant.EdgeConfig:
 
 def _read_info(folder: Path) -> StoreInfo:
     if not (folder / _INFO).is_file():
-        names = sorted(path.name for path in folder.iterdir())[:3]
+        names = ", ".join(sorted(safe_text(path.name) for path in folder.iterdir())[:3])
         raise UserError(
-            f"{folder} is no store: it holds {', '.join(map(safe_text, names))} and no {_INFO}; "
+            f"{folder} is not a store: it contains {names} but no {_INFO}; "
             "give a new or an empty folder as --store"
         )
-    info = to_info(files.read_json(folder / _INFO))
+    info = records.to_info(files.read_json(folder / _INFO))
     if info is None:
-        raise _broken(folder, f"{_INFO} does not say what the store is for")
+        raise _broken(folder, f"{_INFO} does not give its model and source")
     return info
 
 
@@ -233,14 +217,14 @@ def _load(folder: Path, info: StoreInfo) -> qdrant.EdgeShard:
         raise _broken(folder, f"{_SHARD}/edge_config.json is missing")
     try:
         shard = qdrant.EdgeShard.load(str(folder / _SHARD))
-        # A search fails here, and not later, if the vectors have another length than promised.
+        # This search fails now, not later, if the vectors do not have the length in store.json.
         shard.query(qdrant.QueryRequest(1, query=qdrant.Query.Nearest([1.0] * info.dim)))
         return shard
     except Exception as error:
         if "WouldBlock" in str(error):
             raise UserError(
-                f"the store {folder} is in use by another process: stop that one, or keep the "
-                "images in a Qdrant server, which many may use (--store http://...)"
+                f"the store {folder} is in use by another process: stop that process, or keep the "
+                "images in a Qdrant server, which several processes may use (--store http://...)"
             ) from None
         raise _broken(folder, _reason(error)) from error
 
@@ -249,19 +233,6 @@ def _broken(folder: Path, reason: str) -> UserError:
     return UserError(
         f"the store {folder} is broken ({reason}): remove the folder and index the images again"
     )
-
-
-def _filter(where: Filter) -> qdrant.Filter | None:
-    must = [
-        qdrant.FieldCondition(wanted.key, match=qdrant.MatchValue(wanted.value))
-        if isinstance(wanted, Equals)
-        else qdrant.FieldCondition(
-            wanted.key,
-            range=qdrant.RangeFloat(gte=wanted.least, lte=wanted.most, lt=wanted.below),
-        )
-        for wanted in conditions(where)
-    ]
-    return qdrant.Filter(must=must) if must else None
 
 
 def _reason(error: Exception) -> str:

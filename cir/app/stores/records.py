@@ -1,9 +1,19 @@
-"""What a store holds, what is asked of it, and what it answers."""
+"""Define the records of a store, and the form in which Qdrant keeps and filters them.
+
+Both stores write the same payload beside each vector: `to_payload` and `from_payload` convert it,
+and `to_filter` turns a Filter into conditions on it.
+"""
 
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Any
+
+# The fields of the payload that filters search: texts, and numbers that have ranges.
+KEYWORDS = ("folders", "tags")
+NUMBERS = ("date", "bytes")
 
 _UNSAFE = re.compile(r"[\\\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\(?:\\|x[0-9a-f]{2}|u[0-9a-f]{4})")
@@ -11,17 +21,17 @@ _ESCAPED = re.compile(r"\\(?:\\|x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """An image by its content: equal files are one image with several paths.
+    """An image that is identified by its content: equal files are one image with several paths.
 
     Attributes:
-        id: `content_id` of the file.
-        paths: every place that has this content, relative to the source, with "/" between their
-            parts, sorted. Bytes of a name that are not UTF-8 are surrogates, as os.fsdecode
-            makes them (`safe_text` is for what leaves Python).
+        id: the `content_id` of the file.
+        paths: every path with this content, relative to the source, with "/" between the parts,
+            sorted. Bytes that are not UTF-8 are surrogates, as os.fsdecode makes them; apply
+            `safe_text` before a path leaves Python.
         bytes: the size of the file.
-        date: seconds since 1970: when the picture was taken, or else the file modified.
-        width: pixels, as shown, that is with the camera's orientation applied; so is `height`.
-        tags: what the user calls it, sorted.
+        date: seconds since 1970: when the photograph was taken, or when the file was modified.
+        width, height: pixels, after the camera's orientation is applied.
+        tags: the user's tags, sorted.
     """
 
     id: str
@@ -35,15 +45,14 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class Filter:
-    """What images must be; all that is given must hold.
+    """Conditions on images; an image has to meet all of them.
 
     Attributes:
-        folder: they lie in it or below; None or "" is anywhere.
-        after: seconds since 1970; their date is not before it.
-        before: seconds since 1970; their date is before it.
-        least_bytes: the size of the smallest file.
-        most_bytes: the size of the largest file.
-        tags: they have all of them.
+        folder: the image is in this folder or below it; None or "" allows every folder.
+        after: the date is this one or later, in seconds since 1970.
+        before: the date is earlier than this one, in seconds since 1970.
+        least_bytes, most_bytes: the smallest and the largest size of the file.
+        tags: the image has all these tags.
     """
 
     folder: str | None = None
@@ -59,7 +68,7 @@ ANY = Filter()
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found, and the cosine of its vector and the query's."""
+    """An image that was found; `score` is the cosine of its vector and the query's vector."""
 
     image: IndexedImage
     score: float
@@ -67,11 +76,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What a store is for; it is written with the store and compared whenever one is opened.
+    """The purpose of a store. It is saved in the store and compared each time the store is opened.
 
     Attributes:
-        fingerprint: of the model whose vectors it holds.
-        dim: their length.
+        fingerprint: the fingerprint of the model that made the vectors.
+        dim: D, the length of the vectors.
         source: the name of the image source (see cir.datasets.sources).
     """
 
@@ -81,12 +90,12 @@ class StoreInfo:
 
 
 def content_id(data: bytes) -> str:
-    """The id of an image file: a UUID of the first 16 bytes of its SHA-256."""
+    """Return the id of an image file: a UUID made of the first 16 bytes of its SHA-256."""
     return str(uuid.UUID(bytes=hashlib.sha256(data).digest()[:16]))
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has the one form that ids have: lower-case hexadecimal with four hyphens."""
+    """Return whether a text is a UUID in lower-case hexadecimal with four hyphens."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:
@@ -94,16 +103,92 @@ def is_id(text: str) -> bool:
 
 
 def safe_text(text: str) -> str:
-    r"""A text without surrogates, which UTF-8 and JSON can hold; `original_text` undoes it.
+    r"""Replace surrogates, which UTF-8 and JSON cannot hold; `original_text` restores them.
 
-    A byte that is no UTF-8 becomes \xff, any other surrogate \ud800, a backslash two of them.
+    A surrogate of a byte becomes \xff, any other surrogate \ud800, and a backslash is doubled.
     """
     return _UNSAFE.sub(_escape, text)
 
 
 def original_text(text: str) -> str:
-    """What `safe_text` was given."""
+    """Return the text from which `safe_text` made this one."""
     return _ESCAPED.sub(_unescape, text)
+
+
+def to_payload(image: IndexedImage) -> dict[str, Any]:
+    """Return the payload of an image; `folders` are all folders that contain it, at any depth.
+
+    Empty lists are left out, because Qdrant Edge needs more time for them than for a number.
+    """
+    folders = set()
+    for path in image.paths:
+        parts = path.split("/")[:-1]
+        folders |= {"/".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    payload = {
+        "paths": [safe_text(path) for path in image.paths],
+        "folders": sorted(safe_text(folder) for folder in folders),
+        "bytes": image.bytes,
+        "date": float(image.date),
+        "width": image.width,
+        "height": image.height,
+        "tags": [safe_text(tag) for tag in image.tags],
+    }
+    return {key: value for key, value in payload.items() if value != []}
+
+
+def from_payload(id: str, payload: dict[str, Any]) -> IndexedImage:
+    """Return the image from which `to_payload` made this payload."""
+    return IndexedImage(
+        id,
+        tuple(map(original_text, payload["paths"])),
+        payload["bytes"],
+        float(payload["date"]),
+        payload["width"],
+        payload["height"],
+        tuple(map(original_text, payload.get("tags", ()))),
+    )
+
+
+def info_payload(info: StoreInfo) -> dict[str, Any]:
+    """Return the form in which a store saves its info."""
+    return {**asdict(info), "source": safe_text(info.source)}
+
+
+def to_info(written: Any) -> StoreInfo | None:
+    """Return the info from which `info_payload` made this value; None if it has another form."""
+    try:
+        source = original_text(written["source"])
+        return StoreInfo(str(written["fingerprint"]), int(written["dim"]), source)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def to_filter(where: Filter, qdrant: ModuleType, number_range: type) -> Any:
+    """Return a filter in the classes of a Qdrant client, or None if all images are allowed.
+
+    Args:
+        where: the conditions.
+        qdrant: the module that defines Filter, FieldCondition and MatchValue.
+        number_range: the client's class of a range of numbers.
+    """
+    texts = [("tags", tag) for tag in where.tags]
+    folder = (where.folder or "").strip("/")
+    if folder:
+        texts.append(("folders", folder))
+    numbers = [
+        ("date", {"gte": where.after, "lt": where.before}),
+        ("bytes", {"gte": where.least_bytes, "lte": where.most_bytes}),
+    ]
+    must = [
+        qdrant.FieldCondition(key=key, match=qdrant.MatchValue(value=safe_text(text)))
+        for key, text in texts
+    ]
+    must += [
+        qdrant.FieldCondition(key=key, range=number_range(**limits))
+        for key, limits in numbers
+        if any(limit is not None for limit in limits.values())
+    ]
+    return qdrant.Filter(must=must) if must else None
 
 
 def _escape(found: re.Match) -> str:

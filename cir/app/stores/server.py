@@ -1,6 +1,6 @@
-"""A store in a Qdrant server, for several processes and for more images than one machine holds.
+"""Keep a store in a Qdrant server, for several processes and for very many images.
 
-What the store is for is the metadata of its collection, which Qdrant has since version 1.16.
+The metadata of the collection give the purpose of the store; Qdrant has them since version 1.16.
 """
 
 import re
@@ -14,54 +14,37 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
-from cir.app.stores.base import (
-    GRAPH_CANDIDATES,
-    GRAPH_EDGES,
-    GRAPH_FROM,
-    Nearest,
-    Store,
-    missing,
-    require,
-)
-from cir.app.stores.payload import (
-    KEYWORDS,
-    NUMBERS,
-    Equals,
-    conditions,
-    info_payload,
-    to_info,
-    to_payload,
-)
-from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo
+from cir.app.stores import base, records
+from cir.app.stores.base import Nearest, Store
+from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo, to_payload
 from cir.core.errors import UserError
 
 COLLECTION = "images"
 
 _OLDEST = (1, 16)
 _METADATA = "cir"
-_POINTS = 256  # in one request: 5 MB as JSON at a length of 1,024
-_SECONDS = 60  # for one answer
-# ValueError: the client's own, about collections in memory and answers that are none of Qdrant's.
+_POINTS = 256  # in one request, which has 5 MB of JSON for vectors of length 1,024
+_SECONDS = 60  # until an answer has to come
+# The client raises ValueError for collections in memory and for answers that are not Qdrant's.
 _ERRORS = (ApiException, QdrantException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
 
-# The client's memory mode, which tests use, has no indexes and says so each time.
+# The client's memory mode, which the tests use, warns each time that it has no indexes.
 warnings.filterwarnings("ignore", message="Payload indexes have no effect")
 warnings.filterwarnings("ignore", message="Local mode performs exact")
 
 
 def connect(url: str, key: str | None = None) -> QdrantClient:
-    """A client of the server at an address; whether it answers shows when it is asked."""
+    """Return a client of the server at an address, without a request to the server."""
     try:
         return QdrantClient(url=url, api_key=key, timeout=_SECONDS, check_compatibility=False)
     except _ERRORS as error:
-        raise UserError(f"{url} is no address of a Qdrant server: {_reason(error)}") from error
+        raise UserError(f"{url} is not the address of a Qdrant server: {_reason(error)}") from error
 
 
 class ServerStore(Store):
-    """See cir.app.stores.base.Store. A server builds its graph by itself, so `optimise` does
-    nothing.
+    """Implements cir.app.stores.base.Store with a collection of a Qdrant server.
 
-    Every write waits until the server has carried it out.
+    Every write waits until the server has carried it out. The server builds its graph by itself.
     """
 
     def __init__(self, client: QdrantClient, collection: str, info: StoreInfo, place: str):
@@ -75,21 +58,21 @@ class ServerStore(Store):
     def open(
         cls, client: QdrantClient, collection: str, info: StoreInfo | None, place: str
     ) -> "ServerStore":
-        """Open the store in a collection; with `info`, make it if it is not there.
+        """Open the store in a collection; create it if `info` is given and it does not exist.
 
-        `place` is what to call it in sentences. Raises UserError for a server that cannot be
-        reached or is older than 1.16, and for a collection that is there for something else, was
-        not made here, or, without `info`, is not there.
+        Error messages call the store `place`. Raises UserError if the server cannot be reached or
+        is older than 1.16, or if the collection has another purpose, was made by another program,
+        or does not exist and `info` is None.
         """
         with _failing(place):
             _require_version(client, place)
             if not client.collection_exists(collection):
                 if info is None:
-                    raise missing(place)
+                    raise base.missing(place)
                 _create(client, collection, info)
             found = _read_info(client, collection, place)
         if info is not None:
-            require(place, found, info)
+            base.require(place, found, info)
         with _failing(place):
             _index_fields(client, collection)
         return cls(client, collection, found, place)
@@ -108,14 +91,15 @@ class ServerStore(Store):
 
     def update(self, images: Sequence[IndexedImage]) -> None:
         for start in range(0, len(images), _POINTS):
-            there = self._there([image.id for image in images[start : start + _POINTS]])
+            part = images[start : start + _POINTS]
+            there = self._payloads([image.id for image in part])
             operations = [
                 models.OverwritePayloadOperation(
                     overwrite_payload=models.SetPayload(
                         payload=to_payload(image), points=[image.id]
                     )
                 )
-                for image in images[start : start + _POINTS]
+                for image in part
                 if image.id in there
             ]
             if operations:
@@ -139,20 +123,17 @@ class ServerStore(Store):
 
     def count(self, where: Filter = ANY) -> int:
         with self._failing():
-            return self._client.count(self._collection, _filter(where), exact=True).count
+            return self._client.count(
+                self._collection, records.to_filter(where, models, models.Range), exact=True
+            ).count
 
     def optimise(self) -> None:
-        """Nothing: the server builds its graph as points come in."""
+        """Do nothing: the server builds its graph as points come in."""
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._client.close()
-
-    def _there(self, ids: Sequence[str]) -> set[str]:
-        with self._failing():
-            found = self._client.retrieve(self._collection, list(ids), with_payload=False)
-        return {str(record.id) for record in found}
 
     def _payloads(self, ids: Sequence[str]) -> dict[str, dict]:
         with self._failing():
@@ -171,8 +152,8 @@ class ServerStore(Store):
         return [(hit.value, hit.count) for hit in found.hits]
 
     def _nearest(self, queries: np.ndarray, most: int, where: Filter, exact: bool) -> list[Nearest]:
-        params = models.SearchParams(hnsw_ef=max(most, GRAPH_CANDIDATES), exact=exact)
-        only = _filter(where)
+        params = models.SearchParams(hnsw_ef=max(most, base.GRAPH_CANDIDATES), exact=exact)
+        only = records.to_filter(where, models, models.Range)
         requests = [
             models.QueryRequest(
                 query=query.tolist(), limit=most, filter=only, params=params, with_payload=False
@@ -193,56 +174,47 @@ class ServerStore(Store):
 
 @contextmanager
 def _failing(place: str) -> Iterator[None]:
-    """Tell in a sentence what the server does not do."""
+    """Turn errors of the client and of the connection into UserError."""
     try:
         yield
-    except (httpx.TransportError, OSError) as error:
-        raise _unreachable(place, error) from error
     except _ERRORS as error:
-        if _is_transport(error):
-            raise _unreachable(place, error) from error
+        cause = getattr(error, "source", error)  # the client wraps errors of the connection
+        if isinstance(cause, (httpx.TransportError, OSError)):
+            raise UserError(
+                f"no Qdrant server answers at {place} ({_reason(error)}): start it, or give a "
+                "folder as --store, which needs no server"
+            ) from error
         raise UserError(f"the store {place} fails: {_reason(error)}") from error
 
 
-def _unreachable(place: str, error: Exception) -> UserError:
-    return UserError(
-        f"no Qdrant server answers at {place} ({_reason(error)}): start it, or give a folder "
-        "as --store, which needs none"
-    )
-
-
-def _is_transport(error: Exception) -> bool:
-    """The client wraps what went wrong on the way in an exception of its own."""
-    source = getattr(error, "source", None)
-    return isinstance(source, (httpx.TransportError, OSError))
-
-
 def _require_version(client: QdrantClient, place: str) -> None:
-    with _failing(place):
-        version = client.info().version
+    version = client.info().version
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST:
-        least = ".".join(map(str, _OLDEST))
-        raise UserError(f"the Qdrant server at {place} has version {version}; {least} is needed")
+        raise UserError(
+            f"the Qdrant server at {place} must have version 1.16 or later; it has {version}"
+        )
 
 
 def _create(client: QdrantClient, collection: str, info: StoreInfo) -> None:
-    kibibytes = GRAPH_FROM * info.dim * 4 // 1024  # the unit of these thresholds
+    kibibytes = base.GRAPH_FROM * info.dim * 4 // 1024  # the unit of the thresholds
     client.create_collection(
         collection,
         vectors_config=models.VectorParams(size=info.dim, distance=models.Distance.COSINE),
         hnsw_config=models.HnswConfigDiff(
-            m=GRAPH_EDGES, ef_construct=GRAPH_CANDIDATES, full_scan_threshold=kibibytes
+            m=base.GRAPH_EDGES,
+            ef_construct=base.GRAPH_CANDIDATES,
+            full_scan_threshold=kibibytes,
         ),
         optimizers_config=models.OptimizersConfigDiff(indexing_threshold=kibibytes),
-        metadata={_METADATA: info_payload(info)},
+        metadata={_METADATA: records.info_payload(info)},
     )
 
 
 def _index_fields(client: QdrantClient, collection: str) -> None:
-    """Index what filters ask for; again at each opening, as the last maker may have been killed."""
-    kinds = dict.fromkeys(KEYWORDS, models.PayloadSchemaType.KEYWORD)
-    kinds |= dict.fromkeys(NUMBERS, models.PayloadSchemaType.FLOAT)
+    """Index the fields of filters that a killed process may have left without an index."""
+    kinds = dict.fromkeys(records.KEYWORDS, models.PayloadSchemaType.KEYWORD)
+    kinds |= dict.fromkeys(records.NUMBERS, models.PayloadSchemaType.FLOAT)
     there = client.get_collection(collection).payload_schema or {}
     for key, kind in kinds.items():
         if key not in there:
@@ -251,26 +223,13 @@ def _index_fields(client: QdrantClient, collection: str) -> None:
 
 def _read_info(client: QdrantClient, collection: str, place: str) -> StoreInfo:
     metadata = client.get_collection(collection).config.metadata or {}
-    info = to_info(metadata.get(_METADATA))
+    info = records.to_info(metadata.get(_METADATA))
     if info is None:
         raise UserError(
-            f"the collection {collection} at {place} was not made by this project: name another "
-            "one after the address (--store URL#COLLECTION)"
+            f"the collection {collection} at {place} was not made by this project: give another "
+            "name after the address (--store URL#COLLECTION)"
         )
     return info
-
-
-def _filter(where: Filter) -> models.Filter | None:
-    must = [
-        models.FieldCondition(key=wanted.key, match=models.MatchValue(value=wanted.value))
-        if isinstance(wanted, Equals)
-        else models.FieldCondition(
-            key=wanted.key,
-            range=models.Range(gte=wanted.least, lte=wanted.most, lt=wanted.below),
-        )
-        for wanted in conditions(where)
-    ]
-    return models.Filter(must=must) if must else None
 
 
 def _reason(error: Exception) -> str:
