@@ -1,7 +1,6 @@
-"""The service over HTTP, in JSON; what is wrong with a request is a sentence in "error"."""
+"""Define the routes of the JSON API. A refused request gets one sentence in "error"."""
 
 import json
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, TypeVar
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
+from cir.app.originals import SIZES, Thumbnails
 from cir.app.schemas import (
     AnswerBody,
     ComposedSearch,
@@ -23,7 +23,6 @@ from cir.app.schemas import (
     tag_body,
 )
 from cir.app.service import Search, SearchService
-from cir.app.thumbnails import SIZES, Thumbnails
 from cir.app.web import uploads
 from cir.app.web.errors import said
 from cir.app.web.faults import Unreadable, WrongType
@@ -32,9 +31,9 @@ from cir.app.web.readiness import Readiness
 
 Form = TypeVar("Form", bound=ImageSearch)
 
-# What a browser may show of a file that somebody put into the folder: pictures, and no code.
+# Browsers may get these types only: a file in the folder may contain code, such as an SVG.
 _SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff")
-_KEPT = {"cache-control": "private, max-age=86400"}  # an id is its content: it never changes
+_KEPT = {"cache-control": "private, max-age=86400"}  # the content of an id never changes
 _CLOSED = {"content-security-policy": "default-src 'none'; sandbox"}
 _REFUSALS: dict[int | str, dict] = {
     status: {"model": ErrorBody} for status in (400, 404, 408, 413, 415, 422, 503)
@@ -43,7 +42,7 @@ _ABSENT: dict[int | str, dict] = {404: {"model": ErrorBody}}
 
 
 class Json(Response):
-    """JSON in ASCII: whatever characters a name may have, they arrive."""
+    """Writes JSON in ASCII, so that every character of a file name arrives."""
 
     media_type = "application/json"
 
@@ -52,10 +51,10 @@ class Json(Response):
 
 
 def add_api(app: FastAPI, service: SearchService, readiness: Readiness) -> None:
-    """Give the app its routes of searching, of images, and of the service's own state.
+    """Add the routes of searches, of images and of the state of the service to the app.
 
-    They are the app's own and not a router's: an included router is matched again at each request,
-    which takes as long as the rest of the way through FastAPI.
+    The routes belong to the app itself, because FastAPI matches the routes of an included router
+    again at each request, which doubles the time in FastAPI.
     """
     _add_searches(app, service)
     _add_images(app, service)
@@ -72,28 +71,31 @@ def _add_searches(app: FastAPI, service: SearchService) -> None:
 
     async def form_of(request: Request, kind: type[Form]) -> Search:
         image, fields = await read_form(request, service.settings.max_upload_bytes)
-        return _parsed(kind, fields_of(fields)).search(image)
+        try:
+            return kind.model_validate(fields_of(fields)).search(image)
+        except ValidationError as error:
+            raise Unreadable(said(error.errors())) from None
 
     @app.post("/search/text", responses=answers, dependencies=[Depends(_json)], **kind)
     async def search_by_words(body: TextSearch) -> Response:
-        """The images that match a text."""
+        """Find the images that match a text."""
         return await answered(body.search())
 
     @app.post("/search/image", responses=answers, openapi_extra=_form_schema(ImageSearch), **kind)
     async def search_by_an_image(request: Request) -> Response:
-        """The images like one that is sent, or like one of the index."""
+        """Find images that are similar to an uploaded image or to an image of the index."""
         return await answered(await form_of(request, ImageSearch))
 
     @app.post(
         "/search/composed", responses=answers, openapi_extra=_form_schema(ComposedSearch), **kind
     )
     async def search_by_an_image_and_a_change(request: Request) -> Response:
-        """The images like one, with what the text or the names add and remove."""
+        """Find images like the given one after the change that the text or the names describe."""
         return await answered(await form_of(request, ComposedSearch))
 
     @app.post("/tag", responses=tagged, dependencies=[Depends(_json)], **kind)
     async def tag(body: Text) -> Response:
-        """What a sentence adds and removes, and the label of each of its words."""
+        """Return what a sentence adds and removes, and the label of each word."""
         return Json(tag_body(await service.tag(body.text)))
 
 
@@ -105,14 +107,14 @@ def _add_images(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/images/{image_id}", response_class=Response, responses=_ABSENT, **kind)
     async def image(image_id: str) -> Response:
-        """The file itself, as what its content is."""
+        """Send the file; its content type follows from its content."""
         return await service.in_thread(_original, service, image_id)
 
     @app.get("/thumbnails/{image_id}", response_class=Response, responses=jpeg, **kind)
     async def thumbnail(
         image_id: str, size: Annotated[int, Query(ge=16, le=SIZES[-1])] = 256
     ) -> Response:
-        """A JPEG of it, its longer side at most `size` pixels, rounded up to a power of two."""
+        """Send a JPEG whose longer side has at most `size` pixels, rounded up to a power of two."""
         made = await service.in_thread(thumbnails.get, image_id, size)
         return Response(made, headers={**_KEPT, **_CLOSED}, media_type="image/jpeg")
 
@@ -121,7 +123,7 @@ def _original(service: SearchService, image_id: str) -> Response:
     record, encoded = service.originals.read(image_id)
     content_type = uploads.header(encoded, record.paths[0]).content_type
     if content_type not in _SHOWN:
-        raise WrongType(f"the image {image_id} is {content_type}, which is not sent to browsers")
+        raise WrongType(f"the image {image_id} is {content_type}, which browsers do not get")
     name = PurePosixPath(record.paths[0]).name.encode("utf-8", "replace")
     disposition = {"content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}"}
     return Response(encoded, headers={**_KEPT, **_CLOSED, **disposition}, media_type=content_type)
@@ -132,12 +134,12 @@ def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> No
 
     @app.get("/healthz", **kind)
     async def alive() -> dict[str, str]:
-        """The process answers; nothing is said of what it could find."""
+        """Tell that the process answers; this does not check the model or the store."""
         return {"status": "alive"}
 
     @app.get("/readyz", responses={503: {"model": ErrorBody}}, **kind)
     async def ready() -> Response:
-        """The model is loaded and is the one on the disk; the store is open and is of it."""
+        """Check that the model is the one on disk and that the store belongs to it."""
         sentence = await service.of_state(readiness.problem)
         if sentence is not None:
             return Json({"error": sentence}, 503)
@@ -149,7 +151,7 @@ def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> No
 
     @app.get("/metrics", response_class=Response, **kind)
     async def metrics() -> Response:
-        """The figures of this process for Prometheus."""
+        """Return the metrics of this process in the format of Prometheus."""
         text = await service.of_state(service.telemetry.text)
         return Response(text, headers={"content-type": service.telemetry.content_type})
 
@@ -160,15 +162,8 @@ def _json(request: Request) -> None:
         raise WrongType(f"expected application/json, got {sent[:100]!a}")
 
 
-def _parsed(kind: type[Form], fields: Mapping[str, object]) -> Form:
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        raise Unreadable(said(error.errors())) from None
-
-
 def _form_schema(kind: type[BaseModel]) -> dict:
-    """How OpenAPI describes a form: the fields of `kind`, and the image."""
+    """Describe a form for OpenAPI: the fields of `kind` and the image."""
     schema = kind.model_json_schema()
     image = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, GIF, BMP, …"}
     schema["properties"] = {"image": image, **schema["properties"]}

@@ -1,4 +1,4 @@
-"""The whole app: API, page and pages of the API, behind its doors."""
+"""Build the ASGI app: the API, the page, the documentation and the checks of each request."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ _STATIC = Path(__file__).parent / "page" / "static"
 def create_app(
     service: SearchService, settings: Settings | None = None, readiness: Readiness | None = None
 ) -> FastAPI:
-    """The app around a service.
+    """Build the app for a service.
 
     Args:
-        service: what answers; the caller closes it.
-        settings: of bodies and doors; by default the service's own, whose limits of images hold
-            in any case.
-        readiness: what `/readyz` asks; by default it knows of no files and no other process.
+        service: answers the requests; the caller closes it.
+        settings: limits of bodies, the token and the host names; by default those of the service.
+            The limits of images are always those of the service.
+        readiness: answers `/readyz`; by default it checks no files and no server.
     """
     settings = settings or service.settings
     readiness = readiness or Readiness(service.model, service.store)
@@ -47,7 +47,7 @@ def create_app(
     app.include_router(docs_router(TITLE))
     app.include_router(page_router(service))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    # The last one added stands outermost.
+    # The middleware that is added last sees a request first.
     app.add_middleware(Failures)
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(BodyLimits, settings=settings)

@@ -1,4 +1,4 @@
-"""Requests of several clients joined into one call of the model."""
+"""Join the requests of several clients into one call of the model."""
 
 import asyncio
 import queue
@@ -13,15 +13,13 @@ from cir.app.web.faults import Unavailable
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
-# (items in the call, seconds that it took)
-Observer = Callable[[int, float], None]
 
-_PATIENCE = 0.05  # seconds
+_PATIENCE = 0.05  # seconds that an item waits before its batcher gets the next turn
 
 
 @dataclass(frozen=True)
 class _Waiting(Generic[Asked, Answered]):
-    """An item that waits, and the future of the one who waits for it."""
+    """An item that waits for its turn, and the future that gets its result."""
 
     item: Asked
     future: "asyncio.Future[Answered]"
@@ -29,17 +27,17 @@ class _Waiting(Generic[Asked, Answered]):
 
 
 class Batcher(Generic[Asked, Answered]):
-    """A step that answers several who ask in one call.
+    """Runs a step on all items that wait, in one call.
 
-    Nobody waits for company: an item that comes alone goes alone, and those that come while the
-    worker is busy go together. An exception of a batch is nobody's yet: its items are then asked
-    for one by one, so that it reaches those only whose own it is.
+    No item waits for others: a single item is computed at once, and the items that come while the
+    worker is busy form the next batch. If a batch fails, each item is computed again by itself,
+    so that only the item that caused the error gets it.
 
     Args:
-        step: from a list of items to as many results; it runs in the worker's thread.
-        worker: whose turn it takes with others.
-        most: items in one call.
-        observe: told of every call, from the worker's thread.
+        step: turns a list of items into as many results, in the worker's thread.
+        worker: the thread, which several batchers may share.
+        most: the largest number of items in one call.
+        observe: gets the number of items after every call, in the worker's thread.
     """
 
     def __init__(
@@ -47,44 +45,38 @@ class Batcher(Generic[Asked, Answered]):
         step: Callable[[list[Asked]], Sequence[Answered]],
         worker: "Worker",
         most: int = 32,
-        observe: Observer | None = None,
+        observe: Callable[[int], None] = lambda count: None,
     ):
         assert most > 0, most
         self._step = step
         self._worker = worker
         self._most = most
-        self._observe = observe or (lambda count, seconds: None)
-        self._waiting: deque[_Waiting] = deque()  # the worker's alone
+        self._observe = observe
+        self.waiting: deque[_Waiting] = deque()  # only the worker's thread uses it
 
     async def ask(self, item: Asked) -> Answered:
-        """The result for one item; cancelled before its turn, it is never computed."""
+        """Return the result of one item; an item that is cancelled in time is not computed."""
         future = asyncio.get_running_loop().create_future()
         self._worker.put(self, _Waiting(item, future, time.perf_counter()))
         return await future
 
-    def add(self, waiting: _Waiting) -> None:
-        """One more that waits for its turn."""
-        self._waiting.append(waiting)
-
-    def __len__(self) -> int:
-        """How many are waiting."""
-        return len(self._waiting)
-
     @property
     def oldest(self) -> float:
-        """When the one who waits longest has come."""
-        return self._waiting[0].since
+        """Return the time when the oldest waiting item came."""
+        return self.waiting[0].since
 
     def turn(self) -> None:
-        """Answer those who wait longest, in one call."""
-        batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        """Compute the items that wait longest, in one call."""
+        batch = [self.waiting.popleft() for _ in range(min(self._most, len(self.waiting)))]
         batch = [waiting for waiting in batch if not waiting.future.cancelled()]
         if batch:
             self._answer(batch)
 
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
-            results = self._call(batch)
+            results = self._step([waiting.item for waiting in batch])
+            assert len(results) == len(batch), f"{len(results)} results of {len(batch)} items"
+            self._observe(len(batch))
         except Exception as error:
             if len(batch) == 1:
                 _deliver(batch, [error])
@@ -94,22 +86,15 @@ class Batcher(Generic[Asked, Answered]):
             return
         _deliver(batch, results)
 
-    def _call(self, batch: list[_Waiting]) -> Sequence[Answered]:
-        started = time.perf_counter()
-        results = self._step([waiting.item for waiting in batch])
-        assert len(results) == len(batch), f"{len(results)} results of {len(batch)} items"
-        self._observe(len(batch), time.perf_counter() - started)
-        return results
-
 
 class Worker:
-    """A thread that gives several batchers their turns.
+    """A thread that runs several batchers in turn.
 
-    The one for whom most are waiting is next, as a call costs less an item the more it has,
-    unless somebody has waited for longer than `_PATIENCE` elsewhere.
+    The batcher with the most items is next, because a large batch costs less for each item. An
+    item that has waited longer than `_PATIENCE` goes first.
 
-    The steps of one model share a worker: side by side, each with threads of its own, they would
-    take the processor and Python's lock from each other, and join fewer requests in a call.
+    The steps of one model share a worker. In two threads they would compete for the processor and
+    for Python's lock, and their batches would be smaller.
     """
 
     def __init__(self, name: str):
@@ -120,14 +105,14 @@ class Worker:
         self._thread.start()
 
     def put(self, batcher: Batcher, waiting: _Waiting) -> None:
-        """Let an item wait for the turn of its batcher; Unavailable after `close`."""
-        with self._door:  # nothing may come after the end
+        """Queue an item for its batcher; raise Unavailable after `close`."""
+        with self._door:  # nothing may be queued after the end
             if self._closed:
-                raise Unavailable("the service is shutting down; ask again when it has started")
+                raise Unavailable("the service is shutting down; try again when it has started")
             self._coming.put((batcher, waiting))
 
     def close(self) -> None:
-        """Finish what waits, and end the thread."""
+        """Compute all items that wait, and end the thread."""
         with self._door:
             if not self._closed:
                 self._closed = True
@@ -135,18 +120,18 @@ class Worker:
         self._thread.join()
 
     def _work(self) -> None:
-        batchers: set[Batcher] = set()  # with somebody who waits
+        batchers: set[Batcher] = set()  # those with items that wait
         ended = False
         while batchers or not ended:
             ended |= self._collect(batchers, patient=not batchers)
             if batchers:
                 chosen = _next(batchers)
                 chosen.turn()
-                if not len(chosen):
+                if not chosen.waiting:
                     batchers.remove(chosen)
 
     def _collect(self, batchers: set[Batcher], patient: bool) -> bool:
-        """Give all who have come to their batchers, `patient` until one comes; True at the end."""
+        """Move new items to their batchers; if `patient`, wait for one. Return True at the end."""
         while True:
             try:
                 coming = self._coming.get(block=patient)
@@ -155,34 +140,34 @@ class Worker:
             if coming is None:
                 return True
             batcher, waiting = coming
-            batcher.add(waiting)
+            batcher.waiting.append(waiting)
             batchers.add(batcher)
             patient = False
 
 
 def _next(batchers: Collection[Batcher]) -> Batcher:
-    """Whose turn it is, of those for whom somebody waits."""
+    """Choose the batcher that has the next turn."""
     longest = min(batchers, key=lambda batcher: batcher.oldest)
     if time.perf_counter() - longest.oldest > _PATIENCE:
         return longest
-    return max(batchers, key=lambda batcher: (len(batcher), -batcher.oldest))
+    return max(batchers, key=lambda batcher: (len(batcher.waiting), -batcher.oldest))
 
 
 def _deliver(batch: Sequence[_Waiting], results: Sequence[object]) -> None:
-    """Hand out results, or exceptions, in the loops of those who wait: one call for each loop."""
+    """Set the results or exceptions of futures, with one call for each event loop."""
     of_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future, object]]] = {}
     for waiting, result in zip(batch, results, strict=True):
         of_loop.setdefault(waiting.future.get_loop(), []).append((waiting.future, result))
     for loop, pairs in of_loop.items():
         try:
             loop.call_soon_threadsafe(_settle, pairs)
-        except RuntimeError:  # the loop is closed: nobody waits there any more
+        except RuntimeError:  # the loop is closed, so that nobody waits for the result
             continue
 
 
 def _settle(pairs: list[tuple[asyncio.Future, object]]) -> None:
     for future, result in pairs:
-        if future.done():  # cancelled meanwhile
+        if future.done():  # it was cancelled meanwhile
             continue
         if isinstance(result, Exception):
             future.set_exception(result)

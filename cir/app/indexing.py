@@ -1,4 +1,4 @@
-"""A store brought up to date with the images of a source, as cheaply as their content allows."""
+"""Index the images of a source into a store, and encode only the images that are new."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,20 +21,20 @@ from cir.retrieval.ranking.embedding import in_threads
 if TYPE_CHECKING:
     from cir.app.search_model import SearchModel
 
-_BATCH_BYTES = 64 << 20  # large photographs come in smaller batches: a few wait in memory
-_FILES_PER_STEP = 1_000  # of the progress line, where nothing is new
+_BATCH_BYTES = 64 << 20  # of files in a batch, since several batches wait in memory
+_FILES_PER_STEP = 1_000  # after which progress is shown if nothing is new
 _WRITTEN_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What was done, in images: equal files are one.
+    """The result of indexing, in images; equal files are one image.
 
     Attributes:
-        indexed: were embedded.
-        unchanged: were there, at the same places (their tags may have changed).
-        moved: were there, and have other places now; not embedded again.
-        removed: are gone from the source.
+        indexed: images that were encoded.
+        unchanged: images that the store has with the same paths; their tags may have changed.
+        moved: images that the store has with other paths; they were not encoded again.
+        removed: images that the source does not have any more.
         unreadable: a sentence for each file or folder that could not be read.
     """
 
@@ -47,7 +47,7 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class _New:
-    """A file whose content the store does not have."""
+    """A file with content that is not in the store."""
 
     id: str
     listed: Listed
@@ -55,16 +55,11 @@ class _New:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """New files to embed, and how many files were looked at to find them."""
-
-    looked_at: int
-    new: tuple[_New, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Embedded:
-    """What came of a batch; `failed` has a sentence by the id of the content."""
+    """An encoded batch; `looked_at` counts the files that were read to find its images.
+
+    `failed` maps ids of images that failed to sentences.
+    """
 
     looked_at: int
     images: tuple[IndexedImage, ...]
@@ -74,7 +69,7 @@ class _Embedded:
 
 @dataclass
 class _Found:
-    """What is known of the source so far; ids stand for contents."""
+    """What was found in the source so far; the keys are ids of images."""
 
     places: dict[str, list[Listed]] = field(default_factory=dict)
     taken: dict[str, float | None] = field(default_factory=dict)
@@ -90,24 +85,24 @@ def index(
     workers: int = 0,
     allow_empty: bool = False,
 ) -> IndexReport:
-    """Make the store hold exactly the images of the source.
+    """Make the store contain exactly the images of the source.
 
-    Every file is read and told by its content: what the store has is not embedded again, wherever
-    it lies now; what is new is embedded and written batch by batch, so that a run that is killed
-    loses a few batches at most and the next one goes on; what is gone is removed at the end. What
-    could not be read this time, though it is there, stays in the store.
+    Every file is read and identified by its content. The store keeps images that it has, with
+    their new paths; new images are encoded and written batch by batch, so that a killed run loses
+    only a few batches; images that are gone are removed at the end. Images that exist but cannot
+    be read now stay in the store.
 
     Args:
-        source: where the images are.
-        model: makes their vectors; the store must have been opened for it.
-        store: brought up to date.
-        batch_size: images encoded at once.
-        workers: threads with a batch each; 0 for as many as torch computes with.
+        source: gives the images.
+        model: encodes the images; the store must have been opened for this model.
+        store: the store to update.
+        batch_size: the number of images that are encoded at once.
+        workers: the number of threads, each with one batch; 0 stands for torch's number.
         allow_empty: empty the store if the source is empty.
 
     Raises:
-        UserError: the source is empty, which may well be a disk that is not mounted; or it cannot
-            be read at all, or the store fails.
+        UserError: the source is empty, as it is when a disk is not mounted; the source cannot be
+            read; or the store fails.
     """
     assert batch_size > 0
     known = {image.id: image for image in store.images()}
@@ -116,7 +111,7 @@ def index(
         raise _empty(source, len(known))
     found = _Found(problems=list(source.problems))
     batches = _batches(source, listed, known, found, batch_size)
-    done = in_threads(lambda batch: _embed(model, batch), batches, workers)
+    done = in_threads(lambda batch: _embed(model, *batch), batches, workers)
     written: dict[str, IndexedImage] = {}
     steps = progress(done, len(listed), "indexing", "images", units_in=lambda step: step.looked_at)
     for step in steps:
@@ -138,7 +133,7 @@ def indexed_store(
     batch_size: int = 64,
     allow_empty: bool = False,
 ) -> Iterator[tuple[Store, IndexReport]]:
-    """Open the store at `place`, index the source into it, and name the files that failed.
+    """Open the store at `place`, index the source into it, and report files that failed.
 
     Raises UserError as `open_store` and `index` do.
     """
@@ -154,9 +149,9 @@ def _empty(source: ImageSource, known: int) -> UserError:
     if not known:
         return UserError(f"there are no images in {printable(source.name)}{problems}")
     return UserError(
-        f"there are no images in {printable(source.name)}, and the store has {known:,} of there: "
-        "if a disk is missing, mount it and run again; if they are to be removed from the store, "
-        f"say so with --allow-empty{problems}"
+        f"there are no images in {printable(source.name)}, but the store has {known:,} from there: "
+        "if a disk is missing, mount it and run again; to remove the images from the store, give "
+        f"--allow-empty{problems}"
     )
 
 
@@ -166,8 +161,8 @@ def _batches(
     known: Mapping[str, IndexedImage],
     found: _Found,
     batch_size: int,
-) -> Iterator[_Batch]:
-    """Read all files, note what they are in `found`, and hand out those that are new."""
+) -> Iterator[tuple[int, list[_New]]]:
+    """Read all files, note them in `found`, and yield batches of new ones with the number read."""
     looked_at, new, size = 0, [], 0
     for image in listed:
         looked_at += 1
@@ -185,48 +180,41 @@ def _batches(
         elif len(places) == 1 and known[id].date != image.date:
             found.taken[id] = taken(data)
         if len(new) == batch_size or size >= _BATCH_BYTES or looked_at >= _FILES_PER_STEP:
-            yield _Batch(looked_at, tuple(new))
+            yield looked_at, new
             looked_at, new, size = 0, [], 0
-    yield _Batch(looked_at, tuple(new))
+    yield looked_at, new
 
 
-def _embed(model: "SearchModel", batch: _Batch) -> _Embedded:
+def _embed(model: "SearchModel", looked_at: int, batch: list[_New]) -> _Embedded:
     """Decode and encode the new files of a batch."""
     found, pixels, failed = [], [], {}
-    for new in batch.new:
+    for new in batch:
+        name = printable(new.listed.path)
         try:
-            picture = images.decode(new.data, printable(new.listed.path))
-            seen = model.preprocess(picture)
+            picture = images.decode(new.data, name)
+            pixels.append(model.preprocess(picture))
         except UserError as error:
             failed[new.id] = str(error)
-            continue
         except MemoryError:
-            name = printable(new.listed.path)
-            failed[new.id] = f"image {name} takes more memory to decode than there is"
-            continue
-        pixels.append(seen)
-        found.append(_image(new, picture.size))
+            failed[new.id] = f"image {name} needs more memory to decode than there is"
+        else:
+            found.append(_image(new, picture.size))
     if not found:
-        return _Embedded(batch.looked_at, (), np.zeros((0, model.dim), np.float32), failed)
+        return _Embedded(looked_at, (), np.zeros((0, model.dim), np.float32), failed)
     vectors = model.encode_pixels(np.stack(pixels))
-    fine = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3  # so that NaN is not
-    for image in (image for image, good in zip(found, fine, strict=True) if not good):
-        name = printable(image.paths[0])
-        failed[image.id] = f"image {name} gets a vector without a direction from the encoder"
+    fine = np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3  # false for NaN too
+    for image, good in zip(found, fine, strict=True):
+        if not good:
+            name = printable(image.paths[0])
+            failed[image.id] = f"image {name} is encoded as a vector without a direction"
     good = tuple(image for image in found if image.id not in failed)
-    return _Embedded(batch.looked_at, good, vectors[fine], failed)
+    return _Embedded(looked_at, good, vectors[fine], failed)
 
 
 def _image(new: _New, size: tuple[int, int]) -> IndexedImage:
-    date = taken(new.data)
-    return IndexedImage(
-        new.id,
-        (new.listed.path,),
-        len(new.data),
-        new.listed.date if date is None else date,
-        *size,
-        new.listed.tags or (),
-    )
+    listed, date = new.listed, taken(new.data)
+    date = listed.date if date is None else date
+    return IndexedImage(new.id, (listed.path,), len(new.data), date, *size, listed.tags or ())
 
 
 def _settle(
@@ -235,9 +223,9 @@ def _settle(
     written: Mapping[str, IndexedImage],
     found: _Found,
 ) -> IndexReport:
-    """Write what is otherwise by now, remove what is gone, and report."""
+    """Write changed records, remove images that are gone, and report."""
     away = {problem.path for problem in found.problems if problem.may_return}
-    kept = {}  # paths of known images that could not be looked at
+    kept = {}  # paths of known images that could not be read this time
     for image in known.values() if away else ():
         paths = [path for path in image.paths if _below_any(path, away)]
         if paths:
@@ -263,7 +251,7 @@ def _settle(
 
 
 def _as_found(image: IndexedImage, found: _Found, kept: Sequence[str]) -> IndexedImage | None:
-    """What an image should be by what was found; None if it was not found at all."""
+    """Return the record of an image after what was found; None if it was not found."""
     places = found.places.get(image.id, [])
     paths = tuple(sorted({*kept, *(place.path for place in places)}))
     if not places:
@@ -282,13 +270,13 @@ def _below_any(path: str, folders: set[str]) -> bool:
 
 
 def _unreadable(found: _Found) -> tuple[str, ...]:
-    """A sentence for each place, in the order of the places."""
+    """Return a sentence for each file that failed, in the order of the paths."""
     sentences = [(problem.path, problem.sentence) for problem in found.problems]
     for id, sentence in found.failed.items():
         first, *others = found.places[id]
         sentences.append((first.path, sentence))
         name = printable(first.path)
         for other in others:
-            same = f"image {printable(other.path)} is the same file as {name}, which is no use"
+            same = f"image {printable(other.path)} has the content of {name}, which failed"
             sentences.append((other.path, same))
     return tuple(sentence for _, sentence in sorted(sentences))

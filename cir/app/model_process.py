@@ -1,4 +1,4 @@
-"""The model in a process of its own, so that it and the web server do not share Python's lock."""
+"""Run the model in its own process, so that it does not share Python's lock with the server."""
 
 import multiprocessing
 import os
@@ -22,15 +22,15 @@ from cir.app.web.faults import Unavailable
 from cir.core.records import Edit
 
 
-class ModelProcess:
-    """A SearchModel whose calls are answered, one after the other, by a fork of this process.
+class ModelProcess(SearchModel):
+    """Answers the calls of a SearchModel, one after the other, in a fork of this process.
 
-    The fork shares the memory of the weights. Make it before other threads are started and
-    before torch has computed with more than one; it has to be closed.
+    The fork shares the memory of the weights. Create it before other threads start and before
+    torch computes with more than one thread, and close it at the end.
 
     Args:
-        model: answers in the fork, and here what takes no computing.
-        prepare: called in the fork, before all else.
+        model: answers in the fork, except for what needs no computing.
+        prepare: is called in the fork, before the first answer.
     """
 
     def __init__(self, model: SearchModel, prepare: Callable[[], None] = lambda: None):
@@ -43,45 +43,39 @@ class ModelProcess:
         )
         self._process.start()
         there.close()
-        # Python waits at its exit for processes that were not closed: let this one end before.
+        # At its exit, Python waits for processes that were not closed; this ends the fork before.
         Finalize(self, self._here.close, exitpriority=10)
         self._lock = Lock()
 
     @property
     def dim(self) -> int:
-        """D, the length of the vectors."""
         return self._model.dim
 
     def fingerprint(self) -> str:
-        """See SearchModel; Unavailable when the process has ended."""
+        """Return the fingerprint of the model; raise Unavailable if the process has ended."""
         if not self._process.is_alive():
             raise _ended()
         return self._fingerprint
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """See SearchModel; it is done here."""
         return self._model.preprocess(image)
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """See SearchModel."""
         return self._ask("encode_pixels", pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """See SearchModel."""
         return self._ask("encode_texts", list(texts))
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
-        """See SearchModel."""
         return self._ask("tag", list(texts))
 
     def compose(
         self, images: np.ndarray, edits: Sequence[Edit], image_weights: Sequence[float]
     ) -> np.ndarray:
-        """See SearchModel."""
         return self._ask("compose", images, list(edits), list(image_weights))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process of the model."""
         with self._lock:
             self._here.close()
         self._process.join(5)
@@ -103,17 +97,17 @@ class ModelProcess:
 
 @contextmanager
 def in_own_process(load: Callable[[], SearchModel]) -> Iterator[SearchModel]:
-    """The model that `load` gives, in a process of its own where that can be done and helps.
+    """Load a model, and run it in its own process if that is possible and saves time.
 
-    One core is left to the web server. A model on a GPU stays here: CUDA does not outlive a fork,
-    and the GPU does its work beside Python. So does any model on macOS, whose libraries do not
-    outlive one either.
+    One core remains for the web server. A model on a GPU stays in this process, because CUDA does
+    not survive a fork and the GPU computes beside Python. On macOS every model stays here, because
+    its libraries do not survive a fork.
     """
     if torch.cuda.is_available() or not sys.platform.startswith("linux"):
         yield load()
         return
     threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
-    torch.set_num_threads(1)  # torch's own threads would be missing in the fork
+    torch.set_num_threads(1)  # a fork would not have the other threads
     model = ModelProcess(load(), partial(torch.set_num_threads, threads))
     try:
         yield model
@@ -128,9 +122,9 @@ def _ended() -> Unavailable:
 def _answer(
     parent: Connection, connection: Connection, model: SearchModel, prepare: Callable[[], None]
 ) -> None:
-    """Answer until the other end is closed, be it because its process was killed."""
+    """Answer until the other end is closed, which also happens when its process is killed."""
     parent.close()
-    # Both may be sent to all processes of a group, and are for the server, which then closes.
+    # Signals may go to the whole process group; only the server reacts, and closes this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     prepare()
@@ -142,26 +136,21 @@ def _answer(
         try:
             result = getattr(model, name)(*arguments)
         except Exception as error:
-            result = _to_send(error)
+            result = error
         try:
-            _send(connection, result)
+            connection.send_bytes(_pickled(result))
         except BrokenPipeError:
             return
 
 
-def _send(connection: Connection, result: Any) -> None:
-    """Send a result, or tell that it cannot be sent."""
+def _pickled(result: Any) -> bytes:
+    """Pickle a result or an error; a RuntimeError replaces what pickle cannot restore."""
     try:
-        connection.send(result)
-    except OSError:
-        raise
-    except Exception as error:  # pickle meets what does not go with any of them, before it sends
-        connection.send(RuntimeError(f"the model's answer cannot be sent: {error!r}"))
-
-
-def _to_send(error: Exception) -> Exception:
-    """The error itself, if it arrives as it is; many with arguments of their own do not."""
-    try:
-        return pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(repr(error))
+        data = pickle.dumps(result)
+        if isinstance(result, Exception):
+            pickle.loads(data)
+        return data
+    except Exception as error:  # pickle fails with errors of many kinds
+        if isinstance(result, Exception):
+            return pickle.dumps(RuntimeError(repr(result)))
+        return pickle.dumps(RuntimeError(f"the model's answer cannot be sent: {error!r}"))

@@ -1,4 +1,4 @@
-"""What is asked of the service and what it answers, as values; and what may be asked at all."""
+"""Define a search and its answer, and check that a search is allowed."""
 
 import math
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from cir.core.records import Edit
 MAX_LIMIT = 200
 MAX_OFFSET = 10_000
 MAX_TEXT = 2_000  # characters
-MAX_NAMES = 50  # to add and to remove, together
-MAX_TAGS = 50  # of the filter
+MAX_NAMES = 50  # names to add and to remove, together
+MAX_TAGS = 50  # tags of the filter
 MAX_IMAGE_WEIGHT = 2.0
-_MOST = 2**53  # up to which the stores' numbers are exact
+_MOST = 2**53  # the stores' numbers are exact up to this one
 
 Kind = Literal["text", "image", "composed"]
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search: by words, by an image, or by an image and a change.
+    """A search by words, by an image, or by an image and a change.
 
     Args:
-        text: words to look for, or with an image the sentence that says what to change.
-        image: an encoded image from outside.
-        image_id: or an image of the index, which is then left out of the answers.
-        add, remove: names that take the place of what the tagger reads in the text; None for
-            both leaves it to the tagger. They count with an image only.
-        image_weight: how much the image counts, from 0 to 2; 1 is the model's own answer.
-        where: what the answers have to be.
-        limit, offset: how many answers, after how many better ones.
-        least_score: the cut-off, a cosine; None for none.
+        text: the words to look for, or with an image the sentence that describes the change.
+        image: an encoded image from the client.
+        image_id: an image of the index instead, which the answers leave out.
+        add, remove: names that replace the edit that the tagger reads in the text; if both are
+            None, the tagger decides. They need an image.
+        image_weight: the weight of the image, from 0 to 2; 1 is the model's own answer.
+        where: conditions that the images have to meet.
+        limit, offset: the number of answers, and of better answers to skip.
+        least_score: leave out images with a lower cosine; None leaves out none.
     """
 
     text: str = ""
@@ -48,15 +48,10 @@ class Search:
 
     @property
     def kind(self) -> Kind:
-        """By what it searches."""
+        """Return the kind of search."""
         if self.image is None and self.image_id is None:
             return "text"
         return "composed" if self.text.strip() or self.add or self.remove else "image"
-
-    @property
-    def overridden(self) -> bool:
-        """Whether names are given, be it none, in place of the tagger's."""
-        return self.add is not None or self.remove is not None
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,13 @@ class Answer:
     """The answers to a search, best first.
 
     Attributes:
-        kind: by what was searched.
-        hits: at most as many as asked for.
+        kind: the kind of search.
+        hits: at most `limit` images.
         more: whether there is a next page.
-        edit: what was added and removed; None for searches by words or by an image.
-        words: the sentence's words, each with its label (other, pos, neg); empty where nothing
-            was tagged.
-        seconds: by step (decode, tag, encode, search: those that ran), and in total.
+        edit: the names that were added and removed; None for searches by words or by an image.
+        words: the words of the sentence with their labels (other, pos, neg); empty if the tagger
+            was not asked.
+        seconds: the time of each step that ran (decode, tag, encode, search) and the total.
     """
 
     kind: Kind
@@ -85,13 +80,13 @@ def check(search: Search) -> None:
     """Raise BadRequest or Unreadable for a search that cannot be answered."""
     names = [*(search.add or ()), *(search.remove or ())]
     if search.kind == "text" and not search.text.strip():
-        raise BadRequest("there is nothing to search by: give words, an image, or both")
+        raise BadRequest("there is nothing to search by: give a text, an image, or both")
     if search.image is not None and search.image_id is not None:
-        raise BadRequest("give either an image or image_id, not both")
+        raise BadRequest("give an image or image_id, not both")
     for what, text in (("text", search.text), *(("a name", name) for name in names)):
         check_text(text, what)
     if any(not name.strip() for name in names):
-        raise BadRequest("a name to add or to remove is empty")
+        raise BadRequest("a name to add or to remove must not be empty")
     if len(names) > MAX_NAMES:
         raise BadRequest(f"at most {MAX_NAMES} names can be added and removed, got {len(names)}")
     if not 1 <= search.limit <= MAX_LIMIT:
@@ -103,32 +98,30 @@ def check(search: Search) -> None:
             f"image_weight must be from 0 to {MAX_IMAGE_WEIGHT:g}, got {search.image_weight:g}"
         )
     if search.least_score is not None and not math.isfinite(search.least_score):
-        raise BadRequest(f"least_score must be a number, got {search.least_score}")
+        raise BadRequest(f"least_score must be a finite number, got {search.least_score}")
     _check_where(search.where)
 
 
 def check_text(text: str, what: str = "text") -> None:
-    """Raise unless a text is one that a model can read."""
-    if len(text) > MAX_TEXT:
-        raise BadRequest(f"{what} may have {MAX_TEXT:,} characters, got {len(text):,}")
+    """Raise BadRequest for a text that is too long, Unreadable for one that is not Unicode."""
+    _check_length(text, what)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Unreadable(f"{what} holds halves of characters that are no text") from None
+        raise Unreadable(f"{what} contains surrogates, which are no text in UTF-8") from None
+
+
+def _check_length(text: str, what: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise BadRequest(f"{what} may have {MAX_TEXT:,} characters, got {len(text):,}")
 
 
 def _check_where(where: Filter) -> None:
-    numbers = {
-        "after": where.after,
-        "before": where.before,
-        "least_bytes": where.least_bytes,
-        "most_bytes": where.most_bytes,
-    }
-    for name, number in numbers.items():
-        if number is not None and not abs(number) < _MOST:  # nor is NaN, nor infinity
+    for name in ("after", "before", "least_bytes", "most_bytes"):
+        number = getattr(where, name)
+        if number is not None and not abs(number) < _MOST:  # true for NaN and infinity too
             raise BadRequest(f"{name} must be a number below {_MOST:,}")
     if len(where.tags) > MAX_TAGS:
         raise BadRequest(f"at most {MAX_TAGS} tags can be asked for, got {len(where.tags)}")
     for what, text in (("folder", where.folder or ""), *(("a tag", tag) for tag in where.tags)):
-        if len(text) > MAX_TEXT:
-            raise BadRequest(f"{what} may have {MAX_TEXT:,} characters, got {len(text):,}")
+        _check_length(text, what)

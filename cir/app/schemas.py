@@ -1,6 +1,7 @@
-"""The API's bodies: what its fields are called, and how they become values and back."""
+"""Define the bodies of the API, and convert them to searches and from answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,39 +9,44 @@ from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Se
 from cir.app.search_model import TaggedText
 from cir.app.stores.records import Filter, Hit, original_text, safe_text
 
-LISTS = ("add", "remove", "tag")  # the fields of a form that may come several times
+LISTS = ("add", "remove", "tag")  # fields of a form that may come several times
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Where(_Body):
-    """What the answers have to be; all that is given must hold."""
-
-    folder: str | None = Field(None, description="in this folder of the index, or below")
-    after: float | None = Field(None, description="not taken before, seconds since 1970")
-    before: float | None = Field(None, description="taken before, seconds since 1970")
+class _Bounds(_Body):
+    folder: str | None = Field(None, description="the folder of the images, at any depth")
+    after: float | None = Field(None, description="the earliest date, in seconds since 1970")
+    before: float | None = Field(None, description="a time later than every date, likewise")
     least_bytes: int | None = None
     most_bytes: int | None = None
-    tags: list[str] = Field([], description="has all of these")
 
-    def filter(self) -> Filter:
-        """The same as a value."""
+    def filter(self, tags: Iterable[str]) -> Filter:
         return Filter(
             folder=None if self.folder is None else original_text(self.folder),
             after=self.after,
             before=self.before,
             least_bytes=self.least_bytes,
             most_bytes=self.most_bytes,
-            tags=tuple(map(original_text, self.tags)),
+            tags=tuple(map(original_text, tags)),
         )
+
+
+class Where(_Bounds):
+    """Conditions on the images; an image has to meet all of them."""
+
+    tags: list[str] = Field([], description="tags that the image must have")
 
 
 class _Page(_Body):
     limit: int = Field(24, ge=1, le=MAX_LIMIT)
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
-    least_score: float | None = Field(None, description="the cut-off, a cosine")
+    least_score: float | None = Field(None, description="the lowest cosine of an answer")
+
+    def _page(self) -> dict:
+        return {"limit": self.limit, "offset": self.offset, "least_score": self.least_score}
 
 
 class TextSearch(_Page):
@@ -50,79 +56,54 @@ class TextSearch(_Page):
     where: Where = Field(default_factory=Where)
 
     def search(self) -> Search:
-        """The same as a value."""
-        return Search(
-            text=self.text,
-            where=self.where.filter(),
-            limit=self.limit,
-            offset=self.offset,
-            least_score=self.least_score,
-        )
+        """Convert the body to a search."""
+        return Search(text=self.text, where=self.where.filter(self.where.tags), **self._page())
 
 
-class ImageSearch(_Page):
-    """The fields of a form beside `image`, for a search by an image."""
+class ImageSearch(_Bounds, _Page):
+    """The fields beside `image` in a form that searches by an image."""
 
     image_id: str | None = Field(None, description="an image of the index, instead of `image`")
-    folder: str | None = None
-    after: float | None = None
-    before: float | None = None
-    least_bytes: int | None = None
-    most_bytes: int | None = None
     tag: list[str] = []
 
     def search(self, image: bytes | None) -> Search:
-        """The same, with the image, as a value."""
-        where = Filter(
-            folder=None if self.folder is None else original_text(self.folder),
-            after=self.after,
-            before=self.before,
-            least_bytes=self.least_bytes,
-            most_bytes=self.most_bytes,
-            tags=tuple(map(original_text, self.tag)),
-        )
-        return Search(
-            image=image,
-            image_id=self.image_id,
-            where=where,
-            limit=self.limit,
-            offset=self.offset,
-            least_score=self.least_score,
-            **self._change(),
-        )
-
-    def _change(self) -> dict:
-        return {}
+        """Convert the form and its image to a search."""
+        where = self.filter(self.tag)
+        return Search(image=image, image_id=self.image_id, where=where, **self._page())
 
 
 class ComposedSearch(ImageSearch):
-    """The fields of a form beside `image`, for a search by an image and a change."""
+    """The fields beside `image` in a form that searches by an image and a change."""
 
     text: str = ""
     add: list[str] | None = Field(
-        None, description="names to add; given, if only once and empty, the text is not tagged"
+        None, description="names to add; if given, even empty, the tagger does not read the text"
     )
     remove: list[str] | None = Field(None, description="names to remove, likewise")
     image_weight: float = Field(1.0, ge=0, le=MAX_IMAGE_WEIGHT)
 
-    def _change(self) -> dict:
-        given = self.add is not None or self.remove is not None
-        return {
-            "text": self.text,
-            "add": _names(self.add) if given else None,
-            "remove": _names(self.remove) if given else None,
-            "image_weight": self.image_weight,
-        }
+    def search(self, image: bytes | None) -> Search:
+        """Convert the form and its image to a search."""
+        add, remove = self.add, self.remove
+        if add is not None or remove is not None:
+            add, remove = (tuple(n for n in names or () if n.strip()) for names in (add, remove))
+        return replace(
+            super().search(image),
+            text=self.text,
+            add=add,
+            remove=remove,
+            image_weight=self.image_weight,
+        )
 
 
 class Text(_Body):
-    """A sentence."""
+    """A sentence for the tagger."""
 
     text: str
 
 
 class HitBody(BaseModel):
-    """An image that matches."""
+    """An image that was found."""
 
     id: str
     score: float
@@ -132,12 +113,12 @@ class HitBody(BaseModel):
     width: int
     height: int
     tags: list[str]
-    image: str = Field(description="where the file itself is")
+    image: str = Field(description="the address of the file")
     thumbnail: str
 
 
 class TagBody(BaseModel):
-    """How a sentence was read; labels are other, pos (to add) and neg (to remove)."""
+    """The edit in a sentence; the labels are other, pos (to add) and neg (to remove)."""
 
     add: list[str]
     remove: list[str]
@@ -145,7 +126,7 @@ class TagBody(BaseModel):
 
 
 class AnswerBody(BaseModel):
-    """The answers to a search, best first; `edit` is null where nothing could be changed."""
+    """The answers to a search, best first; `edit` is null without an image and a change."""
 
     kind: str
     hits: list[HitBody]
@@ -155,13 +136,13 @@ class AnswerBody(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Why there is no answer, in a sentence."""
+    """The reason why there is no answer, in a sentence."""
 
     error: str
 
 
 def answer_body(answer: Answer) -> dict:
-    """An answer as JSON, in the form of AnswerBody."""
+    """Return an answer as JSON, in the form of AnswerBody."""
     edit = answer.edit
     return {
         "kind": answer.kind,
@@ -173,7 +154,7 @@ def answer_body(answer: Answer) -> dict:
 
 
 def tag_body(tagged: TaggedText) -> dict:
-    """A sentence as it was read, in the form of TagBody."""
+    """Return a tagged sentence as JSON, in the form of TagBody."""
     return {
         "add": list(tagged.edit.add),
         "remove": list(tagged.edit.remove),
@@ -182,7 +163,7 @@ def tag_body(tagged: TaggedText) -> dict:
 
 
 def fields_of(items: Sequence[tuple[str, str]]) -> Mapping[str, str | list[str]]:
-    """The fields of a form: lists as lists, others the last time they come; blank ones absent."""
+    """Read the fields of a form: all values of LISTS, else the last value; skip blank values."""
     fields: dict[str, str | list[str]] = {}
     for name, value in items:
         if name in LISTS:
@@ -190,10 +171,6 @@ def fields_of(items: Sequence[tuple[str, str]]) -> Mapping[str, str | list[str]]
         elif value.strip() or name == "text":
             fields[name] = value
     return fields
-
-
-def _names(given: list[str] | None) -> tuple[str, ...]:
-    return tuple(name for name in given or () if name.strip())
 
 
 def _hit_body(hit: Hit) -> dict:

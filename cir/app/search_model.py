@@ -1,4 +1,4 @@
-"""What the search app asks of the models, and the trained retriever as the one that answers."""
+"""Define the model that the search app needs, and implement it with the trained retriever."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,17 +21,16 @@ from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
 from cir.retrieval.retriever import Retriever
 
-# An encoder scales the shorter side to what it sees, and so a line of pixels to gigabytes.
-_LONGEST = 16  # times the shorter side
-_NO_DIRECTION = 1e-6  # a query shorter than this share of its image has cancelled out
+# An encoder scales the shorter side to a fixed length, so that a line of pixels needs gigabytes.
+_LONGEST = 16  # the longer side in units of the shorter one
+_NO_DIRECTION = 1e-6  # a query below this share of its image's length has no useful direction
 
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A sentence as the tagger reads it: its edit, and each of its words with its label.
+    """The edit that the tagger reads in a sentence, and the words with their labels.
 
-    The words are those of `cir.edits.reading.word_splitter.split_words`, the labels those of its
-    LABELS.
+    The words and the labels are those of cir.edits.reading.word_splitter.
     """
 
     edit: Edit
@@ -39,70 +38,71 @@ class TaggedText:
 
 
 class SearchModel(Protocol):
-    """A retriever as the app sees it; all methods may be called from several threads.
+    """The retriever that the app needs; several threads may call all methods.
 
     Attributes:
-        dim: D, the length of its vectors.
+        dim: D, the length of the vectors.
     """
 
     dim: int
 
     def fingerprint(self) -> str:
-        """A digest of encoder and composer: equal iff their vectors would be."""
+        """Return a digest of encoder and composer: equal digests mean equal vectors."""
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image as the encoder wants to see it, uint8 [3, H, W]."""
+        """Turn an RGB image into the encoder's input, uint8 [3, H, W]."""
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels uint8 [B, 3, H, W] → gallery vectors float32 [B, D] of length 1."""
+        """Encode pixels uint8 [B, 3, H, W] as gallery vectors float32 [B, D] of length one."""
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts as they are written → query vectors float32 [B, D] of length 1."""
+        """Encode unchanged texts as query vectors float32 [B, D] of length one.
+
+        Raises UserError if texts and images of the model lie in different spaces.
+        """
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
-        """What each text asks to add and to remove."""
+        """Read the edit in each text."""
 
     def compose(
         self, images: np.ndarray, edits: Sequence[Edit], image_weights: Sequence[float]
     ) -> np.ndarray:
-        """Reference images, their edits and how much each image counts → query vectors [B, D].
+        """Compose query vectors float32 [B, D] of length one.
 
         Args:
             images: pixels uint8 [B, 3, H, W], or image features float32 [B, D], not normalised.
             edits: B edits.
-            image_weights: B numbers from 0 to 2; 1 is the model's own answer.
+            image_weights: B weights of the images, from 0 to 2; 1 is the model's own answer.
 
         Raises:
-            UserError: a query has no direction: its image counts 0 and it names nothing.
+            UserError: a query has no direction: its image counts 0 and its edit is empty.
         """
 
 
-class RetrieverModel:
-    """The project's retriever behind the interface of a SearchModel.
+class RetrieverModel(SearchModel):
+    """Implements SearchModel with the project's retriever.
 
-    A weight s of the image other than 1 adds (s − 1) times the image to what the composer makes
-    of image and edit, before the query is brought to length 1. The arithmetic composer's query is
-    then s·image + Σ added − Σ removed, with its own weights of the three.
+    A weight s of the image adds (s − 1) times the image to the composer's output before the query
+    is normalised. With the arithmetic composer, the query is s·image + Σ added − Σ removed, with
+    the composer's weights of the three terms.
 
     Args:
-        retriever: tagger, encoder and composer; searching by words alone needs an encoder whose
-            texts and images share a space, and a composer answers as it was trained.
+        retriever: the tagger, encoder and composer. A search by words alone needs an encoder
+            whose texts and images share a space.
     """
 
     def __init__(self, retriever: Retriever):
         self._retriever = retriever
         self._fingerprint: str | None = None
-        # The text tower's mask and the tokenizers' settings change while they work.
+        # The text tower's mask and the tokenizers' settings change during a call.
         self._words = Lock()
         self._sentences = Lock()
 
     @property
     def dim(self) -> int:
-        """D, the length of the vectors."""
         return self._retriever.encoder.dim
 
     def fingerprint(self) -> str:
-        """A digest of encoder and composer, of the weights in memory."""
         if self._fingerprint is None:
             composer = self._retriever.model.composer
             self._fingerprint = files.fingerprint(
@@ -113,35 +113,29 @@ class RetrieverModel:
         return self._fingerprint
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """An RGB image as the encoder wants to see it, uint8 [3, H, W].
+        """Turn an RGB image into the encoder's input, uint8 [3, H, W].
 
-        Of one that is very long, the ends are left out before: an encoder that looks at the
-        middle sees the same, and one that squeezes all of it into a square loses them.
+        Images longer than _LONGEST lose their ends first: an encoder that crops the centre sees
+        the same pixels, and an encoder that squeezes the image into a square loses the ends.
         """
         return self._retriever.encoder.preprocess(_without_ends(image))
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels uint8 [B, 3, H, W] → gallery vectors float32 [B, D] of length 1."""
         return _array(self._retriever.model.gallery(_tensor(pixels)))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts as they are written → query vectors float32 [B, D] of length 1.
-
-        Raises UserError for a model whose texts and images lie in spaces of their own.
-        """
         encoder = self._retriever.encoder
         if isinstance(encoder, PairedEncoder):
             raise UserError(
-                "this model cannot search by words alone: its texts and its images lie in spaces "
-                "of their own; add an image, or serve an encoder that was trained on both"
+                "this model cannot search by words alone, because its texts and its images lie in "
+                "different spaces: add an image, or serve an encoder that was trained on both"
             )
         with self._words:
             return _array(functional.normalize(encoder.encode_texts(texts), dim=1))
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
-        """What each text asks to add and to remove; the words are read once."""
         with self._sentences:
             labels = self._retriever.tagger.word_labels(texts)
         edits = _LabelsAtHand(labels).tag(texts)
@@ -154,8 +148,7 @@ class RetrieverModel:
     def compose(
         self, images: np.ndarray, edits: Sequence[Edit], image_weights: Sequence[float]
     ) -> np.ndarray:
-        """Pixels or features, edits and weights → query vectors [B, D]; see SearchModel."""
-        assert len(images) == len(edits) == len(image_weights), "as many images, edits and weights"
+        assert len(images) == len(edits) == len(image_weights), "lengths of the arguments"
         model = self._retriever.model
         features = _tensor(images).to(model.encoder.device)
         if images.ndim == 4:
@@ -168,13 +161,13 @@ class RetrieverModel:
             query = query + (weights - 1).unsqueeze(1) * self._alone(features)
         if (query.norm(dim=1) <= _NO_DIRECTION * features.norm(dim=1)).any():
             raise UserError(
-                "there is nothing to search by: the image counts nothing, and nothing is added "
-                "or removed"
+                "there is nothing to search by: the image has no weight, and nothing is added or "
+                "removed"
             )
         return _array(functional.normalize(query, dim=1))
 
     def _alone(self, image: torch.Tensor) -> torch.Tensor:
-        """What the composer itself counts as the image [B, D]: its feature, scaled or not."""
+        """Return the image [B, D] as the composer adds it: its features, scaled or not."""
         composer = self._retriever.model.composer
         arithmetic = getattr(composer, "arithmetic", composer)
         if not isinstance(arithmetic, ArithmeticComposer):
@@ -184,7 +177,7 @@ class RetrieverModel:
 
 
 class _LabelsAtHand(Tagger):
-    """The tagger's rule from labels to edits, for labels that it has given already."""
+    """Applies the tagger's rule from labels to edits to labels that are known already."""
 
     def __init__(self, labels: list[list[str]]):
         self._found = labels
@@ -194,20 +187,20 @@ class _LabelsAtHand(Tagger):
 
 
 def load(encoder_folder: Path | str, tagger_folder: Path | str) -> RetrieverModel:
-    """The trained retriever in these folders, on a GPU if there is one.
+    """Load the trained retriever from these folders, on a GPU if there is one.
 
-    Raises UserError where a folder is missing, incomplete, or holds something else.
+    Raises UserError if a folder is missing, incomplete, or contains something else.
     """
     return RetrieverModel(Retriever.load(encoder_folder, tagger_folder))
 
 
 def _without_ends(image: Image.Image) -> Image.Image:
-    """The middle of an image that is longer than `_LONGEST` times its shorter side."""
+    """Cut an image to at most `_LONGEST` times its shorter side, around the centre."""
     width, height = image.size
     most = _LONGEST * min(width, height)
     if max(width, height) <= most:
         return image
-    # Both ends lose the same number of pixels, so that the middle stays where it is.
+    # Both ends lose the same number of pixels, so that the centre stays the same.
     across, down = (max(0, side - most) // 2 for side in (width, height))
     return image.crop((across, down, width - across, height - down))
 

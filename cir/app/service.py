@@ -1,11 +1,10 @@
-"""Searches, from what a person gives to the images that match: each step batched over clients."""
+"""Answer searches; each step of the model and of the store is batched over clients."""
 
 import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -30,23 +29,17 @@ __all__ = ["Answer", "Search", "SearchService"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """All of a look-up in the store but its vector; look-ups of one plan go together."""
-
-    limit: int
-    offset: int
-    where: Filter
-    least_score: float | None
+# The arguments of Store.search beside the queries: limit, offset, where and least_score.
+_Plan = tuple[int, int, Filter, float | None]
 
 
 class SearchService:
-    """The model, the store and the source of images behind one door.
+    """Answers searches with a model, a store and a source of images.
 
     Args:
-        model, store, source: what it answers with; the caller closes the store.
-        settings: limits, and the size of a batch.
-        telemetry: told of every step.
+        model, store, source: used for the answers; the caller closes the store.
+        settings: the limits and the size of a batch.
+        telemetry: is told about every step.
     """
 
     def __init__(
@@ -75,40 +68,38 @@ class SearchService:
         self._search = self._batcher("search", self._searched, looking)
 
     def _batcher(self, name: str, step: Callable[[list], Sequence], worker: Worker) -> Batcher:
-        def observe(size: int, seconds: float) -> None:
-            self.telemetry.batch(name, size)
-
-        return Batcher(step, worker, self.settings.batch_size, observe)
+        return Batcher(step, worker, self.settings.batch_size, partial(self.telemetry.batch, name))
 
     def close(self) -> None:
-        """Finish what was begun, and end the threads."""
+        """Finish the requests that have begun, and end the threads."""
         for worker in self._workers:
             worker.close()
         for pool in (self._pool, self._state):
             pool.shutdown(cancel_futures=True)
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run what takes time, and no model, beside the event loop; a bounded number at once."""
+        """Run slow work that needs no model in a thread; the number of threads is bounded."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(work, *arguments))
 
     async def of_state(self, look: Callable[..., T], *arguments: object) -> T:
-        """Look at the service or its store, in a thread that waits for no image."""
+        """Read the state of the service or its store in a thread that decodes no images."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._state, partial(look, *arguments))
 
     async def tag(self, text: str) -> TaggedText:
-        """How the tagger reads a sentence."""
+        """Return the edit and the labels that the tagger reads in a sentence."""
         check_text(text)
         if not text.strip():
             raise BadRequest("there is no text to tag")
         return await self._timed("tag", self._tag.ask(text), {})
 
     async def search(self, search: Search) -> Answer:
-        """The answers to a search.
+        """Answer a search.
 
         Raises:
-            UserError: it cannot be answered; those of `cir.app.web.faults` name an HTTP status.
+            UserError: the search cannot be answered; errors of `cir.app.web.faults` have an HTTP
+                status.
         """
         started = time.perf_counter()
         check(search)
@@ -143,9 +134,9 @@ class SearchService:
     async def _composed_query(
         self, search: Search, seconds: dict[str, float]
     ) -> tuple[np.ndarray, TaggedText]:
-        """The query's vector, and how its sentence was read."""
+        """Return the vector [D] of the query, and the tagged sentence."""
         decoding = self._timed("decode", self.in_thread(self._read, search), seconds)
-        if search.overridden:
+        if search.add is not None or search.remove is not None:
             tagged, pixels = TaggedText(_given_edit(search), ()), await decoding
         else:
             tagging = self._timed("tag", self._tag.ask(search.text), seconds)
@@ -155,29 +146,29 @@ class SearchService:
             tagged = TaggedText(edit, ())
             if search.image_weight == 0:
                 raise BadRequest(
-                    "there is nothing to search by: the image counts 0, and nothing is added or "
-                    "removed"
+                    "there is nothing to search by: the image has weight 0, and nothing is added "
+                    "or removed"
                 )
         asked = (pixels, edit, search.image_weight)
         return await self._timed("encode", self._compose.ask(asked), seconds), tagged
 
     async def _hits(self, vector: np.ndarray, search: Search) -> Sequence[Hit]:
-        """One hit more than asked for, where there is one.
+        """Return one hit more than asked for, if there is one.
 
-        An image that is left out may stand anywhere among its answers, so that all before the
-        page are needed to know where the page begins.
+        An image that is left out may have any rank, so that the page begins at a known rank only
+        if all hits before the page are asked for.
         """
         left_out = search.image_id
         extra = 1 if left_out is None else search.offset + 2
         offset = search.offset if left_out is None else 0
-        plan = _Plan(search.limit + extra, offset, search.where, search.least_score)
+        plan = (search.limit + extra, offset, search.where, search.least_score)
         hits = await self._search.ask((vector, plan))
         if left_out is None:
             return hits
         return [hit for hit in hits if hit.image.id != left_out][search.offset :]
 
     def _read(self, search: Search) -> np.ndarray:
-        """The pixels of the image that a search gives."""
+        """Return the preprocessed pixels of the image of a search."""
         if search.image_id is None:
             image = uploads.decode(search.image, self.settings.max_pixels)
         else:
@@ -200,9 +191,7 @@ class SearchService:
         for plan, mine in places.items():
             vectors = np.stack([asked[place][0] for place in mine])
             with of_the_store():
-                found = self.store.search(
-                    vectors, plan.limit, plan.offset, plan.where, plan.least_score
-                )
+                found = self.store.search(vectors, *plan)
             for place, hits in zip(mine, found, strict=True):
                 results[place] = hits
         return results
@@ -216,6 +205,6 @@ class SearchService:
 
 
 def _given_edit(search: Search) -> Edit:
-    """The edit of the names that a person has given; its text says them, whatever was typed."""
+    """Build the edit of names that a person has given; its text names them too."""
     edit = Edit("", search.add or (), search.remove or ())
     return Edit(edit_in_words(edit), edit.add, edit.remove)

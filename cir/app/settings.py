@@ -10,18 +10,18 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits and doors of the app.
+    """Limits on requests, and who may send them.
 
     Args:
-        max_upload_bytes: of one image.
-        max_pixels: of one image, uploaded or shown as a thumbnail.
-        max_body_bytes: of a request without an image.
-        body_seconds: in which the whole body of a request has to arrive.
-        token: what a client has to know; None lets everybody in who can connect.
-        hosts: the names that the Host header may have, without port; empty for any. It stops
-            pages of other sites from reaching a service on loopback under a name of their own.
-        batch_size: requests joined into one call of the model.
-        thumbnail_bytes: memory for thumbnails.
+        max_upload_bytes: the size of one uploaded image.
+        max_pixels: the pixels of one image that is uploaded or shown as a thumbnail.
+        max_body_bytes: the size of a request without an image.
+        body_seconds: the time in which the whole body of a request must arrive.
+        token: the secret that a client has to send; None admits every client.
+        hosts: the host names, without port, that the Host header may give; empty allows any name.
+            They keep pages of other sites from using a service on loopback (DNS rebinding).
+        batch_size: the number of requests that one call of the model answers.
+        thumbnail_bytes: the memory for thumbnails.
     """
 
     max_upload_bytes: int = 20_000_000
@@ -38,7 +38,7 @@ def check_token(token: str) -> None:
     """Raise UserError for a token that is too short or that no HTTP header can carry."""
     if len(token) < 8 or not token.isascii() or not token.isprintable() or " " in token:
         raise UserError(
-            "a token must have at least 8 characters: letters, digits and signs of ASCII, no spaces"
+            "a token must have at least 8 characters, which must be printable ASCII without spaces"
         )
 
 

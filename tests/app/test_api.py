@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from cir.app.application import Settings, create_app
+from cir.app.originals import SIZES, reduced
 from cir.app.service import Search
 from cir.app.stores import Filter
-from cir.app.thumbnails import SIZES, reduced
 from cir.core.errors import UserError
 from cir.images import decoding as images
 from tests.helpers.fake_search_model import FakeSearchModel, plain
@@ -234,7 +234,7 @@ WRONG = [
     ({"text": ""}, 400, "nothing to search by"),
     ({"text": "  \n"}, 400, "nothing to search by"),
     ({"text": "x" * 2001}, 400, "2,000 characters"),
-    ({"text": "\ud800"}, 422, "no text"),
+    ({"text": "\ud800"}, 422, "no text in UTF-8"),
     ({"text": 7}, 422, "text"),
     ({}, 422, "text"),
     ({"text": "a", "limit": 0}, 422, "limit"),

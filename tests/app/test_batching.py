@@ -146,7 +146,7 @@ def test_too_few_results_are_a_fault_and_no_mix_up():
 
 def test_calls_are_observed(step):
     seen = []
-    batcher = batcher_of(step, observe=lambda count, seconds: seen.append((count, seconds)))
+    batcher = batcher_of(step, observe=seen.append)
 
     async def ask():
         first, tasks = await behind_a_held_call(step, batcher, [1, 2])
@@ -154,8 +154,7 @@ def test_calls_are_observed(step):
         await asyncio.gather(first, *tasks)
 
     asyncio.run(ask())
-    assert [count for count, _ in seen] == [1, 2]
-    assert seen[0][1] >= 0.005  # it was held up
+    assert seen == [1, 2]
     batcher.close()
 
 

@@ -188,7 +188,7 @@ def test_an_image_that_takes_more_memory_than_there_is(photos, store):
     plain("red", (101, 10)).save(photos / "b.png")
     report = run(photos, store, Small())
     assert counts(report) == (1, 0, 0, 0, 1)
-    assert report.unreadable == ("image b.png takes more memory to decode than there is",)
+    assert report.unreadable == ("image b.png needs more memory to decode than there is",)
 
 
 def test_every_unreadable_file_is_named_and_the_others_are_indexed(photos, store):
@@ -212,7 +212,8 @@ def test_every_unreadable_file_is_named_and_the_others_are_indexed(photos, store
     named = {*broken, "bomb.png", r"caf\udce9.jpg", "out.jpg"}
     assert len(report.unreadable) == len(named)
     for name in named:
-        assert len([s for s in report.unreadable if name in s.split(" is the same")[0]]) == 1, name
+        told = [s for s in report.unreadable if name in s.split(" has the content of ")[0]]
+        assert len(told) == 1, name
     assert any("bomb.png is too large" in sentence for sentence in report.unreadable)
     assert counts(run(photos, store)) == (0, 1, 0, 0, len(named))
 
@@ -261,7 +262,7 @@ def test_an_empty_folder_empties_the_store_only_if_told(photos, store):
     run(photos, store)
     for path in photos.iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="the store has 3 of there: if a disk is missing"):
+    with pytest.raises(UserError, match="the store has 3 from there: if a disk is missing"):
         run(photos, store)
     assert store.count() == 3
     assert counts(run(photos, store, allow_empty=True)) == (0, 0, 0, 3, 0)

@@ -23,7 +23,7 @@ from cir.core import files
 from cir.core.errors import UserError
 
 _INFO, _SHARD = "store.json", "shard"
-_POINTS = 500  # that are written at once
+_POINTS = 500  # points that are written at once
 
 
 class EdgeStore(Store):

@@ -21,10 +21,9 @@ from cir.core.errors import UserError
 
 COLLECTION = "images"
 
-_OLDEST = (1, 16)
 _METADATA = "cir"
-_POINTS = 256  # in one request, which has 5 MB of JSON for vectors of length 1,024
-_SECONDS = 60  # until an answer has to come
+_POINTS = 256  # points in one request: 5 MB of JSON for vectors of length 1,024
+_SECONDS = 60  # to wait for an answer
 # The client raises ValueError for collections in memory and for answers that are not Qdrant's.
 _ERRORS = (ApiException, QdrantException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
 
@@ -190,7 +189,7 @@ def _failing(place: str) -> Iterator[None]:
 def _require_version(client: QdrantClient, place: str) -> None:
     version = client.info().version
     numbers = re.match(r"(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < _OLDEST:
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < (1, 16):
         raise UserError(
             f"the Qdrant server at {place} must have version 1.16 or later; it has {version}"
         )
