@@ -1,4 +1,4 @@
-"""The service over HTTP: what it finds, how it pages and filters, what it says when it cannot."""
+"""Test the API: its answers, pages, filters and error messages."""
 
 import asyncio
 import io
@@ -44,7 +44,7 @@ def form(image=RED, **fields):
 
 
 def slow_ranking(service, vector):
-    """The names of all images by cosine, the slow obvious way."""
+    """Rank the names of all images by cosine, in the simplest way."""
     found = {image.id: image.tags[0] for image in service.store.images()}
     vectors = service.store.vectors(list(found))
     scores = {id: float(vectors[id] @ vector) for id in found}
@@ -203,7 +203,7 @@ def test_thumbnails_of_photographs_are_upright_small_and_alike():
     scene[:600, :, 0] = np.linspace(0, 255, 1600).astype(np.uint8)
     scene[600:, :, 2] = 200
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
+    exif[0x0112] = 6  # the picture is turned by 90 degrees
     buffer = io.BytesIO()
     Image.fromarray(scene).save(buffer, "JPEG", exif=exif, quality=95)
     quick = images.fit(reduced(buffer.getvalue(), 128, 10**8, "a photograph"), 128)
@@ -226,7 +226,7 @@ def test_thumbnails_are_kept_up_to_a_limit(tmp_path):
         for image_id in all_ids[1:]:
             client.get(f"/thumbnails/{image_id}")
         assert client.get(f"/thumbnails/{all_ids[0]}").content == first
-        assert len(reads) == len(all_ids) + 1  # it had to leave meanwhile
+        assert len(reads) == len(all_ids) + 1  # it was dropped meanwhile
     assert sorted(SIZES) == list(SIZES)
 
 
@@ -311,7 +311,7 @@ CHARSETS = ("undefined", "punycode", "a\0b")
 
 
 def form_in(charset):
-    """A form whose fields are, so it says, in this charset."""
+    """Return a form that claims that its fields have this charset."""
     body = b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n\xffred\xe9\r\n--b--\r\n'
     return {
         "content": body,
@@ -387,7 +387,7 @@ def test_metrics_count_what_is_asked(tmp_path):
         assert metric(client, 'cir_step_seconds_count{step="encode"}') == 3
         assert metric(client, 'cir_batch_size_sum{step="encode_text"}') == 3
         assert metric(client, "cir_index_images") == len(COLOURS)
-        assert metric(client, "cir_requests_in_progress") == 1  # this one
+        assert metric(client, "cir_requests_in_progress") == 1  # this request
 
 
 def test_metrics_are_there_when_the_store_is_not(tmp_path):

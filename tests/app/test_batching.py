@@ -1,4 +1,4 @@
-"""Requests of several clients in one call of the model."""
+"""Test that the requests of several clients share one call of the model."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from cir.core.errors import UserError
 
 
 class Step:
-    """A step that doubles numbers, remembers its calls, and can be held up."""
+    """Doubles numbers, records its calls, and waits while `open` is cleared."""
 
     def __init__(self):
         self.calls = []
@@ -41,7 +41,7 @@ def batcher_of(step, worker=None, **options):
 
 
 async def behind_a_held_call(step, batcher, items):
-    """Tasks of `items` that all wait while the first call is held up."""
+    """Start tasks of `items` that all wait while the first call is blocked."""
     step.open.clear()
     first = asyncio.ensure_future(batcher.ask(1000))
     while not step.entered.is_set():
@@ -91,7 +91,7 @@ def test_an_error_reaches_those_only_whose_it_is(step):
     assert str(two) == "negative: [-2]"
     assert str(four) == "negative: [-4]"
     assert step.calls == [[1000], [1, -2, 3, -4], [1], [-2], [3], [-4]]
-    assert asyncio.run(batcher.ask(5)) == 10  # it goes on
+    assert asyncio.run(batcher.ask(5)) == 10  # the worker still runs
     batcher.close()
 
 
@@ -131,7 +131,7 @@ def test_a_loop_that_is_gone_harms_nobody(step):
     async def leave():
         await behind_a_held_call(step, batcher, [])
 
-    asyncio.run(leave())  # the loop is closed while the call is held up
+    asyncio.run(leave())  # the loop is closed while the call is blocked
     step.open.set()
     assert asyncio.run(batcher.ask(4)) == 8
     batcher.close()

@@ -1,4 +1,4 @@
-"""The page in a browser: everything that a person does with it, by mouse, by key and by hand."""
+"""Test the page in a browser: all that a person does with mouse, keyboard and touch."""
 
 import asyncio
 import base64
@@ -62,15 +62,15 @@ def browser():
 
 @pytest.fixture(scope="module")
 def expected(service):
-    """A function: a search → the ids of its hits, by the service itself.
+    """Return a function that gives the ids of the hits of a search, from the service itself.
 
-    The answers to the same search are the same whoever asks, so no page is needed for them.
+    The service gives the same answer to the page and to a test.
     """
 
     def asked(**fields):
         answer = []
         ask = service.search(Search(**{"limit": PAGE, **fields}))
-        # Playwright's loop runs in the tests' thread, so this one gets a thread of its own.
+        # Playwright's loop runs in the thread of the tests, so the service needs another thread.
         thread = threading.Thread(target=lambda: answer.append(asyncio.run(ask)))
         thread.start()
         thread.join()
@@ -80,7 +80,7 @@ def expected(service):
 
 
 class Visit:
-    """A page of the app, with what the tests do on it."""
+    """Controls a page of the app in the browser."""
 
     def __init__(self, page):
         self.page = page
@@ -89,14 +89,14 @@ class Visit:
         self.rounds = page.locator("#rounds button")
 
     def ids(self):
-        """Of the results, once they are there."""
+        """Return the ids of the results after the page has shown them."""
         self.page.wait_for_selector(RESULTS)
         hits = self.page.locator(RESULTS)
         return hits.evaluate_all("all => all.map(one => one.dataset.id)")
 
     @contextmanager
     def answer(self):
-        """Wait for the answer that what is done inside asks for."""
+        """Wait for the answer to the request that the block sends."""
         with self.page.expect_response("**/page/search"):
             yield
         expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
@@ -107,7 +107,7 @@ class Visit:
             self.box.press("Enter")
 
     def start_from(self, image_id):
-        """Take an image of the results as the one to change."""
+        """Choose an image of the results as the reference image."""
         hit = self.page.locator(f'.hit[data-id="{image_id}"]')
         hit.hover()
         hit.get_by_text("Like this, but…").click()
@@ -117,7 +117,7 @@ class Visit:
         self.page.locator("#file").set_input_files(files)
 
     def words(self):
-        """(sign, name) of the chips on show."""
+        """Return (sign, name) of each chip on the page."""
         return self.chips.evaluate_all(
             "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
         )
@@ -128,7 +128,7 @@ class Visit:
 
 @pytest.fixture
 def visit(browser, address):
-    """A function that opens the page; nothing may leave loopback, nor be complained of."""
+    """Return a function that opens the page; it allows only loopback and no console errors."""
     contexts, asked, complaints, allowed = [], [], [], []
 
     def opened(path="/", may_complain="", **options):
@@ -249,7 +249,7 @@ def test_choose_an_image(visit, expected):
 
 
 def colours(canvas):
-    """Of the middle of the upper and of the lower half."""
+    """Return the colours in the centres of the upper and the lower half."""
     return canvas.evaluate(
         """canvas => {
             const {width, height} = canvas;
@@ -260,7 +260,7 @@ def colours(canvas):
     )
 
 
-# Events as a browser sends them when a file comes from outside.
+# Sends the events that a browser sends when a user drops or pastes a file.
 GIVE = """({type, where, data, name, kind, size, text}) => {
     const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -275,7 +275,7 @@ GIVE = """({type, where, data, name, kind, size, text}) => {
 
 
 def give(one, kind, image, where="main", name="given.png", size=0, text=""):
-    """Send an event with a file, with `size` zeros at its end; whether the page has taken it."""
+    """Send an event with a file that ends in `size` zeros; return whether the page took it."""
     data = base64.b64encode(image).decode()
     sent = {"type": kind, "where": where, "data": data, "name": name, "kind": "image/png"}
     return one.page.evaluate(GIVE, {**sent, "size": size, "text": text})
@@ -315,7 +315,7 @@ def test_paste_an_image(visit, expected):
 
 
 def test_pasted_text_may_come_with_a_picture(visit):
-    """As a word processor gives it; the files of a file manager come with their names."""
+    """A word processor pastes text with a picture; a file manager pastes files with names."""
     one = visit()
     one.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     one.page.evaluate(
@@ -371,10 +371,10 @@ def test_chips(visit, expected, image_ids):
     start = image_ids["red over blue"]
     one = visit(f"/?image_id={start}")
     one.box.press_sequentially("add green and cyan, remove the red")
-    expect(one.chips).to_have_count(3)  # before any search
+    expect(one.chips).to_have_count(3)  # before the first search
     assert one.words() == [["add", "green"], ["add", "cyan"], ["remove", "red"]]
     signs = one.chips.locator(".flip").all_inner_texts()
-    assert signs == ["+", "+", "−"]  # not told by their colour alone
+    assert signs == ["+", "+", "−"]  # colour is not the only sign
     lines = one.chips.locator(".word").evaluate_all(
         "all => all.map(one => getComputedStyle(one).textDecorationLine)"
     )
@@ -409,10 +409,10 @@ def test_chips(visit, expected, image_ids):
     assert sorted(one.words()) == sorted(chips)
     assert one.ids() == expected(image_id=start, **by_hand)
     with one.answer():
-        one.box.press("Enter")  # the same sentence: the chips stay
+        one.box.press("Enter")  # the sentence is the same, so the chips stay
     assert sorted(one.words()) == sorted(chips)
     one.box.press("End")
-    one.box.press_sequentially(", add magenta")  # another sentence: it is read anew
+    one.box.press_sequentially(", add magenta")  # the sentence is new, so it is tagged again
     expect(one.chips).to_have_count(4)
     expect(one.chips.nth(2)).to_contain_text("magenta")
 
@@ -484,7 +484,7 @@ def test_how_much_the_image_counts(visit, expected, image_ids):
         wanted = expected(image_id=start, text="add green", image_weight=float(weight))
         assert one.ids() == wanted
         assert parse_qs(urlsplit(one.page.url).query)["image_weight"] == [weight]
-    expect(one.page.locator("#history")).to_be_hidden()  # still the one round
+    expect(one.page.locator("#history")).to_be_hidden()  # there is still one round
 
 
 def test_refining_over_rounds(visit, expected):
@@ -529,7 +529,7 @@ def test_refining_over_rounds(visit, expected):
     assert one.ids() == third
 
     undo.click()
-    one.search("add green")  # another way on from the second round: nothing is lost
+    one.search("add green")  # a second branch after round two keeps all rounds
     expect(one.rounds).to_have_count(4)
     undo.click()
     assert one.ids() == second
@@ -549,7 +549,7 @@ def test_back_to_the_start_and_on_again(visit, expected):
     one.page.go_back()
     expect(one.page.locator("#results")).to_have_attribute("data-state", "start")
     again = one.page.locator(starters).evaluate_all("all => all.map(one => one.dataset.id)")
-    assert again == began  # the same page, and not another one
+    assert again == began  # the page was not loaded again
     expect(one.box).to_have_value("")
     expect(one.page.locator("#reference")).to_be_hidden()
     expect(one.page.get_by_label("Least score")).to_have_value("0")
@@ -568,7 +568,7 @@ def test_back_to_the_start_and_on_again(visit, expected):
 
 
 def test_back_past_a_reload(visit, expected):
-    """The rounds of before a reload are gone, but their addresses still tell them."""
+    """A reload loses the earlier rounds, but their addresses still open them."""
     one = visit("/?q=red")
     one.search("green")
     one.page.reload()
@@ -618,7 +618,7 @@ def test_chips_of_a_sentence_that_is_gone_do_not_come(visit, image_ids):
         act()
         assert one.words() == words, number
         held[-1].fallback()
-        one.page.wait_for_timeout(100)  # an answer that is still awaited would be in place
+        one.page.wait_for_timeout(100)  # a late answer would be shown by now
         assert one.words() == words, number
     assert len(held) == len(steps)
 
@@ -709,7 +709,7 @@ def test_filters(visit, expected, image_ids):
 
 
 def test_back_to_a_refusal(visit, expected):
-    """What was refused is no round, but what the page began with."""
+    """A refused first search is not a round; it is the start of the page."""
     one = visit("/?q=red&least_kb=much", may_complain="status of 400|cannot be parsed")
     one.search("green")
     expect(one.page.locator("#history")).to_be_hidden()
@@ -751,7 +751,7 @@ def test_a_refusal_of_the_server(visit):
     alert = one.page.get_by_role("alert")
     expect(alert).to_contain_text("The least size must be a number, got 'much'")
     with one.answer():
-        alert.get_by_role("button", name="Try again").click()  # the field holds numbers only
+        alert.get_by_role("button", name="Try again").click()  # the field accepts only numbers
     assert one.ids()
 
 
@@ -774,7 +774,7 @@ def test_placeholders_while_loading_and_only_the_last_answer_counts(visit, expec
     expect(one.page.locator("#status")).to_have_text("Searching")
     assert len(held) == 1
     one.box.fill("blue")
-    with one.page.expect_event("requestfailed"):  # the first is given up
+    with one.page.expect_event("requestfailed"):  # the first request is cancelled
         one.box.press("Enter")
     assert one.ids() == expected(text="blue")
     assert one.page.url.endswith("?q=blue")
@@ -817,7 +817,7 @@ def test_keys(visit):
     stops = one.page.locator(".grid a").evaluate_all(
         "all => all.filter(a => a.tabIndex >= 0).length"
     )
-    assert stops == 3  # one result at a time, and what can be done with it
+    assert stops == 3  # one result and its two actions
     key("Tab")
     assert one.page.evaluate("document.activeElement.innerText") == "More like this"
     key("ArrowRight")
@@ -891,7 +891,7 @@ def test_dark_and_light(visit):
 
 
 def test_text_can_be_read_in_dark_and_light(visit, image_ids):
-    """The contrast of text with what is behind it, by the web's guidelines."""
+    """Return the contrast of a text with its background, as WCAG defines it."""
     for scheme in ("light", "dark"):
         one = visit(f"/?image_id={image_ids['red']}&q=add+blue+remove+red", color_scheme=scheme)
         page = luminance(colour(one, "body", "backgroundColor"))
@@ -907,7 +907,7 @@ def contrast(one, other):
 
 
 def colour(one, selector, name):
-    """Red, green and blue in [0, 1], whatever notation the browser computes."""
+    """Return red, green and blue in [0, 1] from any notation of a browser."""
     text = one.page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{name}")
     numbers = [float(number) for number in re.findall(r"[\d.]+", text)[:3]]
     return numbers if text.startswith("color(") else [number / 255 for number in numbers]

@@ -1,4 +1,4 @@
-"""A store brought up to date with a folder: nothing twice, nothing lost, nothing for nothing."""
+"""Test indexing: nothing is encoded twice, lost, or left behind in the store."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def open_store(tmp_path, photos):
 
 
 def save(path, number, form=None, **options):
-    """An image that differs from those of other numbers."""
+    """Return an image that differs for each number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     colour = (number * 37 % 256, number * 91 % 256, number % 256)
     plain(colour, (20, 10)).save(path, form, **options)
@@ -58,7 +58,7 @@ def counts(report):
 
 
 def by_path(store):
-    """Every image by each of its paths; a path that two images claim is an error."""
+    """Map each path to its image; fail if two images have the same path."""
     found = {}
     for image in store.images():
         for path in image.paths:
@@ -68,7 +68,7 @@ def by_path(store):
 
 
 def assert_holds_exactly(store, photos):
-    """The store has the images of the folder, each once, with the vector that it should have."""
+    """Assert that the store has each image of the folder once, with the right vector."""
     found, model = by_path(store), FakeSearchModel()
     assert sorted(found) == [image.path for image in FolderSource(photos).listed()]
     assert store.count() == len(set(found.values()))
@@ -102,7 +102,7 @@ def test_all_formats_are_indexed_and_a_second_run_does_nothing(photos, store, ba
 def test_orientation_first_frame_and_dates(photos, store):
     turned = plain("red", (40, 20))
     exif = turned.getexif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    exif[0x0112] = 6  # the picture is turned by 90 degrees
     exif.get_ifd(0x8769)[0x9003] = "2001:09:09 01:46:40"
     turned.save(photos / "turned.jpg", exif=exif)
     frames = [plain("blue"), plain("yellow")]
@@ -135,10 +135,10 @@ def test_copies_moves_changes_and_removals_cost_no_embedding_but_of_what_is_new(
     assert model.encoded_images == 6
     assert by_path(store)["0.png"].paths == ("0.png", "copies/zero.png")
 
-    (photos / "0.png").unlink()  # its copy stays
+    (photos / "0.png").unlink()  # its copy remains
     (photos / "1.png").rename(photos / "copies" / "one.png")
     (photos / "another.png").write_bytes((photos / "2.png").read_bytes())
-    save(photos / "3.png", 33)  # another content
+    save(photos / "3.png", 33)  # the content is new
     (photos / "4.png").unlink()
     model = FakeSearchModel()
     assert counts(run(photos, store, model)) == (1, 1, 3, 2, 0)
@@ -228,7 +228,7 @@ def test_an_image_that_breaks_is_removed_and_told(photos, store):
 
 
 class Hiding(FolderSource):
-    """A folder of which a part cannot be looked at this time."""
+    """A folder with a part that cannot be read this time."""
 
     def listed(self):
         shown = [image for image in super().listed() if not image.path.startswith("away/")]
@@ -270,7 +270,7 @@ def test_an_empty_folder_empties_the_store_only_if_told(photos, store):
 
 
 class Directionless(FakeSearchModel):
-    """Gives black images no direction, and white ones none that is finite."""
+    """Encodes black images as zeros and white images as NaN."""
 
     def encode_pixels(self, pixels):
         vectors = super().encode_pixels(pixels)
@@ -295,7 +295,7 @@ def test_large_files_come_in_smaller_batches(photos, store, monkeypatch):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(photos / f"{number}.bmp")
     model = FakeSearchModel()
     run(photos, store, model)
-    assert sorted(model.batches) == [2, 3, 3]  # of 822 bytes each
+    assert sorted(model.batches) == [2, 3, 3]  # each file has 822 bytes
 
 
 KILLED = """
@@ -333,7 +333,7 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def grow_and_change(photos):
-    """Ten images are indexed; then one of them has moved, three are gone, and 31 have come."""
+    """Index ten images, move one, remove three, and add 31."""
     for image in range(3):
         (photos / f"old/{image}.png").unlink()
     (photos / "old/3.png").rename(photos / "moved.png")
@@ -342,14 +342,14 @@ def grow_and_change(photos):
     (photos / "copy.png").write_bytes((photos / "new/20.png").read_bytes())
 
 
-# Killed while half of the images are written; before what moved is written; and then before what
-# is gone is removed. With each, how many images the store must have when the process is dead.
+# The process is killed after half of the new images, before it updates the moved image, or before
+# it removes images. The last number of each is the count of images in the store at that time.
 KILLS = [("upsert", 4, 10 + 12), ("update", 1, 10 + 30), ("delete", 1, 10 + 30)]
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """The places where a process indexed and was killed."""
+    """Return folders in which an indexing process was killed."""
     places, arguments = {}, []
     for method, number, _ in KILLS:
         place = tmp_path_factory.mktemp(method)
@@ -403,7 +403,7 @@ def test_a_store_that_fails_ends_the_run_with_a_sentence(photos, tmp_path):
 
 
 def test_the_fake_model_finds_colours_by_name(photos, store):
-    """What other tests rely on: an image of a colour is nearest to the colour's name."""
+    """Other tests need an image of a colour to be nearest to the colour's name."""
     for colour in COLOURS:
         plain(colour).save(photos / f"{colour}.png")
     model = FakeSearchModel()

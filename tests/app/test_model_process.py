@@ -1,4 +1,4 @@
-"""The model in a process of its own: the same answers, and what happens when a process ends."""
+"""Test the model in its own process: its answers, errors, and the end of a process."""
 
 import asyncio
 import multiprocessing
@@ -27,7 +27,7 @@ def model():
 
 
 def gone(pid, seconds=5.0):
-    """Whether a process ends in time."""
+    """Return whether a process ends within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -53,7 +53,7 @@ def test_its_answers_are_those_of_the_model(model):
     np.testing.assert_array_equal(
         model.compose(pixels, edits, weights), here.compose(pixels, edits, weights)
     )
-    assert PREPARED == []  # that was in the other process
+    assert PREPARED == []  # it was called in the other process
 
 
 def test_errors_travel_and_do_no_harm(model):
@@ -66,14 +66,14 @@ def test_errors_travel_and_do_no_harm(model):
 
 
 class Stubborn(Exception):  # noqa: N818
-    """One of those that pickle takes apart and cannot put together again."""
+    """An error that pickle can save but not restore."""
 
     def __init__(self, one, other):
         super().__init__(f"{one} and {other}")
 
 
 class Awkward(FakeSearchModel):
-    """Fails with what does not travel, and answers with what does not either."""
+    """Raises errors and returns an answer that pickle cannot transfer."""
 
     def tag(self, texts):
         if texts == ["apart"]:
@@ -127,7 +127,7 @@ def test_a_model_process_that_is_killed_is_told(model, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_for_the_server_alone(model, number):
-    model.encode_texts(["red"])  # it is there
+    model.encode_texts(["red"])  # the process runs
     os.kill(model._process.pid, number)
     assert model.encode_texts(["red"]).shape == (1, 12)
 

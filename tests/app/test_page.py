@@ -1,4 +1,4 @@
-"""The page as HTML: what it shows without a script, what its script is sent, what is escaped."""
+"""Test the HTML of the page: without a script, as fragments for the script, and escaped."""
 
 import asyncio
 import re
@@ -26,9 +26,9 @@ VOID = "area base br col embed hr img input link meta source track wbr path rect
 
 
 class Elements(HTMLParser):
-    """The elements of a page in order, as (tag, attributes); their text; all must be closed.
+    """Parses a page into (tag, attributes) in order and text; all elements must be closed.
 
-    What stands in templates is in `everything` only.
+    Elements inside <template> are only in `everything`.
     """
 
     def __init__(self, response):
@@ -57,7 +57,7 @@ class Elements(HTMLParser):
         self.words.append(data)
 
     def all(self, tag, **attributes):
-        """Attributes of the elements of a tag that have these ("class_" is one of the classes)."""
+        """Return the elements of a tag with these attributes ("class_" is one of the classes)."""
         wanted = attributes.pop("class_", None)
         return [
             attrs
@@ -81,20 +81,20 @@ class Elements(HTMLParser):
 
     @property
     def chips(self):
-        """(sign, name) of each chip."""
+        """Return (sign, name) of each chip."""
         labels = [attrs["aria-label"] for attrs in self.all("button", class_="word")]
         signs = [attrs["data-sign"] for attrs in self.all("li", class_="chip")]
         return list(zip(signs, [label.removeprefix("Edit ") for label in labels], strict=True))
 
     @property
     def selected(self):
-        """The folder that is selected."""
+        """Return the selected folder."""
         (value,) = [attrs["value"] for attrs in self.all("option") if "selected" in attrs]
         return value
 
     @property
     def scores(self):
-        """Of the hits on show, in order."""
+        """Return the ids of the hits on the page, in order."""
         texts = re.findall('<span class="score"[^>]*>([^<]*)<', self.source)
         return [float(text.replace("−", "-")) for text in texts]
 
@@ -121,7 +121,7 @@ def image_ids(service):
 
 @pytest.fixture
 def page(client):
-    """A function: an address, and the status that it should have → the page's elements."""
+    """Return a function that opens an address, checks its status, and gives its elements."""
 
     def opened(address, status=200):
         response = client.get(address)
@@ -134,10 +134,10 @@ def page(client):
 
 @pytest.fixture
 def found(client):
-    """A function: fields of the form, perhaps an image → the fragment's elements."""
+    """Return a function that posts the form, with an image or without, and gives its elements."""
 
     def asked(image=None, status=200, **fields):
-        # httpx sends a form without a file in another encoding; the script always sends this one.
+        # Without a file httpx uses another encoding of forms; the script always uses this one.
         files = {"image": ("a.png", image)} if image else {"nothing": (None, "")}
         response = client.post("/page/search", data=fields, files=files)
         assert response.status_code == status, response.text
@@ -151,7 +151,7 @@ def found(client):
 
 @pytest.fixture
 def expected(service):
-    """A function: a search → the ids of its hits."""
+    """Return a function that gives the ids of the hits of a search."""
 
     def asked(**fields):
         search = Search(**{"limit": PAGE, **fields})
@@ -249,7 +249,7 @@ def test_chips_changed_by_hand_take_the_place_of_the_sentence(found, expected, i
 
 
 def submitted(elements, **changed):
-    """The address that the form leads to without a script, with some fields typed anew."""
+    """Return the address that the form opens without a script, after changes of some fields."""
     fields = [
         (attrs["name"], changed.get(attrs["name"], attrs.get("value", "")))
         for attrs in elements.all("input")
@@ -268,7 +268,7 @@ def test_chips_changed_by_hand_are_kept_without_a_script(page, expected, image_i
     wanted = {"image_id": start, "add": ("blue", 'a "quoted" name'), "remove": ("red",)}
     assert again.hits == expected(text="add yellow", least_score=0.1, **wanted)
     assert page(submitted(again)).chips == chips
-    other = page(submitted(again, q="add white"))  # another sentence: it is read anew
+    other = page(submitted(again, q="add white"))  # the sentence is new, so it is tagged again
     assert other.chips == [("add", "white")]
     assert page(submitted(other)).chips == [("add", "white")]
     no_sentence = page(f"/?image_id={start}&edited=1&add=blue")
@@ -382,7 +382,7 @@ def test_names_tags_and_queries_are_escaped(page, found):
 
 
 def test_nothing_is_inline(page, found, image_ids):
-    """The policy allows no style and no script but those of /static."""
+    """The policy allows only the styles and scripts in /static."""
     start = image_ids["red"]
     for elements in (
         page("/"),
@@ -402,7 +402,7 @@ def test_nothing_is_inline(page, found, image_ids):
 
 
 def test_the_modules_of_the_script(client):
-    """All that is imported is there, and all that is there is imported; none is long."""
+    """Every imported script exists, every script is imported, and none is long."""
     waiting, seen = ["search.js"], set()
     while waiting:
         name = waiting.pop()

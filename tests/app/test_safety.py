@@ -1,4 +1,4 @@
-"""What people and their files may do to the service, and what it answers."""
+"""Test the service with hostile clients and files."""
 
 import asyncio
 import io
@@ -80,7 +80,7 @@ def png_chunk(name, data):
 
 
 def png_of_size(width, height):
-    """A PNG that says it is so large, with a few bytes of data."""
+    """Return a PNG with a few bytes of data whose header gives this size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(b"\0" * 1000)
     chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
@@ -88,7 +88,7 @@ def png_of_size(width, height):
 
 
 def gif_of_size(width, height):
-    """A GIF that says it is so large."""
+    """Return a small GIF whose header gives this size."""
     small = bytearray(encoded(plain("red"), "GIF"))
     small[6:10] = struct.pack("<HH", width, height)
     return bytes(small)
@@ -150,7 +150,7 @@ def test_an_upload_without_a_byte_is_none(client):
 
 @pytest.mark.parametrize("data", [GIF_JS, JPEG_HTML, PNG_ZIP], ids=["gif", "jpeg", "png"])
 def test_a_polyglot_counts_as_the_image_that_it_is(client, data):
-    """It is looked at and forgotten: no upload is ever sent back."""
+    """The service never sends an upload back."""
     response = upload(client, data, name="x.html", kind="text/html")
     assert response.status_code == 200
     assert response.json()["hits"][0]["tags"] == ["red"]
@@ -162,7 +162,7 @@ def test_a_polyglot_counts_as_the_image_that_it_is(client, data):
     [
         png_of_size(50_000, 50_000),
         gif_of_size(65_535, 65_535),
-        png_of_size(50_000, 1_001),  # just over the 50 million that are taken
+        png_of_size(50_000, 1_001),  # slightly more than the limit of 50 million
     ],
     ids=["png", "gif", "just over"],
 )
@@ -174,7 +174,7 @@ def test_bombs_take_no_memory(client, bomb):
 
 @NEEDS_PROC
 def test_an_image_just_under_the_limit_takes_what_its_pixels_take(client):
-    """It says 50 million pixels, has a few, and is refused without more than a picture of them."""
+    """Its header gives 50 million pixels; refusing it takes the memory of one picture at most."""
     with memory_watched() as most:
         refused(upload(client, png_of_size(50_000, 1_000)), 422, "cannot be decoded")
     assert most[0] < 4 * 50 + 30
@@ -183,7 +183,7 @@ def test_an_image_just_under_the_limit_takes_what_its_pixels_take(client):
 @NEEDS_PROC
 @pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000)])
 def test_a_line_of_pixels_takes_no_memory(tmp_path, encoder, size):
-    """The encoder scales the shorter side up to what it sees, and the longer one with it."""
+    """The encoder scales the shorter side to a fixed length, and the longer side with it."""
     retriever = Retriever(EncodedComposer(encoder, arithmetic()), None)
     line = png(plain("red", size))
     write_colours(tmp_path / "images", ("red", "blue"))
@@ -200,7 +200,7 @@ def test_a_line_of_pixels_takes_no_memory(tmp_path, encoder, size):
 
 
 def test_one_large_image_is_decoded_at_a_time_and_holds_up_no_figures(service, monkeypatch):
-    """Small ones go on meanwhile, and so does what tells how the service is."""
+    """Meanwhile small images are decoded, and the state of the service can be read."""
     monkeypatch.setattr(uploads, "LARGE", 100 * 100)
     decode, now, most, go = images.decode, [], [], threading.Event()
 
@@ -260,7 +260,7 @@ def test_bodies_without_an_image_are_bounded_more_tightly(client):
 
 
 def zeros(count):
-    """The body of a form with an image of so many zero bytes, piece by piece."""
+    """Yield the body of a form with an image of this many zero bytes, in pieces."""
     yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
     piece = b"\0" * 65_536
     for _ in range(count // len(piece)):
@@ -322,7 +322,7 @@ def test_slow_clients_are_dropped_and_hold_up_nobody(service):
         while answered < 2 or time.monotonic() - started < 0.4:
             assert httpx.post(f"{address}/search/text", json={"text": "red"}).status_code == 200
             answered += 1
-            slow["head"].sendall(b"r")  # a letter now and then does not buy time
+            slow["head"].sendall(b"r")  # single bytes do not extend the time
             slow["body"].sendall(b"x")
         assert until_closed(slow["silent"]) == b""
         assert until_closed(slow["head"]) == b""
@@ -335,7 +335,7 @@ def test_slow_clients_are_dropped_and_hold_up_nobody(service):
 
 
 def unread(service, path):
-    """The address of an image of 8 MB: more than the system takes on from a server."""
+    """Return the address of an image of 8 MB, which no buffer of a socket holds."""
     picture = Image.effect_noise((2000, 1400), 50).convert("RGB")
     return f"/images/{indexed(service, path, encoded(picture, 'BMP'), picture.size)}"
 
@@ -353,7 +353,7 @@ def test_a_client_that_does_not_take_its_answer_is_dropped(tmp_path, reads):
             received, started = 0, time.monotonic()
             while time.monotonic() - started < 1.2:
                 time.sleep(0.1)
-                if reads:  # slowly, all the time
+                if reads:  # it reads slowly, without a pause
                     received += len(connection.recv(400_000))
             connection.shutdown(socket.SHUT_WR)
             received += len(until_closed(connection))
@@ -364,7 +364,7 @@ def test_a_client_that_does_not_take_its_answer_is_dropped(tmp_path, reads):
 def test_an_open_connection_is_not_a_slow_one(service):
     with running(service, head_seconds=0.3) as address, httpx.Client(base_url=address) as client:
         assert client.get("/healthz").status_code == 200
-        time.sleep(0.5)  # between two requests
+        time.sleep(0.5)  # the connection is idle
         assert client.get("/healthz").status_code == 200
 
 
@@ -422,7 +422,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_not_sent(tmp_path):
                 refused(client.get(path), 404, "index again")
             composed = {"image_id": known[name], "text": "add green"}
             refused(client.post("/search/composed", data=composed), 404, "index again")
-            # Its vector is still there, and so is what looks like it.
+            # The store still has its vector, so that similar images are found.
             assert client.post("/search/image", data={"image_id": known[name]}).status_code == 200
         (tmp_path / "images" / "link.png").symlink_to("/etc/passwd")
         with pytest.raises(UserError):
@@ -430,7 +430,7 @@ def test_a_file_that_changed_since_it_was_indexed_is_not_sent(tmp_path):
 
 
 def indexed(service, path, data, size=(24, 24)):
-    """Put a file into the folder and the index, whatever it is."""
+    """Put a file with any content into the folder and the index."""
     Path(service.source.name.removeprefix("folder:"), os.fsdecode(path)).write_bytes(data)
     image = IndexedImage(content_id(data), (os.fsdecode(path),), len(data), 1.0, *size, ("odd",))
     vector = service.model.encode_texts(["red"])
@@ -444,7 +444,7 @@ def test_polyglots_in_the_folder_go_out_as_pictures_only(tmp_path):
         for name, data, kind in (
             (b"a.gif", GIF_JS, "image/gif"),
             (b"b.jpg", JPEG_HTML, "image/jpeg"),
-            (b"c.jpg", GIF_JS + b" ", "image/gif"),  # its name says another format
+            (b"c.jpg", GIF_JS + b" ", "image/gif"),  # the name gives another format
         ):
             image_id = indexed(service, name, data)
             original = client.get(f"/images/{image_id}")
@@ -490,7 +490,7 @@ def test_names_that_are_html_or_no_text_at_all(tmp_path):
         assert found.status_code == 200
         assert found.content.isascii()
         paths = {path for hit in found.json()["hits"] for path in hit["paths"]}
-        assert "<img src=x onerror=alert(1)>.png" in paths  # JSON, and typed as such
+        assert "<img src=x onerror=alert(1)>.png" in paths  # the type is JSON
         assert r"caf\xe9\xff.png" in paths
         assert found.headers["content-type"] == "application/json"
 
@@ -504,7 +504,7 @@ def test_html_in_queries_stays_text(client):
     refused(client.get("/images/<script>"), 404, "image")
 
 
-# ---- doors
+# ---- tokens and hosts
 
 
 def test_every_answer_has_the_security_headers(service, client):
@@ -534,7 +534,9 @@ def test_nobody_comes_in_without_the_token(service):
         refused(client.get(path), 401, "token")
     refused(client.post("/search/text", json={"text": "red"}), 401, "token")
     refused(client.get("/?token=wrong"), 401, "token")
-    refused(client.get("/readyz?token=" + TOKEN), 401, "token")  # the page's address alone
+    refused(
+        client.get("/readyz?token=" + TOKEN), 401, "token"
+    )  # only the page takes it in the address
     for value in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe9", TOKEN):
         headers = {"authorization": value.encode("latin-1")}
         refused(client.get("/readyz", headers=headers), 401, "token")
@@ -589,7 +591,7 @@ def test_pages_of_other_sites_cannot_ask(service):
     assert "access-control-allow-origin" not in client.get("/healthz", headers=own).headers
 
 
-# ---- what others do to model and store
+# ---- changes of the model and the store by others
 
 
 def test_a_model_file_swapped_underneath(tmp_path):
@@ -601,7 +603,7 @@ def test_a_model_file_swapped_underneath(tmp_path):
         readiness = Readiness(service.model, service.store, loaded)
         client = client_of(service, readiness=readiness)
         assert client.get("/readyz").status_code == 200
-        os.utime(folder / "weights", (1, 1))  # touched, and the same
+        os.utime(folder / "weights", (1, 1))  # the content is the same
         assert client.get("/readyz").status_code == 200
         (folder / "new").write_bytes(b"trained again")
         (folder / "new").replace(folder / "weights")
@@ -683,7 +685,7 @@ def test_a_store_locked_by_another_process(tmp_path):
 
 
 def test_a_flood_of_requests_leaves_nothing_behind(tmp_path):
-    """Clients that go away in the middle cost nothing after."""
+    """Clients that leave early use no resources afterwards."""
     before = set(threading.enumerate())
     with colour_service(tmp_path, FakeSearchModel(seconds=0.02)) as service:
         with running(service) as address:

@@ -1,4 +1,4 @@
-"""The trained retriever as what the search app asks for."""
+"""Test the trained retriever as the model of the search app."""
 
 import threading
 
@@ -109,7 +109,7 @@ def test_a_sentence_is_read_once_and_by_the_tagger_s_own_rule(model, tagger, mon
     for sentence, one in zip(SENTENCES, tagged, strict=True):
         assert [word for word, _ in one.words] == split_words(sentence)
         assert {label for _, label in one.words} <= set(LABELS)
-    assert any(one.edit.add or one.edit.remove for one in tagged)  # or the test says little
+    assert any(one.edit.add or one.edit.remove for one in tagged)  # or the test would check little
 
 
 def test_an_empty_sentence_has_no_words(model):

@@ -1,4 +1,4 @@
-"""Stores: one contract for all of them, and what each says when things go wrong."""
+"""Test the contract of all stores, and the error messages of each."""
 
 import json
 import os
@@ -44,7 +44,7 @@ URL = os.environ.get("QDRANT_URL")
 
 
 class Locked:
-    """A client for one thread at a time: its memory mode, unlike a server, is for no more."""
+    """Lets one thread at a time use a client, since its memory mode allows no more."""
 
     def __init__(self, client):
         self.client = client
@@ -59,7 +59,7 @@ class Locked:
 
 
 class Opener:
-    """Opens the same place again and again."""
+    """Opens one place several times."""
 
     def __init__(self, kind, folder):
         self.kind = kind
@@ -75,7 +75,7 @@ class Opener:
         return open_store(f"{URL}#{self.collection}", info)
 
     def close(self, store):
-        """A client in memory forgets everything when it is closed."""
+        """Close the store, unless it is in memory, where closing loses everything."""
         if self.kind != "memory":
             store.close()
 
@@ -110,7 +110,7 @@ def shared(kind, tmp_path_factory):
 
 @pytest.fixture
 def store(shared):
-    """An empty store; it takes a while to make one."""
+    """Empty the shared store, since creating a store takes long."""
     shared.delete([image.id for image in shared.images()])
     return shared
 
@@ -121,7 +121,7 @@ def some_vectors(count, seed=0):
 
 
 def some_images(count):
-    """Images in a few folders, with dates, sizes and tags that filters can tell apart."""
+    """Return images whose folders, dates, sizes and tags differ."""
     tags = ("dog", "snow", "night")
     return [
         IndexedImage(
@@ -138,7 +138,7 @@ def some_images(count):
 
 
 def holds(image, where):
-    """Whether the filter lets the image through, by its definition."""
+    """Return whether an image meets the conditions, by their definition."""
     folder = (where.folder or "").strip("/")
     inside = not folder or any(path.startswith(folder + "/") for path in image.paths)
     return (
@@ -152,7 +152,7 @@ def holds(image, where):
 
 
 def slow_search(images, vectors, query, limit, offset=0, where=ANY, least_score=None):
-    """Ids and scores by comparing with every vector, in order, equal ones by id."""
+    """Rank ids and scores by comparing with every vector; ties are ordered by id."""
     ranked = sorted(
         (-float(vector.astype(np.float64) @ query / np.linalg.norm(query)), image.id)
         for image, vector in zip(images, vectors, strict=True)
@@ -213,7 +213,7 @@ def test_filters_each_and_combined(store, where):
 
 @each_kind
 def test_pages_of_ties_join_without_overlap_or_hole(store):
-    """Most vectors are equal, so that which of them is on which page is a matter of care."""
+    """Most vectors are equal, so that only a stable order makes the pages join."""
     images, vectors = some_images(400), some_vectors(400)
     vectors[20:350] = vectors[0]
     store.upsert(images, vectors)
@@ -254,7 +254,7 @@ def test_what_is_written_is_read_updated_and_deleted(opener):
     moved = replace(images[0], paths=("elsewhere/new.jpg",), tags=("moved",))
     store.update([moved, replace(images[1], id=absent)])
     store.update([])
-    store.upsert(images[2:3], vectors[5:6])  # in place of the vector before
+    store.upsert(images[2:3], vectors[5:6])  # it replaces the vector
     store.delete([ids[3], absent])
     store.delete([])
     expected = [moved, *images[1:3], *images[4:]]
@@ -355,7 +355,7 @@ def test_vectors_without_a_length_of_one_are_refused(store):
 
 @each_kind
 def test_threads_search_while_another_writes(store):
-    """Every answer is one of a store that holds the first images and some of the later ones."""
+    """Each answer has all of the first images, and the scores are in order."""
     images, vectors = some_images(400), some_vectors(400)
     store.upsert(images[:100], vectors[:100])
     failures, answers, done = [], [], threading.Event()
@@ -416,7 +416,7 @@ def test_a_source_whose_name_is_no_utf8_comes_back(opener):
     opened.close()
 
 
-# What only the store in a folder can meet.
+# The tests from here on are for the store in a folder.
 
 
 def in_a_process(code, *arguments):
@@ -445,7 +445,7 @@ for n in range(100_000):
 
 
 def test_a_store_in_use_is_told_and_what_was_written_outlives_a_kill(tmp_path):
-    """The process says n when image n is written; it is killed between two writes, or in one."""
+    """The process prints n after writing image n; it is killed during or between writes."""
     process = in_a_process(HOLD, tmp_path / "store")
     try:
         assert process.stdout.readline() == "0\n"
@@ -463,7 +463,7 @@ def test_a_store_in_use_is_told_and_what_was_written_outlives_a_kill(tmp_path):
 
 
 def test_a_killed_creation_leaves_nothing_in_the_way(tmp_path, monkeypatch):
-    """The leftovers of a maker that lives no more are removed by the next one."""
+    """The next process removes what a killed process has left."""
     killed = """
 import os, sys
 from pathlib import Path
@@ -496,7 +496,7 @@ def test_a_place_where_no_store_can_be_is_told_in_a_sentence(tmp_path, monkeypat
 
 
 def test_a_folder_that_nobody_may_write_to_is_told(tmp_path, monkeypatch):
-    """Its permissions would not stop the superuser, who may well run this."""
+    """Permissions would not stop the superuser, who may run this test."""
 
     def denied(*arguments, **options):
         raise PermissionError(13, "Permission denied")
@@ -587,7 +587,7 @@ def test_the_graph_is_built_beyond_a_size_and_answers_alike(tmp_path, monkeypatc
     with EdgeStore.open(tmp_path / "store", info) as store:
         store.upsert(images[:1_000], vectors[:1_000])
         store.optimise()
-        assert indexed(store) == 0  # all are compared
+        assert indexed(store) == 0  # there is no graph
         store.upsert(images[1_000:], vectors[1_000:])
         store.optimise()
         assert indexed(store) == 3_000
@@ -599,7 +599,7 @@ def test_the_graph_is_built_beyond_a_size_and_answers_alike(tmp_path, monkeypatc
         where = Filter(folder="home", tags=("dog", "snow"))
         (hits,) = store.search(vectors[:1], 20, where=where)
         assert_same(hits, slow_search(images, vectors, vectors[0], 20, where=where), images)
-        # Far down the ranking is exact again.
+        # Far down in the ranking the search is exact.
         (hits,) = store.search(vectors[:1], 20, offset=1_100)
         assert_same(hits, slow_search(images, vectors, vectors[0], 20, 1_100), images)
         pages = [store.search(vectors[:1], 16, start)[0] for start in range(0, 112, 16)]
@@ -611,11 +611,11 @@ def indexed(store):
     return store._shard.info().indexed_vectors_count
 
 
-# What only the server can meet.
+# The tests from here on are for the store in a server.
 
 
 class Answering(BaseHTTPRequestHandler):
-    """A server that says the same to every question."""
+    """Gives the same answer to every request."""
 
     answer = b""
 
