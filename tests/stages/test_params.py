@@ -130,7 +130,9 @@ from stages.run import run
 def start(body):
     script = f"{IMPORTS}def main():\n{body}\nrun(main)\n"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **pipes)
+    # A shell lets its background jobs ignore Ctrl-C, and their children inherit that.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **pipes, **heed)
 
 
 def test_a_user_error_is_one_line_and_status_1():
