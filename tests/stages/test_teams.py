@@ -104,7 +104,7 @@ def test_a_queued_grid_runs_the_code_it_was_queued_with(team):
     dvc(project, "pull")
     dvc(project, "exp", "run", "--queue", *SIZE, "-S", "score.resamples=120,130")
     script = project / "stages" / "score.py"
-    later = script.read_text().replace('{"model": "tagger",', '{"model": "changed later",')
+    later = script.read_text().replace('model="tagger"', 'model="changed later"')
     assert later != script.read_text()
     script.write_text(later)
     dvc(project, "exp", "run", "--run-all")
