@@ -104,3 +104,25 @@ def test_a_stage_is_a_script_that_runs_main(path):
     others = imported_modules(path, ROOT, ["stages"])
     shared = {"stages", "stages.params", "stages.run"}
     assert others <= shared, "stages meet in files, not in code"
+
+
+def test_params_and_results_are_declared_once():
+    """No class declares the fields of another: a param or a metric would stand in two places."""
+    declared = {}
+    for path in [*LIBRARY, *(ROOT / "stages").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                fields = frozenset(n.target.id for n in node.body if isinstance(n, ast.AnnAssign))
+                declared.setdefault(fields, []).append(f"{relative(path)}: {node.name}")
+    twins = [names for fields, names in declared.items() if len(fields) > 3 and len(names) > 1]
+    assert twins == []
+
+
+@pytest.mark.parametrize("path", STAGES, ids=relative)
+def test_a_stage_declares_nothing_but_the_keys_that_it_reads(path):
+    """Sections are declared in the params.py of a package, forms of metrics in its results.py."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bases = {
+        n.name: {ast.unparse(b) for b in n.bases} for n in tree.body if isinstance(n, ast.ClassDef)
+    }
+    assert not [name for name, of in bases.items() if of & {"Section", "MetricsFile"}]
