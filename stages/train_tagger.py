@@ -13,6 +13,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from cir.core import files
 from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
+from cir.core.device import DEVICE
 from cir.edits import training
 from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import read_clauses
@@ -104,7 +105,7 @@ def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrai
 
 
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
-    tagger = Tagger.load(MODEL, "cuda" if torch.cuda.is_available() else "cpu")
+    tagger = Tagger.load(MODEL, DEVICE)
     results = []
     for name in TESTED:
         predicted = tagger.word_labels([sentence.text for sentence in splits[name]])
