@@ -25,7 +25,7 @@ def share_of_bare_rate(
     Both take the same `count` images in batches of the same size, by turns, so that other work on
     the machine slows both. The result is the median of the ratios.
     """
-    model = RetrieverModel(retriever)
+    model = RetrieverModel(retriever.model)
     with TemporaryDirectory() as place:
         folder = Path(place, "images")
         _write(folder, workload.encoded, count)

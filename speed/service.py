@@ -191,8 +191,13 @@ def _wait_for(port: int) -> None:
 
 def _serve(place: Path) -> None:
     """Index the images and serve them; print the port and nothing else."""
-    with in_own_process(lambda: RetrieverModel(load_retriever(_BATCH)[0])) as model:
+    with in_own_process(_loaded) as model:
         _serve_with(model, place)
+
+
+def _loaded() -> RetrieverModel:
+    retriever, _ = load_retriever(_BATCH)
+    return RetrieverModel(retriever.model, retriever.tagger)
 
 
 def _serve_with(model: SearchModel, place: Path) -> None:

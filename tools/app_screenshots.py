@@ -29,7 +29,7 @@ from cir.core.progress import say
 from cir.datasets.sources import ShardSource
 
 GALLERY = Path("data/retrieval/test")
-ENCODER, TAGGER = "models/text_search", "models/tagger"
+MODEL, TAGGER = "models/text_search", "models/tagger"
 PICTURES = Path("metrics/pictures")
 WORDS = "a purple fish"
 LARGEST = 150_000  # bytes per picture
@@ -42,7 +42,7 @@ PHONE = {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "is_
 @contextmanager
 def drawn_gallery() -> Iterator[SearchService]:
     """Index the drawn test images into a temporary store, and yield a service over them."""
-    source, model = ShardSource(GALLERY), search_model.load(ENCODER, TAGGER)
+    source, model = ShardSource(GALLERY), search_model.load(MODEL, TAGGER)
     with (
         tempfile.TemporaryDirectory() as folder,
         indexed_store(str(Path(folder, "store")), source, model) as (store, _),

@@ -22,7 +22,7 @@ from cir.app.schemas import (
     fields_of,
     tag_body,
 )
-from cir.app.service import Search, SearchService
+from cir.app.service import NO_TAGGER, Search, SearchService
 from cir.app.web import uploads
 from cir.app.web.errors import said
 from cir.app.web.faults import Unreadable, WrongType
@@ -145,9 +145,10 @@ def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> No
             return Json({"error": sentence}, 503)
         images = await service.of_state(service.store.count)
         state = {"status": "ready", "images": images, "model": service.model.fingerprint()}
+        notes = [] if service.model.has_tagger else [NO_TAGGER]
         if not images:
-            state["note"] = "the index is empty: fill it with python -m cir index FOLDER"
-        return Json(state)
+            notes.append("the index is empty: fill it with python -m cir index FOLDER")
+        return Json(state | ({"note": "; ".join(notes)} if notes else {}))
 
     @app.get("/metrics", response_class=Response, **kind)
     async def metrics() -> Response:

@@ -8,7 +8,7 @@ from starlette.staticfiles import StaticFiles
 
 from cir.app.api import add_api
 from cir.app.page.page import page_router
-from cir.app.service import SearchService
+from cir.app.service import NO_TAGGER, SearchService
 from cir.app.settings import Settings
 from cir.app.web.bodies import BodyLimits
 from cir.app.web.docs import ASSETS, docs_router
@@ -19,6 +19,7 @@ from cir.app.web.security import Doors
 __all__ = ["Settings", "create_app"]
 
 TITLE = "Compositional image search"
+_ABOUT = "Find an image by words, by an image, or by an image and a change."
 _STATIC = Path(__file__).parent / "page" / "static"
 
 
@@ -40,7 +41,7 @@ def create_app(
         redoc_url=None,
         static_url=ASSETS,
         title=TITLE,
-        description="Find an image by words, by an image, or by an image and a change.",
+        description=_ABOUT if service.model.has_tagger else f"{_ABOUT} Note that {NO_TAGGER}.",
     )
     add_error_handlers(app)
     add_api(app, service, readiness)

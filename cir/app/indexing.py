@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,12 +133,16 @@ def indexed_store(
     model: "SearchModel",
     batch_size: int = 64,
     allow_empty: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[tuple[Store, IndexReport]]:
     """Open the store at `place`, index the source into it, and report files that failed.
 
+    The store notes `folder`, in which the model lies, so that it can be served without naming it.
     Raises UserError as `open_store` and `index` do.
     """
-    with open_store(place, StoreInfo(model.fingerprint(), model.dim, source.name)) as store:
+    made_with = "" if folder is None else str(folder.absolute())
+    info = StoreInfo(model.fingerprint(), model.dim, source.name, made_with)
+    with open_store(place, info) as store:
         report = index(source, model, store, batch_size, allow_empty=allow_empty)
         for sentence in report.unreadable:
             say(f"not indexed: {sentence}")

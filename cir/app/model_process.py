@@ -51,6 +51,10 @@ class ModelProcess(SearchModel):
     def dim(self) -> int:
         return self._model.dim
 
+    @property
+    def has_tagger(self) -> bool:
+        return self._model.has_tagger
+
     def fingerprint(self) -> str:
         """Return the fingerprint of the model; raise Unavailable if the process has ended."""
         if not self._process.is_alive():

@@ -12,14 +12,15 @@ from PIL import Image
 from torch.nn import functional
 
 from cir.composers import ArithmeticComposer, EditFeatures
+from cir.composers.model import EncodedComposer
 from cir.core import files
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.core.weights import weights_digest
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
-from cir.retrieval.retriever import Retriever
 
 # An encoder scales the shorter side to a fixed length, so that a line of pixels needs gigabytes.
 _LONGEST = 16  # the longer side in units of the shorter one
@@ -42,9 +43,11 @@ class SearchModel(Protocol):
 
     Attributes:
         dim: D, the length of the vectors.
+        has_tagger: whether `tag` can read sentences.
     """
 
     dim: int
+    has_tagger: bool
 
     def fingerprint(self) -> str:
         """Return a digest of encoder and composer: equal digests mean equal vectors."""
@@ -62,7 +65,7 @@ class SearchModel(Protocol):
         """
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
-        """Read the edit in each text."""
+        """Read the edit in each text; this needs a tagger."""
 
     def compose(
         self, images: np.ndarray, edits: Sequence[Edit], image_weights: Sequence[float]
@@ -80,19 +83,22 @@ class SearchModel(Protocol):
 
 
 class RetrieverModel(SearchModel):
-    """Implements SearchModel with the project's retriever.
+    """Implements SearchModel with the project's encoder, composer and tagger.
 
     A weight s of the image adds (s − 1) times the image to the composer's output before the query
     is normalised. With the arithmetic composer, the query is s·image + Σ added − Σ removed, with
     the composer's weights of the three terms.
 
     Args:
-        retriever: the tagger, encoder and composer. A search by words alone needs an encoder
-            whose texts and images share a space.
+        model: the encoder and the composer. A search by words alone needs an encoder whose texts
+            and images share a space.
+        tagger: reads the sentences; without one, changes can be given as names only.
     """
 
-    def __init__(self, retriever: Retriever):
-        self._retriever = retriever
+    def __init__(self, model: EncodedComposer, tagger: Tagger | None = None):
+        self._model = model.eval()
+        self._tagger = tagger
+        self.has_tagger = tagger is not None
         self._fingerprint: str | None = None
         # The text tower's mask and the tokenizers' settings change during a call.
         self._words = Lock()
@@ -100,13 +106,13 @@ class RetrieverModel(SearchModel):
 
     @property
     def dim(self) -> int:
-        return self._retriever.encoder.dim
+        return self._model.encoder.dim
 
     def fingerprint(self) -> str:
         if self._fingerprint is None:
-            composer = self._retriever.model.composer
+            composer = self._model.composer
             self._fingerprint = files.fingerprint(
-                self._retriever.encoder.fingerprint(),
+                self._model.encoder.fingerprint(),
                 composer.settings(),
                 weights_digest(composer),
             )
@@ -118,15 +124,15 @@ class RetrieverModel(SearchModel):
         Images longer than _LONGEST lose their ends first: an encoder that crops the centre sees
         the same pixels, and an encoder that squeezes the image into a square loses the ends.
         """
-        return self._retriever.encoder.preprocess(_without_ends(image))
+        return self._model.encoder.preprocess(_without_ends(image))
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        return _array(self._retriever.model.gallery(_tensor(pixels)))
+        return _array(self._model.gallery(_tensor(pixels)))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        encoder = self._retriever.encoder
+        encoder = self._model.encoder
         if isinstance(encoder, PairedEncoder):
             raise UserError(
                 "this model cannot search by words alone, because its texts and its images lie in "
@@ -136,8 +142,9 @@ class RetrieverModel(SearchModel):
             return _array(functional.normalize(encoder.encode_texts(texts), dim=1))
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
+        assert self._tagger is not None, "there is no tagger"
         with self._sentences:
-            labels = self._retriever.tagger.word_labels(texts)
+            labels = self._tagger.word_labels(texts)
         edits = _LabelsAtHand(labels).tag(texts)
         return [
             TaggedText(edit, tuple(zip(split_words(text), found, strict=True)))
@@ -149,7 +156,7 @@ class RetrieverModel(SearchModel):
         self, images: np.ndarray, edits: Sequence[Edit], image_weights: Sequence[float]
     ) -> np.ndarray:
         assert len(images) == len(edits) == len(image_weights), "lengths of the arguments"
-        model = self._retriever.model
+        model = self._model
         features = _tensor(images).to(model.encoder.device)
         if images.ndim == 4:
             features = model.encoder.encode_images(features)
@@ -168,7 +175,7 @@ class RetrieverModel(SearchModel):
 
     def _alone(self, image: torch.Tensor) -> torch.Tensor:
         """Return the image [B, D] as the composer adds it: its features, scaled or not."""
-        composer = self._retriever.model.composer
+        composer = self._model.composer
         arithmetic = getattr(composer, "arithmetic", composer)
         if not isinstance(arithmetic, ArithmeticComposer):
             return image
@@ -186,12 +193,13 @@ class _LabelsAtHand(Tagger):
         return self._found
 
 
-def load(encoder_folder: Path | str, tagger_folder: Path | str) -> RetrieverModel:
-    """Load the trained retriever from these folders, on a GPU if there is one.
+def load(folder: Path | str, tagger: Path | str | None = None) -> RetrieverModel:
+    """Load a model, and a tagger if its folder is given, on a GPU if there is one.
 
     Raises UserError if a folder is missing, incomplete, or contains something else.
     """
-    return RetrieverModel(Retriever.load(encoder_folder, tagger_folder))
+    model = EncodedComposer.load(folder).to(DEVICE)
+    return RetrieverModel(model, None if tagger is None else Tagger.load(tagger, DEVICE))
 
 
 def _without_ends(image: Image.Image) -> Image.Image:

@@ -18,13 +18,19 @@ from cir.app.settings import Settings
 from cir.app.stores.base import Store
 from cir.app.stores.records import Filter, Hit
 from cir.app.web import uploads
-from cir.app.web.faults import BadRequest, of_the_store
+from cir.app.web.faults import BadRequest, Unavailable, of_the_store
 from cir.app.web.telemetry import Telemetry
 from cir.composers.base import edit_in_words
 from cir.core.records import Edit
 from cir.datasets.sources import ImageSource
 
-__all__ = ["Answer", "Search", "SearchService"]
+__all__ = ["NO_TAGGER", "Answer", "Search", "SearchService"]
+
+NO_TAGGER = (
+    "a change in a sentence needs the tagger, which is missing: train it with dvc repro "
+    "train_tagger (about 5 minutes), then start the service again; names to add and to remove "
+    "need no tagger"
+)
 
 T = TypeVar("T")
 
@@ -92,6 +98,7 @@ class SearchService:
         check_text(text)
         if not text.strip():
             raise BadRequest("there is no text to tag")
+        self._require_tagger()
         return await self._timed("tag", self._tag.ask(text), {})
 
     async def search(self, search: Search) -> Answer:
@@ -135,8 +142,11 @@ class SearchService:
         self, search: Search, seconds: dict[str, float]
     ) -> tuple[np.ndarray, TaggedText]:
         """Return the vector [D] of the query, and the tagged sentence."""
+        given = search.add is not None or search.remove is not None
+        if not given:
+            self._require_tagger()
         decoding = self._timed("decode", self.in_thread(self._read, search), seconds)
-        if search.add is not None or search.remove is not None:
+        if given:
             tagged, pixels = TaggedText(_given_edit(search), ()), await decoding
         else:
             tagging = self._timed("tag", self._tag.ask(search.text), seconds)
@@ -151,6 +161,10 @@ class SearchService:
                 )
         asked = (pixels, edit, search.image_weight)
         return await self._timed("encode", self._compose.ask(asked), seconds), tagged
+
+    def _require_tagger(self) -> None:
+        if not self.model.has_tagger:
+            raise Unavailable(NO_TAGGER)
 
     async def _hits(self, vector: np.ndarray, search: Search) -> Sequence[Hit]:
         """Return one hit more than asked for, if there is one.

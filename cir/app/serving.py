@@ -26,8 +26,8 @@ from cir.datasets.sources import ImageSource, find_source, open_source
 def serve(
     listening: socket.socket,
     settings: Settings,
-    encoder: Path,
-    tagger: Path,
+    model_folder: Path,
+    tagger: Path | None,
     place: str,
     folder: Path | None = None,
     tags: Path | None = None,
@@ -38,8 +38,8 @@ def serve(
     Args:
         listening: the socket, bound to its address.
         settings: the limits, the token and the host names of the service.
-        encoder: the folder of the encoder.
-        tagger: the folder of the tagger.
+        model_folder: the folder of the model.
+        tagger: the folder of the tagger; None serves without one.
         place: the store, as open_store takes it.
         folder: images to index first; None serves the store as it is.
         tags: a CSV file with the tags of the images in `folder`.
@@ -49,11 +49,12 @@ def serve(
     Raises:
         UserError: there is nothing to serve, or model, store or images cannot be used.
     """
-    loaded = LoadedFiles([encoder, tagger])  # read first, to notice files that change meanwhile
-    with model_process.in_own_process(partial(search_model.load, encoder, tagger)) as model:
+    folders = [model_folder] if tagger is None else [model_folder, tagger]
+    loaded = LoadedFiles(folders)  # read first, to notice files that change meanwhile
+    with model_process.in_own_process(partial(search_model.load, *folders)) as model:
         if folder is None and gallery is not None:
             folder = _gallery_to_index(gallery, Path(place), model.fingerprint())
-        with _opened(place, model, encoder, folder, tags) as (store, source):
+        with _opened(place, model, model_folder, folder, tags) as (store, source):
             service = SearchService(model, store, source, settings)
             app = create_app(service, settings, Readiness(model, store, loaded, _held(place)))
             address = server.address_of(listening)
@@ -68,12 +69,12 @@ def serve(
 
 @contextmanager
 def _opened(
-    place: str, model: SearchModel, encoder: Path, folder: Path | None, tags: Path | None
+    place: str, model: SearchModel, model_folder: Path, folder: Path | None, tags: Path | None
 ) -> Iterator[tuple[Store, ImageSource]]:
     """Open the store and the source of its images; index `folder` first, if there is one."""
     if folder is not None:
         source = find_source(folder, tags)
-        with indexed_store(place, source, model) as (store, report):
+        with indexed_store(place, source, model, folder=model_folder) as (store, report):
             if report.indexed or report.moved or report.removed:
                 said = f"{report.moved:,} moved, {report.removed:,} removed"
                 say(f"{report.indexed:,} indexed, {said}")
@@ -83,7 +84,7 @@ def _opened(
         if store.info.fingerprint != model.fingerprint():
             raise UserError(
                 f"the store {place} holds vectors of the model {store.info.fingerprint}, not of "
-                f"the one in {encoder}: serve the encoder that made it (--encoder), or index "
+                f"the one in {model_folder}: serve the model that made it (--model), or index "
                 "again into another store"
             )
         yield store, open_source(store.info.source)

@@ -1,4 +1,4 @@
-"""Rank the images of a folder for each query image, by the class embedder."""
+"""Rank the images of a folder for each query image, by the class embedder or an encoder."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,8 @@ from cir.images.shards import ImageShards
 
 if TYPE_CHECKING:
     from cir.classes.embedder.embedder import ClassEmbedder
+    from cir.encoders import Encoder
+    from cir.encoders.paired import PairedEncoder
     from cir.retrieval.refine import Settings
 
 _BATCH = 64
@@ -61,8 +63,8 @@ def rank(
         A sentence on the file (see cir.classes.scoring.ranking_file.check).
 
     Raises:
-        UserError: `out` is a folder, no images, images that cannot be decoded, no whole embedder
-            in the folder `model`, or a gallery with too few images for `k1`.
+        UserError: `out` is a folder, no images, images that cannot be decoded, no whole class
+            embedder or encoder in the folder `model`, or a gallery with too few images for `k1`.
     """
     from cir.retrieval.refine import Settings  # it takes seconds to import, as the embedder does
 
@@ -155,15 +157,21 @@ def _most(k: int, stored: _Images, selves: _Selves) -> int:
     return min(k, fewest)
 
 
-def _load(model: Path) -> "ClassEmbedder":
+def _load(model: Path) -> "ClassEmbedder | Encoder | PairedEncoder":
+    """Load a class embedder, or an encoder, whose vectors of images are used."""
     from cir.classes.embedder.embedder import ClassEmbedder
+    from cir.encoders.paired import load_encoder
 
-    if not (model / ClassEmbedder.SETTINGS).is_file():
+    if (model / ClassEmbedder.SETTINGS).is_file():
+        return ClassEmbedder.load(model).eval()
+    try:
+        return load_encoder(model).eval()
+    except UserError as error:
         raise UserError(
-            f"{model} holds no class embedder: run dvc repro stages/classes/dvc.yaml:train, which "
-            "makes models/class_embedder"
-        )
-    return ClassEmbedder.load(model).eval()
+            f"{model} holds no class embedder and no encoder: run dvc repro "
+            "stages/classes/dvc.yaml:train, which makes models/class_embedder, or name another "
+            f"model ({error})"
+        ) from error
 
 
 def _check_all(asked: _Images, stored: _Images) -> None:
@@ -179,7 +187,7 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _embed(embedder: "ClassEmbedder", source: _Images) -> np.ndarray:
+def _embed(embedder: "ClassEmbedder | Encoder | PairedEncoder", source: _Images) -> np.ndarray:
     """The vectors [N, D] of the images, of length one, a batch per thread (see
     cir.retrieval.ranking.embedding)."""
     import torch

@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cir.commands.options import add_models_option, count, model_folder, require_tags
+from cir.commands.options import (
+    add_models_option,
+    count,
+    model_folder,
+    models_folder,
+    require_tags,
+)
+from cir.core.errors import UserError
+from cir.retrieval.models import catalogue
 
 if TYPE_CHECKING:
     from cir.app.indexing import IndexReport
@@ -12,8 +20,8 @@ if TYPE_CHECKING:
 # The name is hidden: a store inside the folder of images is then not indexed with them.
 DEFAULT_STORE = ".search"
 
-# Of the pipeline's encoders, the one fine-tuned for text search knows both edits and sentences.
-MODELS = {"encoder": "text_search", "tagger": "tagger"}
+# Of the pipeline's models, the one fine-tuned for text search knows both edits and sentences.
+MODEL = "text_search"
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
@@ -26,7 +34,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
         "several); default: %(default)s"
     )
     indexing.add_argument("--store", default=DEFAULT_STORE, metavar="PATH|URL", help=about)
-    add_models_option(indexing, **MODELS)
+    add_models_option(indexing, "that of the store, or else ", model=MODEL)
     about = (
         "a CSV file with the columns file,tag, which replaces all earlier tags; without it, the "
         "tags stay as they are"
@@ -42,17 +50,40 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
 def _index(options: argparse.Namespace) -> str:
     """Bring the store up to date with the folder, and say what was done."""
     require_tags(options.tags)
-    encoder, tagger = (model_folder(options, name) for name in MODELS)
+    folder = model_of_store(options, options.store)
     from cir.app import search_model  # these imports take seconds
     from cir.app.indexing import indexed_store
     from cir.datasets.sources import find_source
 
     source = find_source(options.folder, options.tags)
-    model = search_model.load(encoder, tagger)
-    sizes = options.batch_size, options.allow_empty
-    with indexed_store(options.store, source, model, *sizes) as (store, report):
+    model = search_model.load(folder)
+    how = options.batch_size, options.allow_empty, folder
+    with indexed_store(options.store, source, model, *how) as (store, report):
         total = store.count()
     return f"{options.store}: {_said(report)}; {total:,} images can be searched"
+
+
+def model_of_store(options: argparse.Namespace, place: str) -> Path:
+    """Return the folder of --model, or else of the model that made the store, or else of MODEL.
+
+    Raises UserError if the folder is not there.
+    """
+    from cir.app.stores import read_info
+
+    info = None if options.model else read_info(place)
+    if info is None or not info.model:
+        return model_folder(options, "model", required=True)
+    made_with = Path(info.model)
+    for folder in (made_with, models_folder(options) / made_with.name):
+        if folder.is_dir():
+            return folder
+    mend = "index the images again into another store (--store)"
+    if made_with.name in catalogue.PRESETS:
+        mend = f"get it again with cir models get {made_with.name}"
+    raise UserError(
+        f"the store {place} was made with the model in {made_with}, which is gone: {mend}, or name "
+        "its new folder with --model"
+    )
 
 
 def _said(report: "IndexReport") -> str:

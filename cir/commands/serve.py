@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from cir.app.settings import Settings, check_token, host_names
-from cir.commands.index import DEFAULT_STORE, MODELS
+from cir.commands.index import DEFAULT_STORE, MODEL, model_of_store
 from cir.commands.options import add_models_option, model_folder, require_tags
 from cir.core.errors import UserError
 from cir.core.progress import say
@@ -27,7 +27,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     serving.add_argument("--index", type=Path, metavar="FOLDER", help=about)
     about = "a CSV file with the columns file,tag, for --index; without it, the tags stay"
     serving.add_argument("--tags", type=Path, metavar="CSV", help=about)
-    add_models_option(serving, **MODELS)
+    add_models_option(serving, "that of the store, or else ", model=MODEL, tagger="tagger")
     about = "the address to listen on; the default, %(default)s, is for this machine alone"
     serving.add_argument("--host", default="127.0.0.1", help=about)
     serving.add_argument("--port", type=_port, default=8000, help="default: %(default)s")
@@ -53,7 +53,8 @@ def _serve(options: argparse.Namespace) -> str:
     if options.tags is not None and options.index is None:
         raise UserError("--tags needs --index, the folder that holds the tagged images")
     require_tags(options.tags)
-    encoder, tagger = (model_folder(options, name, required=True) for name in MODELS)
+    store = options.store or DEFAULT_STORE
+    model, tagger = model_of_store(options, store), _tagger(options)
     from cir.app.web import server  # this import and the next one take seconds
 
     with server.listen(options.host, options.port) as listening:
@@ -67,10 +68,21 @@ def _serve(options: argparse.Namespace) -> str:
 
         upload, hosts = round(options.max_upload * 1e6), host_names(options.allow_host, local)
         settings = Settings(max_upload_bytes=upload, token=token, hosts=hosts)
-        store = options.store or DEFAULT_STORE
         gallery = GALLERY if options.store is None else None
-        serve(listening, settings, encoder, tagger, store, options.index, options.tags, gallery)
+        serve(listening, settings, model, tagger, store, options.index, options.tags, gallery)
     return "stopped"
+
+
+def _tagger(options: argparse.Namespace) -> Path | None:
+    """Return the folder of the tagger; say so and return None if none was trained."""
+    folder = model_folder(options, "tagger", required=options.tagger is not None)
+    if folder.is_dir():
+        return folder
+    say(
+        f"note: there is no tagger in {folder}, which changes in sentences need: train it with "
+        "dvc repro train_tagger (about 5 minutes)"
+    )
+    return None
 
 
 def _port(text: str) -> int:

@@ -337,6 +337,37 @@ def test_health_readiness_and_what_there_is(client):
     assert {"image", "image_id", "text", "add", "remove", "image_weight"} <= set(fields)
 
 
+def test_without_a_tagger_all_but_changes_in_sentences_is_answered(tmp_path, client):
+    with colour_service(tmp_path, FakeSearchModel(has_tagger=False)) as service:
+        bare = client_of(service)
+
+        def same(route, **asked):
+            answers = [one.post(route, **asked) for one in (bare, client)]
+            assert names(answers[0]) == names(answers[1])
+            return answers[0].json()
+
+        same("/search/text", json={"text": "remove yellow"})
+        same("/search/image", **form())
+        named = form(text="never read", add=["blue"], remove=["red"])
+        assert same("/search/composed", **named)["edit"]["add"] == ["blue"]
+        assert same("/search/composed", **form())["kind"] == "image"
+        refused = [
+            bare.post("/search/composed", **form(text="add blue")),
+            bare.post("/tag", json={"text": "add blue"}),
+        ]
+        for response in refused:
+            assert response.status_code == 503
+            assert list(response.json()) == ["error"]
+            assert "dvc repro train_tagger (about 5 minutes)" in response.json()["error"]
+        ready = bare.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert ready.json()["note"] == refused[0].json()["error"]
+        about = bare.get("/openapi.json").json()["info"]["description"]
+        assert refused[0].json()["error"] in about
+    about = client.get("/openapi.json").json()["info"]["description"]
+    assert "tagger" not in about
+
+
 def test_the_pages_of_the_api_come_from_here_and_without_inline_code(client):
     page = client.get("/docs")
     assert page.status_code == 200

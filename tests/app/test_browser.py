@@ -130,8 +130,10 @@ class Visit:
 def visit(browser, address):
     """Return a function that opens the page; it allows only loopback and no console errors."""
     contexts, asked, complaints, allowed = [], [], [], []
+    places = [address]
 
-    def opened(path="/", may_complain="", **options):
+    def opened(path="/", may_complain="", at=address, **options):
+        places.append(at)
         options = {"viewport": {"width": 1200, "height": 900}, **options}
         context = browser.new_context(**options)
         contexts.append(context)
@@ -141,7 +143,7 @@ def visit(browser, address):
 
         def only_loopback(route):
             asked.append(route.request.url)
-            if route.request.url.startswith(address + "/"):
+            if route.request.url.startswith(at + "/"):
                 route.fallback()
             else:
                 route.abort()
@@ -149,14 +151,14 @@ def visit(browser, address):
         context.route("**/*", only_loopback)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address + path)
+        page.goto(at + path)
         return Visit(page)
 
     yield opened
     for context in contexts:
         context.close()
     assert asked
-    assert [url for url in asked if not url.startswith(address + "/")] == []
+    assert [url for url in asked if not url.startswith(tuple(f"{at}/" for at in places))] == []
     wanted = [pattern for pattern in allowed if pattern]
     assert [c for c in complaints if not any(re.search(p, c) for p in wanted)] == []
 
@@ -597,6 +599,32 @@ def test_rounds_remember_an_upload_and_edited_chips(visit, expected):
         one.box.press("Enter")
     assert one.ids() == changed
     expect(one.rounds).to_have_count(3)
+
+
+def test_without_a_tagger_chips_are_given_by_hand(visit, tmp_path, expected, image_ids):
+    with gallery_service(tmp_path, has_tagger=False) as bare, running(bare) as address:
+        one = visit(f"/?image_id={image_ids['red']}", at=address, may_complain="503")
+        told = one.page.locator("#no-tagger")
+        expect(told).to_contain_text("train it with dvc repro train_tagger")
+        assert one.box.get_attribute("placeholder") == "needs the tagger: add chips below"
+        asked = []
+        one.page.on("request", lambda request: asked.append(request.url))
+        one.box.fill("add blue")
+        one.page.wait_for_timeout(500)  # the sentence would be read by now
+        assert asked == []
+        with one.answer():
+            one.box.press("Enter")
+        failure = one.page.locator("#results .failure")
+        expect(failure).to_contain_text("A change in a sentence needs the tagger")
+        one.page.get_by_role("button", name="+ Add something").first.click()
+        one.page.keyboard.type("blue")
+        one.page.keyboard.press("Enter")
+        expect(one.page.locator("#reread")).to_be_hidden()
+        with one.answer():
+            one.page.locator(".go").click()
+        assert one.ids() == expected(image_id=image_ids["red"], add=("blue",), remove=())
+        assert one.words() == [["add", "blue"]]
+        one.page.close()
 
 
 def test_chips_of_a_sentence_that_is_gone_do_not_come(visit, image_ids):

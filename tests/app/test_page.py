@@ -289,6 +289,34 @@ def test_nothing_tagged_invites_to_add_a_chip(found, expected, image_ids):
     assert "There is no chip, so these are the images most like the one you chose." in by_hand.text
 
 
+def test_without_a_tagger_the_page_says_how_changes_are_given(tmp_path, page, expected, image_ids):
+    with gallery_service(tmp_path, has_tagger=False) as service:
+        client, start = client_of(service), image_ids["red"]
+
+        def opened(query, status=200):
+            response = client.get(f"/?{query}")
+            assert response.status_code == status
+            return Elements(response)
+
+        elements = opened(f"image_id={start}")
+        assert elements.hits == expected(image_id=start)
+        assert elements.one("input", id="q")["placeholder"] == "needs the tagger: add chips below"
+        assert "data-no-tagger" in elements.one("form", id="search")
+        assert "and name what to add and what to remove." in elements.text
+        told = "A change in a sentence needs the tagger, which is missing: train it with dvc repro"
+        assert told in elements.text
+        assert opened("q=red+and+blue").hits == expected(text="red and blue")
+        by_hand = opened(f"image_id={start}&q=never+read&edited=1&add=blue")
+        assert by_hand.hits == expected(image_id=start, add=("blue",), remove=())
+        assert by_hand.chips == [("add", "blue")]
+        assert by_hand.all("a", class_="reread") == []
+        refused = opened(f"image_id={start}&q=add+blue", 503)
+        assert refused.state == "error"
+        assert refused.source.count(told) == 2  # as the reason and beside the chips
+        assert client.post("/page/chips", data={"q": "add blue"}).status_code == 503
+    assert "tagger" not in page("/").text
+
+
 def test_an_upload(found, expected):
     image = png(picture("green", "red", (40, 60)))
     elements = found(image=image)

@@ -31,7 +31,6 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.datasets.sources import open_source
 from cir.images import decoding as images
-from cir.retrieval.retriever import Retriever
 from tests.helpers import ROOT
 from tests.helpers.composers import arithmetic
 from tests.helpers.fake_search_model import FakeSearchModel, plain
@@ -184,11 +183,10 @@ def test_an_image_just_under_the_limit_takes_what_its_pixels_take(client):
 @pytest.mark.parametrize("size", [(60_000, 1), (1, 60_000)])
 def test_a_line_of_pixels_takes_no_memory(tmp_path, encoder, size):
     """The encoder scales the shorter side to a fixed length, and the longer side with it."""
-    retriever = Retriever(EncodedComposer(encoder, arithmetic()), None)
     line = png(plain("red", size))
     write_colours(tmp_path / "images", ("red", "blue"))
     (tmp_path / "images" / "line.png").write_bytes(line)
-    model = RetrieverModel(retriever)
+    model = RetrieverModel(EncodedComposer(encoder, arithmetic()))
     source = open_source(f"folder:{tmp_path / 'images'}")
     info = StoreInfo(model.fingerprint(), model.dim, source.name)
     with open_store(str(tmp_path / "store"), info) as store, memory_watched() as most:

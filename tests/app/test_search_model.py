@@ -44,19 +44,18 @@ def drawn(tmp_path_factory):
     return [images.image(t.reference) for t in triplets], triplets
 
 
-def retriever_of(encoder, tagger, composer=None):
-    composer = composer or arithmetic()
-    return Retriever(EncodedComposer(encoder, composer), tagger, batch_size=2)
+def model_of(encoder, tagger=None, composer=None):
+    return RetrieverModel(EncodedComposer(encoder, composer or arithmetic()), tagger)
 
 
 @pytest.fixture(scope="module")
 def retriever(encoder, tagger):
-    return retriever_of(encoder, tagger)
+    return Retriever(EncodedComposer(encoder, arithmetic()), tagger, batch_size=2)
 
 
 @pytest.fixture(scope="module")
 def model(retriever):
-    return RetrieverModel(retriever)
+    return RetrieverModel(retriever.model, retriever.tagger)
 
 
 def pixels_of(model, images):
@@ -124,7 +123,7 @@ def test_the_image_s_weight_is_that_of_the_arithmetic(weight, normalise, encoder
     composer = arithmetic(
         normalise_image=normalise, image_weight=0.9, added_weight=1.5, removed_weight=0.7
     )
-    model = RetrieverModel(retriever_of(encoder, tagger, composer))
+    model = model_of(encoder, tagger, composer)
     pixels = pixels_of(model, drawn[0][:2])
     image = encoder.encode_images(torch.from_numpy(pixels))
     image = functional.normalize(image, dim=1) if normalise else image
@@ -140,10 +139,10 @@ def test_the_image_s_weight_is_that_of_the_arithmetic(weight, normalise, encoder
 def test_a_learned_composer_s_answer_is_moved_along_the_image(encoder, tagger, drawn):
     torch.manual_seed(4)
     composer = create({"name": "tirg", "text": "edit"}, encoder.dim, encoder.dim).eval()
-    model = RetrieverModel(retriever_of(encoder, tagger, composer))
+    model = model_of(encoder, tagger, composer)
     pixels, edits = pixels_of(model, drawn[0][:2]), [Edit("", ("mug",)), Edit("", ("hat",))]
     image = encoder.encode_images(torch.from_numpy(pixels))
-    made = composer(image, model._retriever.model.encode_edits(edits))
+    made = composer(image, model._model.encode_edits(edits))
     expected = functional.normalize(torch.stack([made[0] + 0.5 * image[0], made[1]]), dim=1)
     queries = model.compose(pixels, edits, [1.5, 1.0])
     np.testing.assert_allclose(queries, expected.numpy(), atol=5e-6)
@@ -196,12 +195,13 @@ def test_several_threads_get_what_one_gets(model, drawn):
 
 
 def test_the_fingerprint_is_of_encoder_and_composer_not_of_the_tagger(encoder, tagger, model):
-    other_tagger = RetrieverModel(retriever_of(encoder, None))
-    assert other_tagger.fingerprint() == model.fingerprint()
+    without_tagger = model_of(encoder)
+    assert without_tagger.fingerprint() == model.fingerprint()
+    assert (without_tagger.has_tagger, model.has_tagger) == (False, True)
     other_composer = arithmetic(normalise_image=True)
-    other = RetrieverModel(retriever_of(encoder, tagger, other_composer))
+    other = model_of(encoder, tagger, other_composer)
     assert other.fingerprint() != model.fingerprint()
-    other_encoder = RetrieverModel(retriever_of(Encoder.create(MICRO, None, PROMPT), tagger))
+    other_encoder = model_of(Encoder.create(MICRO, None, PROMPT), tagger)
     assert other_encoder.fingerprint() != model.fingerprint()
 
 
@@ -215,6 +215,8 @@ def test_what_was_saved_is_loaded(retriever, model, tagger, tmp_path):
     loaded = search_model.load(*folders)
     assert loaded.fingerprint() == model.fingerprint()
     assert loaded.tag(SENTENCES) == model.tag(SENTENCES)
+    untagged = search_model.load(folders[0])
+    assert (untagged.fingerprint(), untagged.has_tagger) == (model.fingerprint(), False)
     with pytest.raises(UserError, match="is not a saved encoder"):
         search_model.load(tmp_path / "nowhere", folders[1])
     with pytest.raises(UserError, match="no tagger"):
@@ -224,7 +226,7 @@ def test_what_was_saved_is_loaded(retriever, model, tagger, tmp_path):
 def test_words_alone_need_one_space_for_texts_and_images(tagger):
     paired = PairedEncoder(GivenFeatures(8), WordLSTM(["mug"], 8, 0.0))
     composer = create({"name": "tirg", "text": "sentence"}, 8, 8).eval()
-    model = RetrieverModel(retriever_of(paired, tagger, composer))
+    model = model_of(paired, tagger, composer)
     with pytest.raises(UserError, match="by words alone"):
         model.encode_texts(["mug"])
     features = np.ones((1, 8), np.float32)

@@ -19,7 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
-from cir.app.stores import ANY, Filter, IndexedImage, StoreInfo, base, edge, open_store
+from cir.app.stores import (
+    ANY,
+    Filter,
+    IndexedImage,
+    StoreInfo,
+    base,
+    edge,
+    open_store,
+    read_info,
+    server,
+)
 from cir.app.stores.edge import EdgeStore
 from cir.app.stores.records import (
     content_id,
@@ -73,6 +83,14 @@ class Opener:
         if self.kind == "memory":
             return ServerStore.open(self.client, self.collection, info, "memory")
         return open_store(f"{URL}#{self.collection}", info)
+
+    def info(self):
+        """Return what the place is for, without opening it."""
+        if self.kind == "edge":
+            return edge.read_info(self.folder / "store")
+        if self.kind == "memory":
+            return server.read_info(self.client, self.collection, "memory")
+        return read_info(f"{URL}#{self.collection}")
 
     def close(self, store):
         """Close the store, unless it is in memory, where closing loses everything."""
@@ -416,6 +434,26 @@ def test_a_source_whose_name_is_no_utf8_comes_back(opener):
     opened.close()
 
 
+@each_kind
+def test_the_folder_of_the_model_is_noted_and_not_compared(opener):
+    assert opener.info() is None
+    opener.close(opener(INFO))
+    assert opener.info() == INFO
+    folders = os.fsdecode(b"/models/caf\xe9"), "/moved/models/mine"
+    for folder in folders:
+        info = replace(INFO, model=folder)
+        opened = opener(info)
+        assert opened.info == info
+        assert opener.info() == info  # while it is open
+        opener.close(opened)
+    opened = opener(INFO)  # as a program that does not know the folder
+    assert opened.info == opener.info() == replace(INFO, model=folders[-1])
+    with pytest.raises(UserError, match="model-two"):
+        opener(replace(INFO, fingerprint="model-two", model="/other"))
+    assert opener.info().model == folders[-1]
+    opened.close()
+
+
 # The tests from here on are for the store in a folder.
 
 
@@ -657,17 +695,23 @@ def test_servers_that_are_too_old_or_something_else(answering, monkeypatch, answ
     monkeypatch.setattr(Answering, "answer", text.encode())
     with pytest.raises(UserError, match=sentence):
         open_store(answering, INFO)
+    with pytest.raises(UserError, match=sentence):
+        read_info(answering)
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "https://127.0.0.1:9#mine", "http://"])
 def test_a_server_that_cannot_be_reached(place):
     with pytest.raises(UserError, match=r"no Qdrant server answers|is not the address"):
         open_store(place, INFO)
+    with pytest.raises(UserError, match=r"no Qdrant server answers|is not the address"):
+        read_info(place)
 
 
 def test_a_place_that_is_neither_folder_nor_address(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="begin with http:// or https://; got ftp://x"):
         open_store("ftp://x", INFO)
+    with pytest.raises(UserError, match="begin with http:// or https://; got ftp://x"):
+        read_info("ftp://x")
     with pytest.raises(UserError, match=r"must be UTF-8; got \S+caf\\xe9"):
         open_store(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"), INFO)
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from cir.classes.scoring import ranking_file as class_submission
 from cir.commands import classes as class_commands
 from cir.commands.main import main
 from cir.datasets.scenes import draw_scene
+from cir.encoders import Encoder
 from cir.images import decoding as images
 from cir.images import shards
 from cir.retrieval.refine import GalleryGraph, Settings
@@ -65,9 +66,9 @@ def run(drawn, model, tmp_path, capsys):
     return call
 
 
-def vectors(model, folder):
+def vectors(model, folder, kind=ClassEmbedder):
     """Encode the images of a folder one by one; return their ids in order, and the vectors."""
-    embedder = ClassEmbedder.load(model).eval()
+    embedder = kind.load(model).eval()
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     rows = []
     for path in paths:
@@ -85,6 +86,23 @@ def test_it_ranks_by_cosine(run, drawn, model, tmp_path):
     query_ids, queries = vectors(model, drawn / "queries")
     gallery_ids, gallery = vectors(model, drawn / "gallery")
     assert sorted(query_ids) == sorted(QUERIES)
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert list(written) == query_ids
+    for query, scores in zip(query_ids, queries @ gallery.T, strict=True):
+        found = [scores[gallery_ids.index(name)] for name in written[query]]
+        np.testing.assert_allclose(found, np.sort(scores)[::-1][:4], atol=1e-5)
+
+
+def test_an_encoder_of_texts_and_images_ranks_by_its_vectors_of_images(
+    run, drawn, encoder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    encoder.save(folder)
+    assert run("rank", "--k", "4", "--model", "mine")[0] == 0
+    query_ids, queries = vectors(folder, drawn / "queries", Encoder)
+    gallery_ids, gallery = vectors(folder, drawn / "gallery", Encoder)
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written) == query_ids
     for query, scores in zip(query_ids, queries @ gallery.T, strict=True):
@@ -178,9 +196,9 @@ def test_folders_without_images_are_refused(run, tmp_path, command):
 def test_no_model_is_told_of(run, tmp_path):
     status, _, err = run("rank", "--model", tmp_path / "none")
     assert status == 1
-    assert err == (
-        f"error: {tmp_path / 'none'} holds no class embedder: run dvc repro "
-        "stages/classes/dvc.yaml:train, which makes models/class_embedder\n"
+    assert err.startswith(
+        f"error: {tmp_path / 'none'} holds no class embedder and no encoder: run dvc repro "
+        "stages/classes/dvc.yaml:train, which makes models/class_embedder, or name another model ("
     )
 
 

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from cir.commands.main import COMMANDS, main, parser
+from cir.commands.options import model_folder
+from cir.core.errors import UserError
 from tests.helpers import ROOT
 from tests.helpers.serving import make_place, serving
 
@@ -54,19 +56,39 @@ def test_completion_in_a_real_shell(capsys, tmp_path):
 
 
 def test_models_are_found_by_option_variable_and_default(tmp_path, monkeypatch):
-    from cir.commands.options import model_folder
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIR_MODELS", raising=False)
 
     def folder(*words):
-        return str(model_folder(parser().parse_args(["index", "photos", *words]), "encoder"))
+        return str(model_folder(parser().parse_args(["index", "photos", *words]), "model"))
 
     assert folder() == "models/text_search"
     monkeypatch.setenv("CIR_MODELS", "/trained")
     assert folder() == "/trained/text_search"
     assert folder("--models", "/other") == "/other/text_search"
-    assert folder("--models", "/other", "--encoder", "mine") == "mine"
+    assert folder("--models", "/other", "--model", "./mine") == "mine"
+
+
+def test_a_model_is_named_by_its_name_or_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CIR_MODELS", raising=False)
+    for folder in ("models/photos", "photos", "mine", "models/owner-name"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def folder(command, *words):
+        asked = parser().parse_args([*command.split(), *words])
+        return str(model_folder(asked, "model", required=True))
+
+    ranking = "classes rank --queries a --gallery b --out c"
+    for command in ("index images", "serve", ranking, "data score fashioniq --part val"):
+        assert folder(command, "--model", "photos") == "models/photos"
+        assert folder(command, "--model", "./photos") == "photos"
+        assert folder(command, "--model", "mine") == "mine"
+        assert folder(command, "--model", "open_clip:owner/name") == "models/owner-name"
+        with pytest.raises(UserError, match="no model vitamin-s in models: get it with cir models"):
+            folder(command, "--model", "vitamin-s")
+        with pytest.raises(UserError, match=r"no model in mine/none: train it .*cir models list"):
+            folder(command, "--model", "mine/none")
 
 
 def test_a_missing_model_is_told_of_with_what_mends_it(tmp_path, monkeypatch, capsys):
@@ -128,8 +150,8 @@ def test_an_installed_command_searches_a_folder_from_another(installed, encoder,
     place = make_place(tmp_path / "place", encoder)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    models = ("--models", place / "models", "--encoder", place / "models" / "encoder")
-    index = [installed, "index", place / "images", *models]
+    models = ("--models", place / "models")
+    index = [installed, "index", place / "images", *models, "--model", "encoder"]
     done = subprocess.run(index, cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 indexed" in done.stdout

@@ -1,12 +1,14 @@
 """Index folders with cir index, and read what it prints."""
 
 import argparse
+import json
 import os
+from pathlib import Path
 
 import pytest
 
 from cir.app import search_model
-from cir.app.stores import open_store
+from cir.app.stores import open_store, read_info
 from cir.commands import index as index_command
 from cir.core.errors import UserError
 from cir.images import decoding as images
@@ -16,15 +18,19 @@ from tests.helpers.fake_search_model import FakeSearchModel, plain
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch, tmp_path):
-    """Replace the model by a fake one, and work in an empty folder."""
+    """Replace the model by a fake one, and work in a folder that holds only models."""
     model = FakeSearchModel()
 
-    def load(encoder, tagger):
-        assert (encoder.name, tagger.name) == ("text_search", "tagger")
+    def load(folder):
+        model.loaded.append(str(folder))
         return model
 
     monkeypatch.setattr(search_model, "load", load)
+    monkeypatch.delenv("CIR_MODELS", raising=False)
     monkeypatch.chdir(tmp_path)
+    model.loaded = []
+    for name in ("text_search", "photos"):
+        (tmp_path / "models" / name).mkdir(parents=True)
     return model
 
 
@@ -56,6 +62,7 @@ def test_a_folder_is_indexed_into_the_default_store(photos, model):
 
 
 def test_a_store_within_the_folder_is_none_of_its_images(photos, monkeypatch):
+    monkeypatch.setenv("CIR_MODELS", str(photos.parent / "models"))
     monkeypatch.chdir(photos)
     answer(".")
     assert "0 indexed, 3 unchanged, 0 moved, 0 removed;" in answer(".")
@@ -79,11 +86,53 @@ def test_tags_and_another_model(photos, monkeypatch):
     answer(photos, "--tags", photos / "tags.csv")
     with open_store(".search", None) as store:
         assert store.tags(5) == [("warm", 1)]
-    monkeypatch.setattr(search_model, "load", lambda *_: FakeSearchModel("other"))
+    monkeypatch.setattr(search_model, "load", lambda folder: FakeSearchModel("other"))
     with pytest.raises(UserError, match=r"the store \.search holds .*fake-colours.*fake-other"):
         answer(photos)
     with pytest.raises(UserError, match=r"the file none\.csv, which does not exist"):
         answer(photos, "--tags", "none.csv")
+
+
+def test_a_store_remembers_its_model(photos, model, tmp_path):
+    answer(photos)
+    answer(photos, "--store", "mine", "--model", "photos")
+    answer(photos)
+    answer(photos, "--store", "mine")
+    text_search, named = str(tmp_path / "models" / "text_search"), "models/photos"
+    assert model.loaded == ["models/text_search", named, text_search, str(tmp_path / named)]
+    with open_store("mine", None) as store:
+        assert store.info.model == str(tmp_path / "models" / "photos")
+
+
+def test_a_model_that_was_moved_is_found_by_its_name_and_noted(photos, model, tmp_path):
+    answer(photos, "--model", "photos")
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    answer(photos, "--models", tmp_path / "elsewhere")
+    assert read_info(".search").model == str(tmp_path / "elsewhere" / "photos")
+    answer(photos)
+    assert model.loaded[1:] == [str(tmp_path / "elsewhere" / "photos")] * 2
+
+
+def test_a_model_that_is_gone_is_a_sentence(photos, tmp_path):
+    answer(photos, "--model", "photos")
+    (tmp_path / "models" / "photos").rmdir()
+    gone = rf"the store \.search was made with the model in {tmp_path}/models/photos, which is gone"
+    with pytest.raises(UserError, match=f"{gone}: get it again with cir models get photos, or"):
+        answer(photos)
+    answer(photos, "--store", "mine")
+    (tmp_path / "models" / "text_search").rmdir()
+    with pytest.raises(UserError, match="text_search, which is gone: index the images again"):
+        answer(photos, "--store", "mine")
+
+
+def test_a_store_from_before_names_no_model(photos, model):
+    answer(photos)
+    written = json.loads(Path(".search", "store.json").read_text())
+    del written["model"]
+    Path(".search", "store.json").write_text(json.dumps(written))
+    answer(photos)
+    assert model.loaded == ["models/text_search"] * 2
+    assert Path(read_info(".search").model).name == "text_search"
 
 
 def test_shards_are_indexed_by_their_ids(tmp_path):

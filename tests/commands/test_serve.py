@@ -27,19 +27,26 @@ from tests.helpers.serving import make_place, serving
 
 pytestmark = pytest.mark.recipes
 
-MODELS = ("--encoder", "models/encoder", "--tagger", "models/tagger")
+MODEL = ("--model", "encoder")
 
 
 @pytest.fixture
 def model(monkeypatch, tmp_path):
     """Replace the model by a fake one, and work in a folder that holds only models."""
     model = FakeSearchModel()
-    monkeypatch.setattr(search_model, "load", lambda encoder, tagger: model)
+
+    def load(folder, tagger=None):
+        model.loaded.append((str(folder), str(tagger)))
+        model.has_tagger = tagger is not None
+        return model
+
+    monkeypatch.setattr(search_model, "load", load)
+    model.loaded = []
     here = contextlib.contextmanager(lambda load: (yield load()))
     monkeypatch.setattr(model_process, "in_own_process", here)  # no fork: a test has threads
     monkeypatch.delenv(serve_command.TOKEN_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    for name in ("encoder", "tagger"):
+    for name in ("text_search", "encoder", "tagger"):
         Path("models", name).mkdir(parents=True)
         Path("models", name, "weights").write_text("as trained")
     return model
@@ -69,9 +76,9 @@ class Visit:
         self.found = client.post("/search/text", json={"text": "red"})
         self.loopback = client.get("/healthz", headers={"host": "127.0.0.1:8000"}).status_code
         self.elsewhere = client.get("/healthz", headers={"host": "example.org"}).status_code
-        Path("models", "encoder", "weights").write_text("trained again")
+        Path("models", "text_search", "weights").write_text("trained again")
         self.swapped = client.get("/readyz")
-        Path("models", "encoder", "weights").write_text("as trained")
+        Path("models", "text_search", "weights").write_text("as trained")
 
     @property
     def names(self):
@@ -85,14 +92,14 @@ class Visit:
 def answer(*arguments):
     parser = argparse.ArgumentParser()
     serve_command.add_command(parser.add_subparsers(required=True))
-    options = parser.parse_args(["serve", "--port", "0", *MODELS, *map(str, arguments)])
+    options = parser.parse_args(["serve", "--port", "0", *map(str, arguments)])
     return options.run(options)
 
 
 def index(*arguments):
     parser = argparse.ArgumentParser()
     index_command.add_command(parser.add_subparsers(required=True))
-    options = parser.parse_args(["index", *MODELS, *map(str, arguments)])
+    options = parser.parse_args(["index", *MODEL, *map(str, arguments)])
     return options.run(options)
 
 
@@ -114,7 +121,7 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert f"3 images; open http://127.0.0.1:{visit.port}/" in told
     assert "warning" not in told
     assert visit.swapped.status_code == 503
-    assert "models/encoder have changed" in visit.swapped.json()["error"]
+    assert "models/text_search have changed" in visit.swapped.json()["error"]
     open_store(".search", None).close()  # the store is free again
 
 
@@ -145,6 +152,33 @@ def test_what_was_indexed_is_served(model, served, tmp_path):
     for store in ((), ("--store", "other")):
         with pytest.raises(UserError, match="holds vectors of the model fake-colours"):
             answer(*store)
+
+
+def test_the_model_that_made_the_store_is_served(model, served, tmp_path):
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    index(tmp_path / "mine")
+    answer()
+    answer("--model", "text_search")
+    answer("--index", tmp_path / "mine", "--store", "other", "--model", "encoder")
+    answer("--store", "other")
+    folders = [Path(folder).name for folder, _ in model.loaded]
+    assert folders == ["encoder", "encoder", "text_search", "encoder", "encoder"]
+    Path("models", "encoder").rename(tmp_path / "away")
+    with pytest.raises(UserError, match=r"the store \.search was made with the model in .*gone"):
+        answer()
+
+
+def test_without_a_tagger_it_serves_and_says_so(model, served, capsys):
+    drawn_gallery()
+    Path("models", "tagger", "weights").unlink()
+    Path("models", "tagger").rmdir()
+    answer()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "note:" in line]
+    assert "no tagger in models/tagger" in line
+    assert "dvc repro train_tagger (about 5 minutes)" in line
+    assert model.loaded == [("models/text_search", "None")]
+    assert served[0].found.status_code == 200
+    assert "needs the tagger" in served[0].ready.json()["note"]
 
 
 def test_a_folder_can_be_indexed_first(model, served, tmp_path):
@@ -210,6 +244,8 @@ def test_what_is_missing_is_a_sentence(model, served, tmp_path):
         answer("--store", "nowhere")
     with pytest.raises(UserError, match="no tagger in none: train it with make retriever"):
         answer("--tagger", "none")
+    with pytest.raises(UserError, match="no model vitamin-s in models: get it with cir models get"):
+        answer("--model", "vitamin-s")
     drawn_gallery()
     with pytest.raises(UserError, match="cannot listen on the host"):
         answer("--host", "not.a.host")
@@ -279,7 +315,7 @@ def place(tmp_path_factory, encoder):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_real_process_answers_and_stops_cleanly(place, number):
-    with serving(place, *MODELS, "--index", "images") as (running, address):
+    with serving(place, *MODEL, "--index", "images") as (running, address):
         assert address.startswith("http://127.0.0.1:")
         assert httpx.get(f"{address}/readyz").json()["images"] == 2
         found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})

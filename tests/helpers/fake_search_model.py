@@ -40,12 +40,14 @@ class FakeSearchModel:
     Args:
         name: part of the fingerprint; another name is another model.
         seconds: how long every call of a model step takes, beside its work.
+        has_tagger: whether it may be asked to tag.
     """
 
     dim = DIM
 
-    def __init__(self, name: str = "colours", seconds: float = 0.0):
+    def __init__(self, name: str = "colours", seconds: float = 0.0, has_tagger: bool = True):
         self.name = name
+        self.has_tagger = has_tagger
         self.seconds = seconds
         self.encoded_images = 0
         self.batches: list[int] = []
@@ -75,6 +77,7 @@ class FakeSearchModel:
         """Words after "add" or "with" are added, after "remove" or "without" removed."""
         from cir.app.search_model import TaggedText
 
+        assert self.has_tagger
         time.sleep(self.seconds)
         found = []
         for text in texts:

@@ -37,12 +37,13 @@ def write_gallery(folder):
 
 
 @contextmanager
-def gallery_service(folder, empty=False):
-    """A service over the gallery, or over an index without any image."""
+def gallery_service(folder, empty=False, has_tagger=True):
+    """A service over the gallery, or over an index without any image; with a tagger or without."""
     (folder / "images").mkdir(exist_ok=True)
     if not empty:
         write_gallery(folder / "images")
-    model, source = FakeSearchModel(), open_source(f"folder:{folder / 'images'}")
+    model = FakeSearchModel(has_tagger=has_tagger)
+    source = open_source(f"folder:{folder / 'images'}")
     with filled_store(folder / "store", source, model) as store:
         service = SearchService(model, store, source)
         try:

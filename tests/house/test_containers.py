@@ -62,7 +62,7 @@ def test_what_the_commands_name_is_mounted_where_they_look(services, dockerfile)
     assert mounted == {"/images:ro", "/app/models:ro"}
     options = parser().parse_args(["serve"])
     assert only(dockerfile, "WORKDIR") == "/app"
-    folders = {model_folder(options, name).parent for name in ("encoder", "tagger")}
+    folders = {model_folder(options, name).parent for name in ("model", "tagger")}
     assert folders == {Path("models")}
     made = [rest for name, rest in dockerfile if name == "RUN" and "mkdir" in rest]
     assert any("mkdir /store" in rest for rest in made)

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 from cir.app.page import page_html
 from cir.app.page.page_form import PageForm
-from cir.app.service import Answer, Search, SearchService
+from cir.app.service import NO_TAGGER, Answer, Search, SearchService
 from cir.app.web.faults import of_the_store, status_of
 from cir.app.web.forms import read_form
 from cir.core.errors import UserError
@@ -91,6 +91,7 @@ class _Page:
             known = {"total": None, "folders": (), "tags": ()}
             context, status = self._failed(form, error) | known, status_of(error)
         context["max_upload_bytes"] = self._service.settings.max_upload_bytes
+        context["no_tagger"] = "" if self._service.model.has_tagger else _capitalised(NO_TAGGER)
         return page_html.response("page.html", context, status)
 
     async def fragment(self, form: PageForm, image: bytes | None) -> Response:
@@ -141,10 +142,7 @@ class _Page:
         return self._context(form, "unindexed", said="Nothing is indexed yet.")
 
     def _failed(self, form: PageForm, error: UserError) -> dict[str, Any]:
-        sentence = str(error)
-        if sentence.split(" ", 1)[0].isalpha():  # the name of a file or of a field stays as it is
-            sentence = sentence[0].upper() + sentence[1:]
-        return self._context(form, "error", sentence=sentence)
+        return self._context(form, "error", sentence=_capitalised(str(error)))
 
     async def _start(self, form: PageForm) -> dict[str, Any]:
         """Return examples of searches and images to start from, chosen at random each time."""
@@ -188,6 +186,12 @@ class _Page:
         freely = replace(search, least_score=None, limit=1)
         hits = (await self._service.search(freely)).hits
         return hits[0].score if hits else None
+
+
+def _capitalised(sentence: str) -> str:
+    """Write the first letter large, unless the name of a file or of a field comes first."""
+    first = sentence.split(" ", 1)[0]
+    return sentence[0].upper() + sentence[1:] if first.isalpha() else sentence
 
 
 def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:

@@ -199,6 +199,11 @@ def require(place: str, found: StoreInfo, asked: StoreInfo) -> None:
         )
 
 
+def moved(found: StoreInfo, asked: StoreInfo | None) -> bool:
+    """Return whether the model of an existing store now lies in another folder, to be noted."""
+    return asked is not None and asked.model not in ("", found.model)
+
+
 def missing(place: str) -> UserError:
     """Return the error for a store that does not exist."""
     return UserError(

@@ -69,12 +69,14 @@ class EdgeStore(Store):
                         _create(folder, info)
             found = _read_info(folder)
         except OSError as error:
-            raise UserError(
-                f"a store cannot be opened or created at {folder}: {error.strerror}"
-            ) from None
+            raise _unusable(folder, error) from None
         if info is not None:
             base.require(str(folder), found, info)
-        return cls(folder, found, _load(folder, found))
+        shard = _load(folder, found)  # from here on, no other process has the store open
+        if base.moved(found, info):
+            found = info
+            files.write_json(folder / _INFO, records.info_payload(info))
+        return cls(folder, found, shard)
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
         vectors = self._check(images, vectors)
@@ -162,6 +164,14 @@ class EdgeStore(Store):
             raise UserError(f"the store {self._folder} fails: {reason}") from error
 
 
+def read_info(folder: Path) -> StoreInfo | None:
+    """Return the purpose of the store in a folder, which may be in use; None if there is none."""
+    try:
+        return None if _vacant(folder) else _read_info(folder)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
 def _vacant(folder: Path) -> bool:
     """Return whether the folder is missing or empty. Raises UserError for a file."""
     if not folder.exists():
@@ -227,6 +237,10 @@ def _load(folder: Path, info: StoreInfo) -> qdrant.EdgeShard:
                 "images in a Qdrant server, which several processes may use (--store http://...)"
             ) from None
         raise _broken(folder, _reason(error)) from error
+
+
+def _unusable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"a store cannot be opened or created at {folder}: {error.strerror}")
 
 
 def _broken(folder: Path, reason: str) -> UserError:

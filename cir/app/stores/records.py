@@ -82,11 +82,14 @@ class StoreInfo:
         fingerprint: the fingerprint of the model that made the vectors.
         dim: D, the length of the vectors.
         source: the name of the image source (see cir.datasets.sources).
+        model: the folder of that model when the store was last indexed, "" if it is not known. It
+            is a hint, which is not compared: folders move, and are trained again.
     """
 
     fingerprint: str
     dim: int
     source: str
+    model: str = ""
 
 
 def content_id(data: bytes) -> str:
@@ -151,15 +154,15 @@ def from_payload(id: str, payload: dict[str, Any]) -> IndexedImage:
 
 def info_payload(info: StoreInfo) -> dict[str, Any]:
     """Return the form in which a store saves its info."""
-    return {**asdict(info), "source": safe_text(info.source)}
+    return {**asdict(info), "source": safe_text(info.source), "model": safe_text(info.model)}
 
 
 def to_info(written: Any) -> StoreInfo | None:
     """Return the info from which `info_payload` made this value; None if it has another form."""
     try:
-        source = original_text(written["source"])
-        return StoreInfo(str(written["fingerprint"]), int(written["dim"]), source)
-    except (KeyError, TypeError, ValueError):
+        source, model = original_text(written["source"]), original_text(written.get("model", ""))
+        return StoreInfo(str(written["fingerprint"]), int(written["dim"]), source, model)
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

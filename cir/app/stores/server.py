@@ -74,6 +74,10 @@ class ServerStore(Store):
             base.require(place, found, info)
         with _failing(place):
             _index_fields(client, collection)
+            if base.moved(found, info):
+                found = info
+                written = {_METADATA: records.info_payload(info)}
+                client.update_collection(collection, metadata=written)
         return cls(client, collection, found, place)
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
@@ -218,6 +222,14 @@ def _index_fields(client: QdrantClient, collection: str) -> None:
     for key, kind in kinds.items():
         if key not in there:
             client.create_payload_index(collection, key, kind, wait=True)
+
+
+def read_info(client: QdrantClient, collection: str, place: str) -> StoreInfo | None:
+    """Return the purpose of the store in a collection, or None if there is none."""
+    with _failing(place):
+        _require_version(client, place)
+        there = client.collection_exists(collection)
+        return _read_info(client, collection, place) if there else None
 
 
 def _read_info(client: QdrantClient, collection: str, place: str) -> StoreInfo:

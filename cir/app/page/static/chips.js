@@ -1,9 +1,10 @@
 // The chips: objects to add to the image and objects to remove from it.
 
-import { at, box, element, swap } from "./page.js";
+import { at, box, element, form, swap } from "./page.js";
 import { state } from "./state.js";
 
 const TAGGING_DELAY = 300; // milliseconds after the last key before the sentence is read
+const canRead = form.dataset.noTagger === undefined;
 
 let reading = null; // aborts the reading of a sentence
 
@@ -33,7 +34,7 @@ export function markEdited(byHand, pending = byHand) {
   state.edited = byHand;
   if (byHand) state.asked = box.value.trim();
   at("pending").hidden = !pending;
-  at("reread").hidden = !byHand || !box.value.trim();
+  at("reread").hidden = !canRead || !byHand || !box.value.trim();
 }
 
 export function flip(chip) {
@@ -109,7 +110,7 @@ export function stopReading() { reading?.abort(); }
 // Reads the sentence into chips while it is typed, unless the chips were changed by hand.
 export function readSentence(delay = TAGGING_DELAY) {
   stopReading();
-  if (!state.image || state.edited) return;
+  if (!canRead || !state.image || state.edited) return;
   const text = box.value.trim();
   if (!text) {
     setChips([], false);
