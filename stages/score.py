@@ -13,17 +13,20 @@ from cir.images.shards import ImageShards, read_triplets
 from cir.retrieval.ablation import compare_arithmetic
 from cir.retrieval.breakdown import answers, edits_to_group_by, failures, kind_of, spread
 from cir.retrieval.params import Score
+from cir.retrieval.paraphrases import read_held_out
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.results import Metrics
 from cir.retrieval.retriever import Retriever
-from cir.retrieval.scoring import Scores, Task, recall_curves, score
+from cir.retrieval.scoring import Scores, recall_curves, score
 from cir.retrieval.sheet import query_sheet
+from cir.retrieval.task import Task
 from stages.params import StageParams, load
 from stages.run import run
 
 ENCODER = Path("models/encoder")
 TAGGER = Path("models/tagger")
 TEST = Path("data/retrieval/test")
+TEMPLATES = Path("data/tagging/templates.json")
 EMBEDDINGS = Path("data/embeddings")
 METRICS = Path("metrics")
 ANSWERS = Path("data/answers.parquet")
@@ -44,7 +47,8 @@ def main() -> None:
         Fingerprint(model="encoder", fingerprint=embeddings.fingerprint),
         Fingerprint(model="tagger", fingerprint=files.fingerprint(TAGGER)),
     ]
-    scores = score(retriever, images, task, params.seed, params.score.resamples, fingerprints)
+    size, held_out = params.score.resamples, read_held_out(TEMPLATES)
+    scores = score(retriever, images, task, params.seed, size, fingerprints, held_out)
     metrics: Metrics = scores.metrics
     metrics.write(METRICS / "retrieval.json")
     write_answers(scores, task, retriever)

@@ -37,19 +37,20 @@ class Queries:
             yield name, image_files.stored(path, name, max_side), ()
 
 
-def read(folder: Path) -> Queries:
+def read(folder: Path, blank_sentences: bool = False) -> Queries:
     """Read data.csv and check that each image in it exists; no image is decoded.
 
-    A byte order mark, Windows line ends, more columns and spaces around values are allowed. Raises
-    one UserError with all errors of the file. Rows are counted as in a spreadsheet: the header is
-    row 1.
+    A byte order mark, Windows line ends, more columns and spaces around values are allowed, and
+    blank sentences if `blank_sentences` says so. Raises one UserError with all errors of the file.
+    Rows are counted as in a spreadsheet: the header is row 1.
     """
     path = folder / "data.csv"
     rows = read_table(path, COLUMNS)
     if not rows:
         raise UserError(f"{path} has a header but no rows")
     image_folder = folder / "images" if (folder / "images").is_dir() else folder
-    problems = _blank_values(rows)
+    optional = ("query_text",) if blank_sentences else ()
+    problems = _blank_values(rows, [column for column in COLUMNS if column not in optional])
     images = [
         path for path in image_folder.rglob("*") if path.suffix.lower() in image_files.SUFFIXES
     ]
@@ -77,9 +78,9 @@ def read(folder: Path) -> Queries:
     return Queries(triplets, paths, len(set(images) - set(paths.values())))
 
 
-def _blank_values(rows: Sequence[Row]) -> list[str]:
+def _blank_values(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     problems = []
-    for column in COLUMNS:
+    for column in columns:
         blank = [row.number for row in rows if not row[column]]
         if blank:
             problems.append(

@@ -10,7 +10,7 @@ from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
 from cir.core.records import Edit
 from cir.images.shards import ImageShards
 from cir.retrieval.retriever import Retriever
-from cir.retrieval.scoring import Task
+from cir.retrieval.task import Task
 
 VARIANTS: Mapping[str, Mapping[str, object]] = {
     "nothing normalised, weights 1": {},

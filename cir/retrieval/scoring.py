@@ -1,29 +1,33 @@
 """Score the retriever on a test split, also by kind of query."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from cir.core.errors import UserError
 from cir.core.metrics_files import Fingerprint
 from cir.core.progress import progress
 from cir.core.records import Edit, Triplet
 from cir.edits.reading.metrics import same_edit
+from cir.edits.reading.templates import Template
 from cir.images.shards import ImageShards
 from cir.retrieval.breakdown import accuracy_by, edits_to_group_by, error_counts, kind_of
-from cir.retrieval.ranking.embedding import Embeddings
-from cir.retrieval.ranking.metrics import bootstrap_interval, mean_reciprocal_rank, recall_at_k
+from cir.retrieval.measuring import BOTH, EDIT, IMAGE, Measure, measure_inputs
+from cir.retrieval.near_misses import measure_near_misses
+from cir.retrieval.paraphrases import WAYS, measure_paraphrases
+from cir.retrieval.ranking.metrics import recall_at_k
 from cir.retrieval.ranking.protocol import Protocol
-from cir.retrieval.ranking.ranking import Ranking, rank
-from cir.retrieval.results import Absent, Figures, Metrics, Result
+from cir.retrieval.ranking.ranking import Ranking
+from cir.retrieval.results import Absent, Figures, Metrics
 from cir.retrieval.retriever import Retriever
+from cir.retrieval.task import Task, compose_queries, edit_vectors, encode_edits
 
 CURVE = (1, 2, 3, 5, 10, 20, 50, 100)
 TARGETS_AND_REFERENCES, TRUE_EDITS = "targets and references only", "true edits"
+PARAPHRASES = "paraphrases"
+# What the results are called that are made of both inputs and of each alone.
+NAMES = {BOTH: "tagged edits", IMAGE: "image only", EDIT: "edit only"}
 
 
 @dataclass(frozen=True)
@@ -40,50 +44,6 @@ class Scores:
     contest_like: Ranking | None
 
 
-@dataclass(frozen=True)
-class Task:
-    """The test queries and the embedded gallery. Raises UserError if an image is missing."""
-
-    triplets: Sequence[Triplet]
-    embeddings: Embeddings
-
-    def __post_init__(self) -> None:
-        if not self.triplets:
-            raise UserError("the test split holds no queries to score")
-        known = set(self.embeddings.ids)
-        lacking = {t.target for t in self.triplets} | {t.reference for t in self.triplets}
-        lacking -= known
-        if lacking:
-            raise UserError(
-                f"the embedded gallery lacks {len(lacking)} images of the queries, such as "
-                f"{min(lacking)}: run the embed_gallery stage again"
-            )
-
-    def rows(self, names: Iterable[str]) -> np.ndarray:
-        """Return the gallery rows of these images."""
-        row_of = {name: row for row, name in enumerate(self.embeddings.ids)}
-        return np.array([row_of[name] for name in names])
-
-    @property
-    def contest_like(self) -> np.ndarray:
-        """Return [N] bool: which images are the target or reference of a query."""
-        mask = np.zeros(len(self.embeddings.ids), bool)
-        mask[self.rows(t.target for t in self.triplets)] = True
-        mask[self.rows(t.reference for t in self.triplets)] = True
-        return mask
-
-    def rank(self, queries: np.ndarray, allowed: np.ndarray | None = None) -> Ranking:
-        """Rank the gallery for query vectors [Q, D]."""
-        return rank(
-            queries,
-            self.embeddings.vectors,
-            [t.id for t in self.triplets],
-            self.embeddings.ids,
-            self.rows(t.target for t in self.triplets),
-            allowed=allowed,
-        )
-
-
 def score(
     retriever: Retriever,
     images: ImageShards,
@@ -91,23 +51,25 @@ def score(
     seed: int,
     resamples: int = 10_000,
     fingerprints: Sequence[Fingerprint] = (),
+    templates: Sequence[Template] = (),
 ) -> Scores:
     """Rank the gallery for every query, and measure how often the target comes first.
 
     Each ranking has a result with its protocol. If the data source does not allow a result (true
-    edits, names never trained on), `absent` gives the reason instead.
+    edits, names never trained on), `absent` gives the reason instead. Edits are paraphrased by the
+    held-out `templates`, if there are any.
     """
-    triplets = task.triplets
+    triplets, measure = task.triplets, Measure(seed, resamples)
     edits = retriever.tagger.tag([triplet.text for triplet in triplets])
-    queries = query_vectors(retriever, images, triplets, edits)
+    features = reference_features(retriever, images, triplets)
+    queries = _composed(retriever, features, edits)
     core, hard, part = task.contest_like, task.rank(queries), None
     protocol = Protocol("contest-like" if core.all() else "hard")
-    measure = partial(_result, seed=seed, resamples=resamples)
-    results, absent = [measure("tagged edits", hard, protocol)], []
+    results, absent = [measure.result(NAMES[BOTH], hard, protocol)], []
     novel = np.array([triplet.novel for triplet in triplets])
     for kind, chosen in (("seen", ~novel), ("novel", novel)):
         if chosen.any():
-            results.append(measure(f"{kind} names", hard, protocol, chosen))
+            results.append(measure.result(f"{kind} names", hard, protocol, chosen))
         else:
             why = f"the source has no queries with {kind} names"
             absent.append(Absent(what=f"{kind} names", why=why))
@@ -116,22 +78,33 @@ def score(
         absent.append(Absent(what=TARGETS_AND_REFERENCES, why=why))
     else:
         part = task.rank(queries, core)
-        results.append(measure(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
+        results.append(measure.result(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
     if any(triplet.edit is None for triplet in triplets):
         why = "the source gives sentences without their edits"
         absent.append(Absent(what=TRUE_EDITS, why=why))
     else:
-        mended = _ranked_by_true_edits(retriever, images, task, edits, queries)
-        results.append(measure(TRUE_EDITS, mended, Protocol(protocol.gallery, edit="true")))
-    references = task.embeddings.vectors[task.rows(t.reference for t in triplets)]
-    image_only, edit_only = task.rank(references), task.rank(_edit_vectors(retriever, edits))
-    results.append(measure("image only", image_only, Protocol(protocol.gallery, "image", "none")))
-    results.append(measure("edit only", edit_only, Protocol(protocol.gallery, "edit", "tagged")))
+        mended = _ranked_by_true_edits(retriever, task, features, edits, queries)
+        results.append(measure.result(TRUE_EDITS, mended, replace(protocol, edit="true")))
+    alone = edit_vectors(retriever, encode_edits(retriever, edits))
+    inputs = measure_inputs(task, queries, alone, protocol, NAMES, measure)
+    results += inputs.results[1:]  # the first is the headline
+    absent += inputs.absent
+    paraphrases = []
+    if templates:
+        asked = features, edits, hard.correct, protocol, templates, measure
+        paraphrases = measure_paraphrases(retriever, task, *asked)
+        if not paraphrases:
+            why = f"the held-out templates ask for no edit of the queries in {WAYS} ways"
+            absent.append(Absent(what=PARAPHRASES, why=why))
     accuracies = {result.what: result.accuracy for result in results}
     metrics = Metrics(
         **results[0].model_dump(include=set(Figures.model_fields)),
         novel_accuracy=accuracies.get("novel names"),
+        composition_gap=inputs.composition[0].gap,
         results=results,
+        composition=inputs.composition,
+        near_misses=measure_near_misses(task, queries, measure),
+        paraphrases=paraphrases,
         **_groups(triplets, edits, hard.correct),
         errors=error_counts(hard, triplets, edits),
         absent=absent,
@@ -140,42 +113,36 @@ def score(
     return Scores(metrics, edits, hard, part)
 
 
-def _result(
-    what: str,
-    ranking: Ranking,
-    protocol: Protocol,
-    chosen: np.ndarray | None = None,
-    *,
-    seed: int,
-    resamples: int,
-) -> Result:
-    """Return the figures of all queries, or of the `chosen` ones, bool [Q]."""
-    ranks = ranking.target_ranks if chosen is None else ranking.target_ranks[chosen]
-    correct = ranks == 1
-    return Result(
-        what=what,
-        queries=len(ranks),
-        gallery_size=ranking.gallery_size,
-        accuracy=float(correct.mean()),
-        interval95=bootstrap_interval(correct, seed, resamples),
-        recall_at_5=recall_at_k(ranks, 5),
-        recall_at_10=recall_at_k(ranks, 10),
-        mrr=mean_reciprocal_rank(ranks),
-        protocol=protocol.to_dict(),
-    )
+def reference_features(
+    retriever: Retriever, images: ImageShards, triplets: Sequence[Triplet]
+) -> torch.Tensor:
+    """Return the features [Q, D] of the references, not normalised, each batch decoded apart."""
+    encoder, size = retriever.encoder, retriever.batch_size
+    starts = range(0, len(triplets), size)
+    parts = [torch.zeros(0, encoder.dim)]
+    for start in progress(starts, len(starts), "encoding the queries", "batches"):
+        references = [images.image(t.reference) for t in triplets[start : start + size]]
+        pixels = np.stack([encoder.preprocess(image) for image in references])
+        with torch.inference_mode():
+            parts.append(encoder.encode_images(torch.from_numpy(pixels)).float().cpu())
+    return torch.cat(parts)
 
 
 def query_vectors(
     retriever: Retriever, images: ImageShards, triplets: Sequence[Triplet], edits: Sequence[Edit]
 ) -> np.ndarray:
     """Return query vectors [Q, D] of length one, with one batch of images in memory at a time."""
+    return _composed(retriever, reference_features(retriever, images, triplets), edits)
+
+
+def _composed(retriever: Retriever, features: torch.Tensor, edits: Sequence[Edit]) -> np.ndarray:
+    """Compose features [Q, D] of references with edits, encoding the names of a batch at a time."""
     size = retriever.batch_size
-    starts = range(0, len(triplets), size)
-    batches = progress(starts, len(starts), "encoding the queries", "batches")
     parts = [np.zeros((0, retriever.encoder.dim), np.float32)]
-    for start in batches:
-        references = [images.image(t.reference) for t in triplets[start : start + size]]
-        parts.append(retriever.encode_edits(references, edits[start : start + size]))
+    for start in range(0, len(edits), size):
+        rows = slice(start, start + size)
+        encoded = encode_edits(retriever, edits[rows])
+        parts.append(compose_queries(retriever, features[rows], encoded))
     return np.concatenate(parts)
 
 
@@ -194,36 +161,20 @@ def _groups(
 
 def _ranked_by_true_edits(
     retriever: Retriever,
-    images: ImageShards,
     task: Task,
+    features: torch.Tensor,
     tagged: Sequence[Edit],
     queries: np.ndarray,
 ) -> Ranking:
     """Rank with the true edits and all else the same, which shows what the tagger costs.
 
-    Only the queries whose sentence was misread are encoded again.
+    Only the queries whose sentence was misread are composed again.
     """
     true = [triplet.edit for triplet in task.triplets]
     misread = [row for row, edit in enumerate(tagged) if not same_edit(true[row], edit)]
     mended = queries.copy()
-    if misread:
-        triplets = [task.triplets[row] for row in misread]
-        edits = [true[row] for row in misread]
-        mended[misread] = query_vectors(retriever, images, triplets, edits)
+    mended[misread] = _composed(retriever, features[misread], [true[row] for row in misread])
     return task.rank(mended)
-
-
-@torch.inference_mode()
-def _edit_vectors(retriever: Retriever, edits: Sequence[Edit]) -> np.ndarray:
-    """Compose each edit with zeros as image features: [Q, D], zeros where an edit is empty."""
-    model, size = retriever.model, retriever.batch_size
-    parts = []
-    for start in range(0, len(edits), size):
-        batch = edits[start : start + size]
-        nothing = torch.zeros(len(batch), model.encoder.dim, device=model.encoder.device)
-        composed = model.composer(nothing, model.encode_edits(batch))
-        parts.append(functional.normalize(composed, dim=1).float().cpu().numpy())
-    return np.concatenate(parts)
 
 
 def recall_curves(scores: Scores) -> list[dict[str, float]]:

@@ -1,6 +1,6 @@
 """Train a composer on a published dataset by its paper's rules, and score it by its protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from cir.core.progress import say
 from cir.encoders.paired import PairedEncoder
 from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.pairs import JoinedPairs
-from cir.published.experiment.answering import Pictures, Source, answer_query_sets
+from cir.published.experiment.answering import Pictures, Source, answer_by_input, answer_query_sets
 from cir.published.experiment.params import Experiment
 from cir.published.experiment.results import Metrics
-from cir.published.experiment.scoring import Answers, results, said
+from cir.published.experiment.scoring import BOTH, Answers, results, said
 from cir.published.experiment.training import PairBatches
 from cir.retrieval.ranking.metrics import recall_at_k
 from cir.training.composition import CompositionObjective
@@ -79,7 +79,8 @@ def main() -> None:
         with files.whole_folder(MODEL) as folder:
             EncodedComposer(PairedEncoder(tower, texts), composer).save(folder)
         curve.write(history)
-        score(answer_all(model, source, task.scored), task, history, trained).write(METRICS)
+        answers = answer_by_input(model.eval(), source, task.scored)
+        score(answers, task, history, trained).write(METRICS)
 
 
 def splits(dataset: PublishedDataset) -> tuple[str, str | None]:
@@ -134,17 +135,10 @@ def validation(
     def measure() -> dict[str, float]:
         if not query_sets:
             return {"score": 0.0}  # of equal scores the later counts
-        recall = mean_recall(answer_all(model, source, query_sets), 1)
+        recall = mean_recall(answer_query_sets(model.eval(), source, query_sets), 1)
         return {"recall_at_1": recall, "score": recall}
 
     return measure
-
-
-def answer_all(
-    model: EncodedComposer, source: Source, query_sets: Sequence[QuerySet]
-) -> list[Answers]:
-    """Answer all query sets."""
-    return answer_query_sets(model.eval(), source, query_sets)
 
 
 def mean_recall(answers: Sequence[Answers], k: int) -> float:
@@ -153,9 +147,11 @@ def mean_recall(answers: Sequence[Answers], k: int) -> float:
     return float(np.mean([recall_at_k(first, k) for first in firsts]))
 
 
-def score(answers: Sequence[Answers], task: Task, history: list[dict], trained: int) -> Metrics:
+def score(
+    by_input: Sequence[Mapping[str, Answers]], task: Task, history: list[dict], trained: int
+) -> Metrics:
     """Return the metrics of the chosen weights, and print a line for each result."""
-    best = best_row(history)
+    best, answers = best_row(history), [given[BOTH] for given in by_input]
     recalls = {f"benchmark_recall@{k}": mean_recall(answers, k) for k in (1, 10)}
     if "recall_at_1" in best:
         recalls["benchmark_val_recall@1"] = best["recall_at_1"]
@@ -163,7 +159,7 @@ def score(answers: Sequence[Answers], task: Task, history: list[dict], trained: 
         **recalls,
         benchmark_step=best["step"],
         benchmark_weights=trained,
-        results=results(task.scored, answers, "image and sentence", "none"),
+        results=results(task.scored, answers, "image and sentence", "none", by_input),
     )
     for row in metrics.results:
         print(said(row))

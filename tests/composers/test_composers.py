@@ -157,6 +157,13 @@ def test_every_composer_gives_one_query_a_row(name):
 
 
 @pytest.mark.parametrize("name", COMPOSERS)
+def test_zeros_as_image_features_give_finite_queries(name):
+    """So the edit can be asked alone."""
+    image, edit = features(EDITS)
+    assert fresh(name).eval()(torch.zeros_like(image), edit).isfinite().all()
+
+
+@pytest.mark.parametrize("name", COMPOSERS)
 def test_gradient_reaches_every_weight(name):
     """In float64, so that what is zero but for rounding stands out."""
     composer = fresh(name).double().train()

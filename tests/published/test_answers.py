@@ -111,19 +111,44 @@ def test_our_own_retriever_reads_tagged_edits(run, models, tmp_path, monkeypatch
     run("score", "fashioniq", root, "--part", "val", "--out", out, *own, "--set", *options)
     dataset = DATASETS["fashioniq"](root, "pooled", "searle", reference_kept=False)
     retriever = Retriever.load(models / "encoder", models / "tagger")
-    query_sets, answers = dataset.query_sets("val"), []
+    query_sets, by_input = dataset.query_sets("val"), []
     for query_set in query_sets:
         asked = [(query.reference, text) for query in query_set.queries for text in query.texts]
         images = [dataset.picture(name, query_set.images) for name, _ in asked]
-        vectors = [
+        both = [
             retriever.encode_queries([image], [text])[0]
             for image, (_, text) in zip(images, asked, strict=True)
         ]
+        edits = [names_alone(retriever.encoder, text) for _, text in asked]
         gallery = [dataset.picture(name, query_set.images) for name in query_set.gallery]
-        queries = averaged(query_set, np.stack(vectors))
-        answers.append(answer(query_set, queries, retriever.encode_gallery(gallery)))
-    expected = results(query_sets, answers, "image and edit", "tagged")
+        vectors = {
+            "both": both,
+            "edit_alone": edits,
+            "image_alone": retriever.encode_gallery(images),
+        }
+        in_gallery = retriever.encode_gallery(gallery)
+        by_input.append(
+            {
+                name: answer(query_set, averaged(query_set, np.stack(own)), in_gallery)
+                for name, own in vectors.items()
+            }
+        )
+    answers = [given["both"] for given in by_input]
+    expected = results(query_sets, answers, "image and edit", "tagged", by_input)
     assert json.loads(out.read_text())["results"] == json.loads(json.dumps(expected))
+    plain = results(query_sets, answers, "image and edit", "tagged")
+    for row, without in zip(expected, plain, strict=True):
+        assert without.items() <= row.items()
+        added = {"composition_gap", "edit_alone", "image_alone"}
+        assert row.keys() - without.keys() - {"composition"} == added
+
+
+@torch.inference_mode()
+def names_alone(encoder, text):
+    """Half the last word minus twice the first, as the composer of `models` weighs them."""
+    first, *_, last = text.split()
+    added, removed = encoder.encode_names([last, first])
+    return torch.nn.functional.normalize(0.5 * added - 2 * removed, dim=0).numpy()
 
 
 def test_what_queries_are_made_of():

@@ -13,7 +13,7 @@ from cir.published.datasets.cirr import CIRR
 from cir.published.datasets.fashion200k import Fashion200k
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.datasets.mit_states import MITStates
-from cir.published.experiment.scoring import answer, averaged, results, said
+from cir.published.experiment.scoring import INPUTS, answer, averaged, results, said
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import rank
 from tests.helpers import miniature_datasets as mini
@@ -160,6 +160,10 @@ def test_perfect_vectors_find_everything_everywhere(tmp_path):
                 if name.startswith("recall"):
                     assert value == 1.0, (row["what"], name)
         if dataset.title == "FashionIQ":
+            by_input = [dict.fromkeys(INPUTS, answer(b, *perfect(b))) for b in query_sets]
+            given = [answers["both"] for answers in by_input]
+            average = results(query_sets, given, **SENTENCES, by_input=by_input)[-1]
+            assert (average["composition_gap"], average["image_alone"]["mean"]) == (0.0, 1.0)
             assert [row["what"] for row in rows][-1] == "FashionIQ, average of 3 categories"
             assert rows[-1]["mean"] == 1.0
             assert rows[-1]["protocol"]["split"] == "val dress, val shirt, val toptee"
@@ -214,6 +218,36 @@ def test_the_average_over_categories_says_what_was_left_out(tmp_path):
         "val toptee: 0 of 3 queries and 1 of 6 gallery images"
     )
     assert "left_out" not in rows[1]["protocol"]
+
+
+def test_each_input_alone_and_the_composition_gap_by_hand():
+    """Three queries for g3: both inputs find it for two, the image alone for one of these."""
+    queries = [Query(f"q{k}", f"g{k}", ("x",), frozenset({"g3"}), "g3") for k in range(3)]
+    query_set = query_set_of(queries, ["g0", "g1", "g2", "g3"])
+    gallery = np.eye(4, dtype=np.float32)
+    found = {
+        "both": gallery[[3, 3, 2]],
+        "edit_alone": np.zeros((3, 4), np.float32),  # nothing was read in the sentences
+        "image_alone": gallery[[3, 1, 2]],
+    }
+    by_input = {name: answer(query_set, vectors, gallery) for name, vectors in found.items()}
+    (row,) = results([query_set], [by_input["both"]], **SENTENCES, by_input=[by_input])
+    assert by_input["edit_alone"].target_ranks == (4, 4, 4)  # ties count against us
+    assert row["composition_gap"] == pytest.approx(1 / 3)
+    at_1, at_10 = row["composition"]
+    assert (at_1["k"], at_10["k"]) == (1, 10)
+    assert at_1["solved"] == pytest.approx(2 / 3)
+    assert (at_1["edit_shortcuts"], at_1["image_shortcuts"]) == (0.0, pytest.approx(1 / 3))
+    assert (at_10["solved"], at_10["gap"]) == (1.0, 0.0)
+    assert row["image_alone"]["mAP@5"] == pytest.approx((1 + 1 / 4 + 1 / 4) / 3)
+    assert json.loads(json.dumps(row)) == row
+    assert "recall@5 100.00% (edit alone 100.00%, image alone 100.00%)" in said(row)
+
+
+def test_the_mean_of_zeros_is_zeros():
+    queries = [Query("a", "x", ("1", "2"), frozenset("y"))]
+    query_set = query_set_of(queries, ["x", "y"])
+    assert averaged(query_set, np.zeros((2, 3), np.float32)).tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_a_row_as_a_line():

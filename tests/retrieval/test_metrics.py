@@ -12,10 +12,12 @@ from cir.retrieval.ranking.metrics import (
     caption_figures,
     circo_figures,
     cirr_figures,
+    composition_shares,
     fashioniq_average,
     fashioniq_figures,
     mean_average_precision,
     mean_reciprocal_rank,
+    only_together,
     recall_at_k,
 )
 
@@ -38,6 +40,42 @@ def test_reciprocal_rank_is_torchmetrics():
     rows = zip(torch.from_numpy(scores), torch.from_numpy(relevant), strict=True)
     expected = [retrieval_reciprocal_rank(*row).item() for row in rows]
     assert mean_reciprocal_rank(ranks) == pytest.approx(np.mean(expected))
+
+
+def test_composition_gap_by_hand():
+    both, edit, image = (
+        np.array([1, 1, 1, 1, 2]),
+        np.array([1, 4, 2, 1, 1]),
+        np.array([3, 1, 9, 1, 5]),
+    )
+    # The edit alone solves the first, fourth and fifth query, and the image the second and fourth.
+    assert only_together(both, edit, image).tolist() == [False, False, True, False, False]
+    assert composition_shares(both, edit, image) == {
+        "solved": 4 / 5,
+        "edit_shortcuts": 3 / 5,
+        "image_shortcuts": 2 / 5,
+        "gap": 1 / 5,
+    }
+    # Among the first three, the edit alone solves all but the second, and the image the first.
+    at_3 = composition_shares(both, edit, image, k=3)
+    assert at_3 == {"solved": 1.0, "edit_shortcuts": 4 / 5, "image_shortcuts": 3 / 5, "gap": 0.0}
+
+
+def test_composition_counts_each_query_once():
+    rng = np.random.default_rng(3)
+    ranks = rng.integers(1, 30, (3, 500))
+    for k in (1, 5, 10):
+        expected = sum(b <= k and e > k and i > k for b, e, i in ranks.T) / 500
+        assert composition_shares(*ranks, k)["gap"] == pytest.approx(expected)
+
+
+def test_interval_of_many_different_scores():
+    """The draws themselves, beyond 2,000 scores, spread as the multinomial counts do."""
+    scores = np.random.default_rng(4).random(2500)
+    low, high = bootstrap_interval(scores, seed=0, resamples=2000)
+    few_low, few_high = bootstrap_interval(np.round(scores, 3), seed=0, resamples=2000)
+    assert (low, high) == pytest.approx((few_low, few_high), abs=0.001)
+    assert high - low == pytest.approx(2 * 1.96 * scores.std() / 50, rel=0.1)
 
 
 @pytest.mark.parametrize("ranks", [[], [0, 1], [[1, 2]]])

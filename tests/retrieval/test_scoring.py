@@ -1,30 +1,24 @@
-"""A world of five objects in which every vector, rank and score can be worked out by hand.
+"""The scores of the test queries, worked out by hand in a world of five objects."""
 
-An image is the set of objects that it shows; its feature has a 1 for each of them, and a name's
-feature is the same for one object. The right query vector is then exactly the target's.
-"""
-
-from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-from torch import nn
 
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
 from cir.core.records import Edit, Triplet
+from cir.edits.reading.templates import Template
 from cir.images import shards
 from cir.retrieval.breakdown import accuracy_by, answers, failures, kind_of, spread
 from cir.retrieval.ranking.embedding import Embeddings, embed
 from cir.retrieval.results import Cause, Kind, Objects
 from cir.retrieval.retriever import Retriever
-from cir.retrieval.scoring import Task, recall_curves, score
+from cir.retrieval.scoring import recall_curves, score
+from cir.retrieval.task import Task
 from tests.helpers.composers import arithmetic
+from tests.helpers.set_world import LiteralTagger, SetEncoder, png
 
-OBJECTS = "abcde"
 IMAGES = {"i0": "ab", "i1": "abc", "i2": "abd", "i3": "bc", "i4": "ce", "i5": "e", "i6": "ce"}
 TRIPLETS = [
     Triplet("q0", "i0", "add c", "i1", ("c",), (), near_misses=("i2",)),
@@ -32,41 +26,6 @@ TRIPLETS = [
     Triplet("q2", "i0", "please c", "i1", ("c",), (), near_misses=("i2",), novel=True),
     Triplet("q3", "i5", "add c", "i4", ("c",), ()),
 ]
-
-
-class SetEncoder(nn.Module):
-    dim, device = len(OBJECTS), torch.device("cpu")
-
-    def fingerprint(self):
-        return "sets"
-
-    def preprocess(self, image):
-        return np.asarray(image).transpose(2, 0, 1)
-
-    def encode_images(self, pixels):
-        return (pixels[:, 0, 0] > 0).float()
-
-    def encode_names(self, names):
-        return torch.tensor([[float(name == o) for o in OBJECTS] for name in names]).reshape(-1, 5)
-
-
-class LiteralTagger:
-    """Reads "add x" and "remove x"; of anything else it understands "add d"."""
-
-    def tag(self, texts):
-        edits = []
-        for text in texts:
-            verb, name = text.split()
-            add, remove = {"add": ((name,), ()), "remove": ((), (name,))}.get(verb, (("d",), ()))
-            edits.append(Edit(text, add, remove))
-        return edits
-
-
-def png(objects):
-    shown = np.array([255 * (o in objects) for o in OBJECTS], np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(np.repeat(shown[None, :, None], 3, axis=2)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -84,8 +43,9 @@ def world(tmp_path):
     )
 
 
-def scores_of(world, triplets=TRIPLETS):
-    return score(world.retriever, world.images, Task(triplets, world.embeddings), seed=0)
+def scores_of(world, triplets=TRIPLETS, templates=()):
+    task = Task(triplets, world.embeddings)
+    return score(world.retriever, world.images, task, seed=0, templates=templates)
 
 
 def test_ranks_by_hand(world):
@@ -133,10 +93,58 @@ def test_metrics_by_hand(world):
 
 
 def test_half_a_query_finds_nothing_here(world):
-    results = results_of(scores_of(world).metrics)
+    metrics = scores_of(world).metrics
+    results = results_of(metrics)
     # A reference is most like itself; "c" alone is most like {b, c}; "not a" is all without a.
     assert results["image only"].accuracy == 0.0
     assert results["edit only"].accuracy == 0.0
+    # The ranks are 1, 1, 3, 2 for both inputs, 4, 4, 7, 3 for the edit, 3 each for the image.
+    assert results["edit only"].mrr == pytest.approx((1 / 4 + 1 / 4 + 1 / 7 + 1 / 3) / 4)
+    assert results["image only"].mrr == pytest.approx(1 / 3)
+    low, high = results["edit only"].mrr_interval95
+    assert low < results["edit only"].mrr < high
+    # Without the reference: 1, 1, 2, 2 for both inputs, and 2 each for the image.
+    assert results["tagged edits, reference removed"].mrr == pytest.approx(0.75)
+    assert results["image only, reference removed"].mrr == pytest.approx(0.5)
+    assert metrics.composition_gap == 0.5
+    told = [
+        (row.k, row.reference_kept, row.solved, row.edit_shortcuts, row.image_shortcuts, row.gap)
+        for row in metrics.composition
+    ]
+    assert told == [
+        (1, True, 0.5, 0.0, 0.0, 0.5),
+        (10, True, 1.0, 1.0, 1.0, 0.0),
+        (1, False, 0.5, 0.0, 0.0, 0.5),
+        (10, False, 1.0, 1.0, 1.0, 0.0),
+    ]
+
+
+def test_near_misses_before_the_target_by_hand(world):
+    # Only the misread q2 has its near miss (1 > 2/3) and its reference (2/√6) before the target.
+    named, reference = scores_of(world).metrics.near_misses
+    assert (named.what, named.queries, named.images) == ("near misses", 3, 3)
+    assert named.any_ahead == named.mean_ahead == pytest.approx(1 / 3)
+    assert (reference.what, reference.queries, reference.images) == ("the reference", 4, 4)
+    assert reference.any_ahead == reference.mean_ahead == 0.25
+
+
+def test_templates_that_are_too_few_are_told_of(world):
+    templates = [Template(f"{verb} <positive_object>", "") for verb in ("add", "please")]
+    templates = [Template("add <positive_object>", ""), Template("remove <negative_object>", "")]
+    metrics = scores_of(world, templates=templates).metrics
+    assert metrics.paraphrases == []
+    assert metrics.absent[-1].what == "paraphrases"
+    assert "in 6 ways" in metrics.absent[-1].why
+
+
+def test_a_query_whose_target_is_its_reference_stays_where_the_reference_is_kept(world):
+    same = Triplet("q4", "i6", "add c", "i6", ("c",), ())
+    results = results_of(scores_of(world, [*TRIPLETS, same]).metrics)
+    assert results["tagged edits"].queries == 5
+    assert results["tagged edits, reference removed"].queries == 4
+    metrics = scores_of(world, [same]).metrics
+    assert "reference removed" in {row.what for row in metrics.absent}
+    assert not [what for what in results_of(metrics) if what.endswith("reference removed")]
 
 
 def test_protocol_stands_beside_every_result(world):
@@ -153,7 +161,12 @@ def test_protocol_stands_beside_every_result(world):
         "true edits": ("hard", "image and edit", "true"),
         "image only": ("hard", "image", "none"),
         "edit only": ("hard", "edit", "tagged"),
+        "tagged edits, reference removed": ("hard", "image and edit", "tagged"),
+        "image only, reference removed": ("hard", "image", "none"),
+        "edit only, reference removed": ("hard", "edit", "tagged"),
     }
+    removed = {what for what, protocol in protocols.items() if not protocol["reference_kept"]}
+    assert removed == {what for what in told if what.endswith("reference removed")}
 
 
 def test_what_the_source_cannot_tell_is_absent_with_a_reason(world):

@@ -34,6 +34,11 @@ def project(encoder, tmp_path, monkeypatch):
     for part in fresh_model(size, ["replace", "the", "with", "a"], seed=0):
         part.save_pretrained(tmp_path / "models/tagger")
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "data/tagging").mkdir()
+    swaps = [f"{word} <negative_object> for <positive_object>" for word in "abcdefg"]
+    test = [{"template": swap, "style": "swap"} for swap in swaps]
+    templates = {"train": [], "validation": [], "test": test}
+    (tmp_path / "data/tagging/templates.json").write_text(json.dumps(templates))
     return tmp_path
 
 
@@ -42,6 +47,12 @@ def test_gallery_score_and_export(project):
     score.main()
     metrics = json.loads(Path("metrics/retrieval.json").read_text())
     score.Metrics.model_validate(metrics)
+    everything, swaps = metrics["paraphrases"]
+    assert (everything["queries"], everything["ways"]) == (8, 7)
+    assert [way["asked"][0] for way in swaps["by_way"]] == list("abcdefg")
+    gap = metrics["composition"][0]
+    assert (gap["k"], gap["queries"], gap["gap"]) == (1, 8, metrics["composition_gap"])
+    assert [row["images"] for row in metrics["near_misses"]] == [8, 8]
     failures = pd.read_csv("metrics/failures.csv")
     headline = metrics["results"][0]
     assert (headline["queries"], headline["gallery_size"]) == (8, 24)

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from cir.composers.base import EncodedEdits
 from cir.composers.model import EncodedComposer
 from cir.core.progress import progress
 from cir.core.records import Edit
 from cir.published.datasets import PublishedDataset, QuerySet
-from cir.published.experiment.scoring import Answers, answer, averaged
+from cir.published.experiment.scoring import BOTH, EDIT, IMAGE, INPUTS, Answers, answer, averaged
 
 Reader = Callable[[Sequence[str]], Sequence[Edit]]
 
@@ -46,7 +47,6 @@ def untagged(texts: Sequence[str]) -> list[Edit]:
     return [Edit(text) for text in texts]
 
 
-@torch.inference_mode()
 def answer_query_sets(
     model: EncodedComposer,
     source: Source,
@@ -62,6 +62,33 @@ def answer_query_sets(
         read: makes edits of texts; a tagger's `tag`, if the composer reads objects.
         batch_size: images and queries encoded at once.
     """
+    asked = _answers(model, source, query_sets, read, batch_size, (BOTH,))
+    return [answers[BOTH] for answers in asked]
+
+
+def answer_by_input(
+    model: EncodedComposer,
+    source: Source,
+    query_sets: Sequence[QuerySet],
+    read: Reader = untagged,
+    batch_size: int = 128,
+) -> list[dict[str, Answers]]:
+    """Answer as `answer_query_sets` does, with both inputs and with each alone: a key of INPUTS.
+
+    The edit alone is composed with zeros as image features; the image alone is the reference.
+    """
+    return _answers(model, source, query_sets, read, batch_size, INPUTS)
+
+
+@torch.inference_mode()
+def _answers(
+    model: EncodedComposer,
+    source: Source,
+    query_sets: Sequence[QuerySet],
+    read: Reader,
+    batch_size: int,
+    inputs: Sequence[str],
+) -> list[dict[str, Answers]]:
     needed = ((*one.gallery, *(query.reference for query in one.queries)) for one in query_sets)
     names = list(dict.fromkeys(name for own in needed for name in own))
     what = "encoding for " + ", ".join(one.name for one in query_sets)
@@ -76,25 +103,37 @@ def answer_query_sets(
     found = []
     for one in query_sets:
         gallery = functional.normalize(images[[row[name] for name in one.gallery]], dim=1)
-        queries = _queries(model, one, images, row, read, batch_size)
-        found.append(answer(one, queries, gallery.cpu().numpy()))
+        gallery = gallery.cpu().numpy()
+        references = [row[query.reference] for query in one.queries for _ in query.texts]
+        edits = read([text for query in one.queries for text in query.texts])
+        encoded = model.encode_all_edits(edits)
+        own = {}
+        for made_of in inputs:
+            vectors = _vectors(model, images, references, encoded, made_of, batch_size)
+            own[made_of] = answer(one, averaged(one, vectors), gallery)
+        found.append(own)
     return found
 
 
-def _queries(
+def _vectors(
     model: EncodedComposer,
-    query_set: QuerySet,
     images: torch.Tensor,
-    row: Mapping[str, int],
-    read: Reader,
+    references: Sequence[int],
+    edits: EncodedEdits,
+    made_of: str,
     batch_size: int,
 ) -> np.ndarray:
-    """Return query vectors [Q, D] of length one; `row` is the row of each id in `images` [N, D]."""
-    rows = [row[query.reference] for query in query_set.queries for _ in query.texts]
-    edits = read([text for query in query_set.queries for text in query.texts])
-    encoded = model.encode_all_edits(edits)
+    """Return a vector of length one, or zeros, for each text: [T, D].
+
+    `images` [N, D] are the features of all images, and `references` [T] rows of it.
+    """
     vectors = []
-    for start in range(0, len(edits), batch_size):
+    for start in range(0, len(references), batch_size):
         part = slice(start, start + batch_size)
-        vectors.append(model.compose(images[rows[part]], encoded[part]).cpu().numpy())
-    return averaged(query_set, np.concatenate(vectors))
+        features = images[references[part]]
+        if made_of == IMAGE:
+            vectors.append(functional.normalize(features, dim=1))
+        else:
+            image = torch.zeros_like(features) if made_of == EDIT else features
+            vectors.append(model.compose(image, edits[part]))
+    return torch.cat(vectors).cpu().numpy()

@@ -1,6 +1,6 @@
 """Rank the gallery of a published query set, and score the answers by its protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,9 +9,11 @@ import numpy as np
 from cir.core.errors import UserError
 from cir.published.datasets import QuerySet
 from cir.retrieval.ranking.metrics import (
+    COMPOSITION_KS,
     caption_figures,
     circo_figures,
     cirr_figures,
+    composition_shares,
     fashioniq_average,
     fashioniq_figures,
 )
@@ -19,6 +21,8 @@ from cir.retrieval.ranking.protocol import Query as QueryKind
 from cir.retrieval.ranking.ranking import cosine, lowered_blocks
 
 Row = dict[str, object]
+# What the vectors of a query set are made of; the last two are keys of the rows.
+INPUTS = BOTH, EDIT, IMAGE = "both", "edit_alone", "image_alone"
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,13 @@ class Answers:
 def averaged(query_set: QuerySet, vectors: np.ndarray) -> np.ndarray:
     """Average the vectors [T, D] of each query's texts, and scale the means to length one: [Q, D].
 
-    The texts come in the order of the queries.
+    The texts come in the order of the queries. A mean of zeros stays zeros.
     """
     counts = [len(query.texts) for query in query_set.queries]
     assert len(vectors) == sum(counts), f"{len(vectors)} vectors for {sum(counts)} texts"
     starts = np.cumsum([0, *counts[:-1]])
     sums = np.add.reduceat(vectors, starts, axis=0)
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def answer(
@@ -56,6 +60,8 @@ def answer(
     block: int = 64,
 ) -> Answers:
     """Rank the gallery [N, D] for the queries [Q, D] by cosine; all vectors have length one.
+
+    A query of zeros, such as an edit in which no object was found, scores all images alike.
 
     An image that scores as high as a hit goes before the hit. Scores of `block` queries are in
     memory at a time.
@@ -124,14 +130,18 @@ def results(
     answers: Sequence[Answers],
     query: QueryKind,
     edit: Literal["tagged", "true", "none"],
+    by_input: Sequence[Mapping[str, Answers]] = (),
 ) -> list[Row]:
     """Return a row of figures and their protocol for each query set, and FashionIQ's average last.
 
-    `query` and `edit` say what the query vectors were made of. Raises UserError for a query set
-    whose answers are withheld.
+    `query` and `edit` say what the query vectors were made of. With the answers `by_input`, a row
+    also has the figures of the edit alone and of the image alone, and the composition gap; an input
+    solves a query if a right answer is among its first k. Raises UserError for a query set whose
+    answers are withheld.
     """
     rows = []
-    for query_set, given in zip(query_sets, answers, strict=True):
+    alone = by_input or [{}] * len(answers)
+    for query_set, given, inputs in zip(query_sets, answers, alone, strict=True):
         if not query_set.labelled:
             raise UserError(cannot_be_scored(query_set))
         protocol = replace(query_set.protocol, query=query, edit=edit)
@@ -141,10 +151,25 @@ def results(
                 "queries": len(query_set.queries),
                 "gallery_size": len(query_set.gallery),
                 **FIGURES[query_set.protocol.dataset](query_set, given),
+                **_by_input(query_set, inputs),
                 "protocol": protocol.to_dict(),
             }
         )
     return rows + _average(rows)
+
+
+def _by_input(query_set: QuerySet, answers: Mapping[str, Answers]) -> Row:
+    """Return what a row says of each input alone and of the composition gap, if it was asked."""
+    if not answers:
+        return {}
+    figures = FIGURES[query_set.protocol.dataset]
+    first = [np.array([ranks[0] for ranks in answers[name].hit_ranks]) for name in INPUTS]
+    composition = [{"k": k, **composition_shares(*first, k)} for k in COMPOSITION_KS]
+    return {
+        "composition_gap": composition[0]["gap"],
+        **{name: figures(query_set, answers[name]) for name in (EDIT, IMAGE)},
+        "composition": composition,
+    }
 
 
 def cannot_be_scored(query_set: QuerySet) -> str:
@@ -165,17 +190,23 @@ def _average(rows: Sequence[Row]) -> list[Row]:
     lost = [f"{one['split']}: {one['left_out']}" for one in protocols if "left_out" in one]
     if lost:
         joined["left_out"] = "; ".join(lost)
-    return [
-        {
-            "what": f"FashionIQ, average of {len(of)} categories",
-            "queries": sum(row["queries"] for row in of),
-            **fashioniq_average(of),
-            "protocol": joined,
-        }
-    ]
+    row = {
+        "what": f"FashionIQ, average of {len(of)} categories",
+        "queries": sum(row["queries"] for row in of),
+        **fashioniq_average(of),
+    }
+    if all("composition_gap" in one for one in of):
+        row["composition_gap"] = float(np.mean([one["composition_gap"] for one in of]))
+        row |= {name: fashioniq_average([one[name] for one in of]) for name in (EDIT, IMAGE)}
+    return [{**row, "protocol": joined}]
 
 
 def said(row: Row) -> str:
-    """Put a row of `results` into a line for the screen."""
-    figures = (f"{name} {value:.2%}" for name, value in row.items() if isinstance(value, float))
-    return f"{row['what']}: {', '.join(figures)} of {row['queries']:,} queries"
+    """Put a row of `results` into a line for the screen; brackets have the inputs alone."""
+    told = []
+    for name, value in row.items():
+        if isinstance(value, float):
+            alone = {"edit alone": row.get(EDIT, {}), "image alone": row.get(IMAGE, {})}
+            inside = [f"{who} {of[name]:.2%}" for who, of in alone.items() if name in of]
+            told.append(f"{name} {value:.2%}" + (f" ({', '.join(inside)})" if inside else ""))
+    return f"{row['what']}: {', '.join(told)} of {row['queries']:,} queries"

@@ -1,8 +1,9 @@
 """Run a saved model on a published dataset: score its answers, or write them for a test server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cir.composers.base import made_of, reads_tags
 from cir.composers.model import EncodedComposer
@@ -13,11 +14,18 @@ from cir.core.progress import say
 from cir.edits.reading.tagger import Tagger
 from cir.published.datasets import PublishedDataset, QuerySet
 from cir.published.datasets.base import Absent
-from cir.published.experiment.answering import Pictures, answer_query_sets, untagged
-from cir.published.experiment.scoring import Answers, Row, cannot_be_scored, results
+from cir.published.experiment.answering import (
+    Pictures,
+    answer_by_input,
+    answer_query_sets,
+    untagged,
+)
+from cir.published.experiment.scoring import BOTH, Row, cannot_be_scored, results
 from cir.published.servers.server_files import for_server
 from cir.published.servers.what_is_there import answers_command
 from cir.training.shared.batches import Pixels
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ def score(
         _require_answers(dataset, name)
     query_sets = [one for name in chosen for one in dataset.query_sets(name, absent)]
     model = EncodedComposer.load(saved.model)
-    answers = _answer(model, saved, dataset, query_sets)
-    rows = results(query_sets, answers, *made_of(model.composer))
+    answers = _answer(model, saved, dataset, query_sets, answer_by_input)
+    both = [by_input[BOTH] for by_input in answers]
+    rows = results(query_sets, both, *made_of(model.composer), answers)
     if out is not None:
         files.write_json(out, {"model": str(saved.model), "results": rows})
     return rows
@@ -65,7 +74,7 @@ def write_answers(
     server, _ = for_server(dataset, name)
     (query_set,) = dataset.query_sets(name)
     model = EncodedComposer.load(saved.model)
-    (answers,) = _answer(model, saved, dataset, [query_set])
+    (answers,) = _answer(model, saved, dataset, [query_set], answer_query_sets)
     return server.write(folder, query_set, answers)
 
 
@@ -85,7 +94,8 @@ def _answer(
     saved: Saved,
     dataset: PublishedDataset,
     query_sets: Sequence[QuerySet],
-) -> list[Answers]:
+    answer: Callable[..., list[Given]],
+) -> list[Given]:
     """Answer the query sets, on a GPU if there is one, and print their notes."""
     for query_set in query_sets:
         for note in query_set.notes:
@@ -95,4 +105,4 @@ def _answer(
     where = {name: path for query_set in query_sets for name, path in query_set.images.items()}
     # Each image is read once, so none needs to stay in memory.
     source = Pixels(Pictures(dataset, where), model.encoder, budget=0)
-    return answer_query_sets(model, source, query_sets, read)
+    return answer(model, source, query_sets, read)

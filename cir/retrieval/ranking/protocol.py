@@ -15,6 +15,10 @@ Gallery = Literal[
 Query = Literal["image and edit", "image and sentence", "image", "edit", "sentence"]
 Text = Literal["the change", "the target's caption"]
 Captions = Literal["composeae", "clip4cir", "searle", "separate"]
+Sentences = Literal[
+    "held-out templates with the true objects",
+    "held-out templates with the objects that the tagger reads in the data's sentence",
+]
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class Protocol:
     in its gallery. `hit`: which answer counts. `ties`: an image that scores as high as the target
     goes before it.
 
+    `sentences`: how paraphrased queries were asked, None for the data's own sentences. `left_out`:
+    queries and images that were left out, and why.
+
     The other fields are for published datasets and None elsewhere. `dataset` and `split` name the
     query set. `text`: what a query made from captions says; the target's whole caption gives the
     answer away. `captions`: how several captions of a query become its text. `deletion`: how a
-    word was deleted to make training pairs. `left_out`: queries and images that were left out
-    because image files were absent.
+    word was deleted to make training pairs.
     """
 
     gallery: Gallery
@@ -42,6 +48,7 @@ class Protocol:
     hit: Literal["the target", "any image of its caption", "any of its targets"] = "the target"
     ties: Literal["against the target"] = "against the target"
     similarity: Literal["cosine"] = "cosine"
+    sentences: Sentences | None = None
     dataset: str | None = None
     split: str | None = None
     text: Text | None = None

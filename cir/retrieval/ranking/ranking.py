@@ -212,10 +212,13 @@ class HitRanking:
 
 
 def cosine(queries: np.ndarray, gallery: np.ndarray) -> Scores:
-    """Return the scores of `queries` [Q, D] for `gallery` [N, D], all vectors of length one."""
+    """Return the scores of `queries` [Q, D] for `gallery` [N, D], all vectors of length one.
+
+    A query may also be zeros: it scores all images alike.
+    """
     assert queries.ndim == gallery.ndim == 2, "queries and gallery are matrices"
     assert queries.shape[1] == gallery.shape[1], f"{queries.shape} against {gallery.shape}"
-    for vectors in (queries, gallery):
+    for vectors in (queries[queries.any(axis=1)], gallery):
         lengths = np.linalg.norm(vectors, axis=1)
         assert np.abs(lengths - 1).max(initial=0) < 1e-3, "a vector has another length than one"
     return lambda rows: queries[rows] @ gallery.T
