@@ -97,6 +97,20 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Tell whether the system refused a write because the disk, or the user's quota, is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 @contextmanager
 def exclusive(*paths: str | Path) -> Iterator[None]:
     """Lock `paths` for writing; raises UserError if any process has locked one of them.
@@ -233,7 +247,7 @@ def _means_full_disk(error: Exception, folder: Path) -> bool:
     """
     if isinstance(error, UserError):
         return False
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if is_full_disk(error):
         return True
     if "No space left on device" in str(error):
         return True
@@ -257,20 +271,12 @@ def _free_bytes(folder: Path) -> int:
 def _content(path: Path) -> bytes:
     """Hash a file, or the sorted relative names and the contents of a folder's files."""
     if path.is_file():
-        return b"file" + _file_digest(path)
+        return b"file" + bytes.fromhex(file_digest(path))
     if not path.is_dir():
         raise UserError(f"{path} does not exist")
     digest = hashlib.sha256()
     found = (p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     for name in sorted(p.relative_to(path).as_posix() for p in found):
         digest.update(hashlib.sha256(name.encode()).digest())
-        digest.update(_file_digest(path / name))
+        digest.update(bytes.fromhex(file_digest(path / name)))
     return b"folder" + digest.digest()
-
-
-def _file_digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()

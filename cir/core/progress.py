@@ -1,5 +1,6 @@
 """Show the progress of a long step: as a bar on a terminal, as occasional lines in a log."""
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -98,3 +99,21 @@ def progress(
         show: False shows nothing; pass it in all processes but the first.
     """
     return Progress(items, total, what, unit, units_in, show)
+
+
+class LogBar(tqdm):
+    """A tqdm for a library that takes a class of bars: prints occasional lines, as for a log."""
+
+    def __init__(self, *args, **options) -> None:
+        options |= {"file": io.StringIO(), "mininterval": _SECONDS_BETWEEN_LINES, "disable": False}
+        options.pop("name", None)  # huggingface_hub's own bars have it
+        shown = "{desc}: {n_fmt}/{total_fmt}, {elapsed}, {rate_fmt}"
+        self._said = ""
+        super().__init__(*args, **options, bar_format=shown)
+
+    def display(self, *args, **options) -> None:
+        """Print a line if the count has moved."""
+        line = str(self)
+        if self.n > self.initial and line != self._said:
+            self._said = line
+            say(line)

@@ -23,6 +23,7 @@ from transformers import (
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core.errors import UserError
+from cir.core.hub import why_not_fetched
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
@@ -69,10 +70,9 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
             name, output_loading_info=True, ignore_mismatched_sizes=True, **_label_names()
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"tagger.checkpoint: transformers finds no encoder for token classification in the "
-            f"folder or on the hub under the name {name!r}: {reason}"
+            f"folder or on the hub under the name {name!r}: {why_not_fetched(error)}"
         ) from None
     inside = f"{model.base_model_prefix}."
     wrong = [key for key in report["missing_keys"] if key.startswith(inside)]

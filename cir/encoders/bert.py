@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.hub import why_not_fetched
 from cir.core.weights import weights_digest
 
 _FOLDER = "bert"
@@ -52,10 +53,9 @@ class FrozenBert(nn.Module):
             tokenizer = AutoTokenizer.from_pretrained(checkpoint)
             model, report = AutoModel.from_pretrained(checkpoint, output_loading_info=True)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"texts.checkpoint: {checkpoint!r} is neither a folder with, nor within reach on "
-                f"the hub, a text encoder that transformers loads: {reason}"
+                f"the hub, a text encoder that transformers loads: {why_not_fetched(error)}"
             ) from None
         missing = [key for key in report["missing_keys"] if "pooler" not in key]
         if missing:

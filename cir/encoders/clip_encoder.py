@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
@@ -18,6 +20,7 @@ from torchvision import transforms
 
 from cir.core import files
 from cir.core.errors import UserError
+from cir.core.hub import fetch, why_not_fetched
 from cir.core.weights import contiguous_weights, weights_digest
 from cir.encoders import micro_vitamin  # noqa: F401  (registers ViTamin-Micro-64)
 
@@ -85,8 +88,17 @@ class Encoder(nn.Module):
         # open_clip keeps random weights if a folder or a hub repository has none.
         brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
         required = pretrained is not None or brings_weights
+        tag = (
+            open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
+        )
+        changes = {"quick_gelu": True} if tag.get("quick_gelu") else {}  # open_clip only warns
         try:
-            changes = {} if pooling is None else {"vision_cfg": _pooled_by(pooling, model)}
+            if pooling is not None:
+                changes["vision_cfg"] = _pooled_by(pooling, model)
+            if tag.get("hf_hub"):
+                fetch(*_place_on_the_hub(tag["hf_hub"]))
+            elif brings_weights and model.startswith(_HUB):
+                fetch(*_place_on_the_hub(f"{model.removeprefix(_HUB)}/"))
             clip = open_clip.create_model(
                 model, pretrained=pretrained, require_pretrained=required, **changes
             )
@@ -119,6 +131,8 @@ class Encoder(nn.Module):
         }
         files.write_json(folder / _CONFIG, config)
         files.write_json(folder / _PROMPT, {"prompt": self.prompt})
+        if isinstance(self.tokenizer, HFTokenizer):  # open_clip then looks for it in the folder
+            self.tokenizer.save_pretrained(folder)
         save_file(contiguous_weights(self.clip), folder / _WEIGHTS)
 
     @property
@@ -204,6 +218,15 @@ def _without_tensor_steps(transform: transforms.Compose) -> transforms.Compose:
     return transforms.Compose(on_image)
 
 
+def _place_on_the_hub(place: str) -> tuple[str, tuple[str, ...]]:
+    """Return the repository, and the names of the weights in the order in which open_clip tries."""
+    repository, _, name = place.rpartition("/")
+    if not name:
+        return repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+    safe = Path(name).with_suffix(".safetensors").name
+    return repository, tuple(dict.fromkeys((safe, name)))
+
+
 def _config_of(model: str) -> dict:
     if model.startswith(_FOLDER):
         path = Path(model.removeprefix(_FOLDER)) / _CONFIG
@@ -227,10 +250,10 @@ def _pooled_by(pooling: str, model: str) -> dict:
 
 def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str:
     what = f'encoder "{model}"' + (f' with weights "{pretrained}"' if pretrained else "")
-    reason = " ".join(str(error).split())
-    if "state_dict" in reason:
-        return f"Cannot load {what}: the weights are of another architecture ({reason[:200]})."
-    return f"Cannot load {what}: {reason[:300] or type(error).__name__}"
+    if "state_dict" in str(error):
+        reason = " ".join(str(error).split())[:200]
+        return f"Cannot load {what}: the weights are of another architecture ({reason})."
+    return f"Cannot load {what}: {why_not_fetched(error)}"
 
 
 # open_clip warns on the root logger about every model that it builds before reading the weights.

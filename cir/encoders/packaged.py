@@ -4,7 +4,6 @@
 one of them would import libraries that the project does not have: only their files are read.
 """
 
-import hashlib
 import importlib.util
 import tempfile
 import zipfile
@@ -16,6 +15,7 @@ from timm.models import EfficientNet
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from cir.core.errors import UserError
+from cir.core.files import file_digest
 from cir.core.weights import read_weights
 
 
@@ -46,21 +46,13 @@ class PackagedFile:
         path = Path(spec.submodule_search_locations[0], *self.path)
         if not path.is_file():
             raise UserError(f"the package {self.package} is incomplete: it lacks {path}")
-        found = _sha256(path)
+        found = file_digest(path)
         if found != self.sha256:
             raise UserError(
                 f"{path} is not the published file of {self.package}: expected SHA-256 "
                 f"{self.sha256}, got {found}"
             )
         return path
-
-
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
 
 
 # Of each EfficientNet-Lite, by its number: Tan and Le, ICML 2019; the mobile variant of 2020.

@@ -3,7 +3,7 @@
 import re
 
 from cir.core import progress as progress_module
-from cir.core.progress import progress
+from cir.core.progress import LogBar, progress
 
 
 def test_items_pass_through_and_the_last_line_counts_units(capsys):
@@ -30,3 +30,11 @@ def test_lines_come_at_intervals_with_the_note(capsys, monkeypatch):
 def test_hidden_progress_is_silent(capsys):
     assert list(progress("abc", 3, "spelling", "letters", show=False)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_of_a_library_becomes_lines(capsys):
+    with LogBar(total=5_000, initial=0, desc="weights", unit="B", unit_scale=True, name="x") as bar:
+        bar.update(2_000)
+        bar.update(3_000)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"weights: 5\.00k/5\.00k, 00:00, .*B/s", line)

@@ -145,15 +145,12 @@ def test_a_pooling_that_the_tower_lacks_is_named(model, named):
 
 
 def test_no_hub_within_reach_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(
-        open_clip.factory, "download_pretrained", lambda *a, **k: _unreachable(), raising=True
-    )
-    with pytest.raises(UserError, match=r"ViTamin-S.*datacomp1b.*no route to the hub"):
+    def unreachable(repository, names):
+        raise OSError(f"no route to {repository}")
+
+    monkeypatch.setattr("cir.encoders.clip_encoder.fetch", unreachable)
+    with pytest.raises(UserError, match=r"ViTamin-S.*datacomp1b.*no route to jienengchen"):
         Encoder.create("ViTamin-S", "datacomp1b", PROMPT)
-
-
-def _unreachable():
-    raise OSError("no route to the hub")
 
 
 def test_an_incomplete_folder_is_refused_by_what_it_lacks(encoder, tmp_path):

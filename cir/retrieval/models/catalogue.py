@@ -23,7 +23,7 @@ class Preset:
     """A published model with a name of its own.
 
     Attributes:
-        about: what the model is, in a few words.
+        about: what the model is, in at most 58 characters.
         source: where its weights come from, in one of the forms above.
         megabytes: the size of its weights, in millions of bytes.
         licence: the licence of its weights, as its page states it.
@@ -39,15 +39,14 @@ class Preset:
     licence: str
     page: str
     prompt: str | None = "a photo of a {}"
-    # docs/decisions/retrieval.md says why the image counts less than a name.
-    image_weight: float = 0.3
+    image_weight: float = 0.25
     measured: str = "not measured here"
 
 
 _HUB = "https://huggingface.co"
 PRESETS = {
     "photos": Preset(
-        about="EfficientNet-Lite2 and MiniLM, joined by ImageNet's 1,000 class names; no hub",
+        about="EfficientNet-Lite2 and MiniLM, joined by class names",
         source="packages:photos",
         megabytes=106,
         licence="Apache-2.0",
@@ -77,13 +76,29 @@ PRESETS = {
         page=f"{_HUB}/laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
     ),
     "vitamin-l-384": Preset(
-        about="ViTamin-L, 384 pixels, trained on DataComp-1B; the best of these",
+        about="ViTamin-L, 384 pixels, trained on DataComp-1B; the best",
         source="open_clip:ViTamin-L-384/datacomp1b",
         megabytes=1830,
         licence="MIT",
         page=f"{_HUB}/jienengchen/ViTamin-L-384px",
     ),
 }
+
+
+def preset_of(name: str) -> Preset:
+    """Return the preset with this name, or one with the defaults for a source.
+
+    Raises UserError if `name` is neither.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not name.startswith(SOURCES):
+        raise UserError(
+            f'there is no published model "{name}": expected one of {", ".join(PRESETS)}, or '
+            "open_clip:MODEL/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER"
+        )
+    page = f"{_HUB}/{name.removeprefix('hf-hub:')}" if name.startswith("hf-hub:") else ""
+    return Preset("", source=name, megabytes=0, licence="see its page", page=page)
 
 
 def folder_name(name: str) -> str:

@@ -17,7 +17,8 @@ from torch.nn import functional
 from transformers import BlipForImageTextRetrieval, BlipProcessor
 from transformers.utils import logging
 
-from cir.core.errors import UserError, reason_of
+from cir.core.errors import UserError
+from cir.core.hub import why_not_fetched
 
 _MATCH_TOKEN = "[ENC]"  # replaces [CLS] when a text is read together with an image
 
@@ -48,7 +49,7 @@ class BlipEncoder(nn.Module):
                 model, dtype=torch.float32, output_loading_info=True
             )
         except Exception as error:  # transformers raises many kinds
-            raise UserError(f'Cannot load BLIP "{model}": {reason_of(error)}') from error
+            raise UserError(f'Cannot load BLIP "{model}": {why_not_fetched(error)}') from error
         finally:
             logging.set_verbosity(noise)
         lacking = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})

@@ -22,7 +22,8 @@ from torch import nn
 from torch.nn import functional
 
 from cir.core import files
-from cir.core.errors import UserError, reason_of
+from cir.core.errors import UserError
+from cir.core.hub import why_not_fetched
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.encoders import Encoder
 from cir.encoders.clip_encoder import BRINGS_WEIGHTS
@@ -203,7 +204,9 @@ def _check_published(model: str, pretrained: str | None) -> None:
     try:
         config = open_clip.get_model_config(model if brings else model.replace("/", "-"))
     except Exception as error:  # the hub, its client and broken files raise many kinds
-        raise UserError(f'captioner.model "{model}" cannot be read: {reason_of(error)}') from error
+        raise UserError(
+            f'captioner.model "{model}" cannot be read: {why_not_fetched(error)}'
+        ) from error
     if config is None:
         return
     if "multimodal_cfg" not in config:
