@@ -90,7 +90,7 @@ def render(
     )
     helpers = (wording.percent, wording.interval, wording.count, wording.decimal, wording.kind)
     helpers += (wording.kind_in_words, wording.protocol, wording.absence)
-    helpers += (wording.composer, wording.text_read, wording.rate)
+    helpers += (wording.composer, wording.text_read, wording.rate, wording.slots)
     environment.filters.update({helper.__name__: helper for helper in helpers})
     environment.globals["zip"] = zip
     script = (_HERE / "script.js").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT
 from cir.retrieval.results import Absent, Result
 
 NONE = "–"
@@ -75,6 +76,14 @@ def kind_in_words(kind: str) -> str:
         return kind
     parts = [("adds", added[1:]), ("removes", removed[1:])]
     return ", ".join(f"{verb} {n}" for verb, n in parts if n != "0") or "changes nothing"
+
+
+def slots(templates: str) -> str:
+    """Write the slots of templates as words: "add a [object to add]"."""
+    words = {POSITIVE_SLOT: "[object to add]", NEGATIVE_SLOT: "[object to remove]"}
+    for slot, word in words.items():
+        templates = templates.replace(slot, word)
+    return templates
 
 
 def protocol(result: Result) -> str:

@@ -59,6 +59,7 @@ def default_answers():
 def retrieval():
     """metrics/retrieval.json for these answers."""
     shares = {"accuracy": 22 / 24, "interval95": [0.75, 0.99], **RECALLS}
+    removed = {**PROTOCOL, "reference_kept": False}
     contest = {**PROTOCOL, "gallery": "contest-like"}
     return {
         **shares,
@@ -69,7 +70,10 @@ def retrieval():
             | {"interval95": [0.0, 1.0], **RECALLS, "protocol": PROTOCOL},
             {"what": "targets and references only", "queries": 24, "gallery_size": 48}
             | {**shares, "accuracy": 0.9375, "protocol": contest},
+            {"what": "image only, reference removed", "queries": 24, "gallery_size": 72}
+            | {**shares, "accuracy": 0.1234, "mrr_interval95": [0.7, 0.9], "protocol": removed},
         ],
+        **by_input(),
         "by_kind": [
             {"kind": "+1 -1", "added": 1, "removed": 1, "queries": 21, "accuracy": 20 / 21},
             {"kind": "+2 -0", "added": 2, "removed": 0, "queries": 3, "accuracy": 2 / 3},
@@ -81,6 +85,34 @@ def retrieval():
         ],
         "absent": [{"what": "true edits", "why": "the source gives sentences alone"}],
         "fingerprints": [{"model": "encoder", "fingerprint": "0123456789abcdef"}],
+    }
+
+
+def by_input():
+    """What metrics/retrieval.json says of both inputs, of near misses and of other words."""
+    shares = {"solved": 0.9167, "edit_shortcuts": 0.3123, "image_shortcuts": 0.0417}
+    gap = {**shares, "gap": 0.5678, "gap_interval95": [0.4321, 0.7012], "queries": 24}
+    spread = {"mean": 0.8765, "mean_interval95": [0.7654, 0.9543], "best": 0.9583}
+    spread |= {"worst": 0.6543, "spread": 0.304, "deviation": 0.1212, "every_way": 0.6251}
+    spread |= {"as_written": 0.9167, "ways": 6}
+    sentences = "held-out templates with the true objects"
+    protocol = {**PROTOCOL, "sentences": sentences, "left_out": "1 of 24 queries, <so> and so"}
+    ways = [("Add a <positive_object> & go.", 0.9583), ("<negative_object> out", 0.6543)]
+    return {
+        "composition_gap": 0.5678,
+        "composition": [
+            {"k": 1, "reference_kept": True, **gap},
+            {"k": 10, "reference_kept": False, **gap, "gap": 0.1357},
+        ],
+        "near_misses": [
+            {"what": "near misses", "queries": 20, "images": 80, "any_ahead": 0.1543}
+            | {"any_ahead_interval95": [0.0812, 0.2541], "mean_ahead": 0.275}
+        ],
+        "paraphrases": [
+            {"what": "all queries", "queries": 24, **spread, "protocol": protocol},
+            {"what": "+1 -1", "queries": 21, **spread, "mean": 0.8234, "protocol": protocol}
+            | {"by_way": [{"asked": asked, "accuracy": share} for asked, share in ways]},
+        ],
     }
 
 

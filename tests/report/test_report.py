@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 import re
 import typing
@@ -25,6 +26,7 @@ from tests.helpers.report_project import (
     CLASS_PROTOCOL,
     NASTY,
     answer,
+    by_input,
     class_result,
     default_answers,
     retrieval,
@@ -70,6 +72,16 @@ def html(split, tmp_path_factory):
         "tagger, exact edits (both unseen) 87.5%",
         "True edits: not measured, because the source gives sentences alone.",
         "targets and references only 93.8%",
+        "image only, reference removed 12.3%",
+        "composition gap 56.8%",
+        "at first place 91.7% 31.2% 4.2% 56.8% 43.2% to 70.1%",
+        "among the first 10, reference removed 91.7% 31.2% 4.2% 13.6%",
+        "near misses 15.4% 8.1% to 25.4% 20 80 0.275",
+        "held-out templates with the true objects. The mean is over queries and ways",
+        "Left out: 1 of 24 queries, <so> and so.",
+        "all queries 87.6% 76.5% to 95.4% 65.4% 95.8% 30.4% 12.1% 62.5% 91.7% 24 6",
+        "+1 −1 adds 1, removes 1 82.3%",
+        "[object to remove] out +1 −1 65.4% Add a [object to add] & go. +1 −1 95.8%",
         "+2 −0 adds 2 66.7% 2 of 3",
         "2 of 24 queries did not find their target first.",
         "own near miss 2",
@@ -265,6 +277,27 @@ def test_without_class_metrics_nothing_is_said_of_them(project, html):
     assert ids == [one["id"] for one in whole.all("section") if one["id"] != "classes"]
     links = [link["href"] for link in page.all("a")]
     assert links == [link["href"] for link in whole.all("a") if link["href"] != "#classes"]
+
+
+def test_where_every_edit_was_asked_in_other_words_nothing_is_left_out(project):
+    path = project / "metrics/retrieval.json"
+    content = json.loads(path.read_text())
+    for row in content["paraphrases"]:
+        del row["protocol"]["left_out"]
+    path.write_text(json.dumps(content))
+    assert "asked in its worst or best way. edits mean" in Page(make_page()).text
+
+
+def test_an_older_file_has_no_section_on_composition(project, html):
+    path = project / "metrics/retrieval.json"
+    content = json.loads(path.read_text())
+    for key in by_input():
+        del content[key]
+    path.write_text(json.dumps(content))
+    older = Page(make_page())
+    assert "composition gap" in Page(html).text
+    assert "composition gap" not in older.text
+    assert "#composition" not in {link.get("href") for link in older.all("a")}
 
 
 @pytest.mark.parametrize("name", CLASS_FILES)
