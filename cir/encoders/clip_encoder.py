@@ -91,7 +91,8 @@ class Encoder(nn.Module):
         tag = (
             open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
         )
-        changes = {"quick_gelu": True} if tag.get("quick_gelu") else {}  # open_clip only warns
+        # Where the weights were trained with QuickGELU, open_clip only warns.
+        changes = {"quick_gelu": True} if tag.get("quick_gelu") else {}
         try:
             if pooling is not None:
                 changes["vision_cfg"] = _pooled_by(pooling, model)
@@ -100,7 +101,11 @@ class Encoder(nn.Module):
             elif brings_weights and model.startswith(_HUB):
                 fetch(*_place_on_the_hub(f"{model.removeprefix(_HUB)}/"))
             clip = open_clip.create_model(
-                model, pretrained=pretrained, require_pretrained=required, **changes
+                model,
+                pretrained=pretrained,
+                require_pretrained=required,
+                force_quick_gelu="quick_gelu" in changes,
+                **changes,
             )
             tokenizer = open_clip.get_tokenizer(model)
         except UserError:

@@ -1,5 +1,6 @@
 """open_clip models as encoders: saving, loading, padding, preprocessing, what is refused."""
 
+import json
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cir.core.errors import UserError
 from cir.encoders import Encoder
+from tests.helpers import tiny_bert
 
 MICRO = "ViTamin-Micro-64"
 PROMPT = "a photo of a {}"
@@ -28,6 +30,41 @@ def test_saved_and_loaded_gives_the_same_vectors_and_fingerprint(encoder, tmp_pa
     assert torch.equal(loaded.encode_images(pixels), encoder.encode_images(pixels))
     assert torch.equal(loaded.encode_names(["red mug"]), encoder.encode_names(["red mug"]))
     assert loaded.fingerprint() == encoder.fingerprint()
+
+
+@torch.inference_mode()
+def test_a_tokenizer_of_transformers_is_saved_with_the_model(encoder, tmp_path):
+    """Such models name a tokenizer on the hub; the saved folder must do without it."""
+    (tmp_path / "source").mkdir()
+    encoder.save(tiny_bert.write(tmp_path / "source"))
+    path = tmp_path / "source" / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "nobody/nothing"
+    path.write_text(json.dumps(config))
+    source = Encoder.create(f"local-dir:{tmp_path / 'source'}", None, PROMPT).eval()
+    (tmp_path / "saved").mkdir()
+    source.save(tmp_path / "saved")
+    loaded = Encoder.load(tmp_path / "saved").eval()
+    texts = ["a red mug", "the blue hat"]
+    assert torch.equal(loaded.encode_texts(texts), source.encode_texts(texts))
+    assert not torch.equal(*source.encode_texts(texts))
+
+
+@torch.inference_mode()
+def test_weights_trained_with_quickgelu_are_run_with_it(encoder, tmp_path, monkeypatch):
+    """open_clip only warns, and computes with GELU, where a tag's weights want QuickGELU."""
+    torch.save(encoder.clip.state_dict(), tmp_path / "weights.pt")
+    tags = {tag: {"file": str(tmp_path / "weights.pt")} for tag in ("plain", "quick")}
+    tags["quick"]["quick_gelu"] = True
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, MICRO, tags)
+    plain, quick = (Encoder.create(MICRO, tag, PROMPT).eval() for tag in tags)
+    gelu = {type(encoder.clip.text.transformer.resblocks[0].mlp.gelu) for encoder in (plain, quick)}
+    assert gelu == {torch.nn.GELU, open_clip.transformer.QuickGELU}
+    (tmp_path / "saved").mkdir()
+    quick.save(tmp_path / "saved")
+    vectors = [one.encode_texts(["x"]) for one in (quick, Encoder.load(tmp_path / "saved"), plain)]
+    assert torch.equal(vectors[0], vectors[1])
+    assert not torch.allclose(vectors[0], vectors[2])
 
 
 def test_the_fingerprint_tells_weights_and_prompts_apart(encoder, tmp_path):

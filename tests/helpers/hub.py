@@ -15,7 +15,9 @@ from cir.core.files import file_digest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _RESOLVE = re.compile(r"/(?P<repository>[^?]+?)/resolve/[^/]+/(?P<file>[^?]+)")
-_API = re.compile(r"/api/models/(?P<repository>[^?]+?)(/revision/[^/?]+)?(\?.*)?")
+_API = re.compile(
+    r"/api/models/(?P<repository>[^?]+?)(/revision/[^/?]+|/tree/[^/?]+(?P<inside>/[^?]*)?)?(\?.*)?"
+)
 _STATUS = {"401": 401, "403": 403, "503": 503}
 
 
@@ -92,18 +94,27 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.reply(200, b"<html>log in to this network</html>", {})
             elif repository not in hub.repositories:
                 self.refuse(404, "RepoNotFound")
+            elif asked.re is _API and asked["inside"]:  # no repository here has inner folders
+                self.refuse(404, "EntryNotFound")
             elif asked.re is _API:
                 self.list_files(hub.repositories[repository])
             else:
                 self.send_file(repository, asked["file"], fault, with_content)
 
         def list_files(self, folder: Path) -> None:
-            names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+            paths = sorted(path for path in folder.rglob("*") if path.is_file())
+            names = [path.relative_to(folder).as_posix() for path in paths]
             listing = {
                 "id": folder.name,
                 "sha": COMMIT,
                 "siblings": [{"rfilename": n} for n in names],
             }
+            if "/tree/" in self.path:
+                sizes = [path.stat().st_size for path in paths]
+                listing = [
+                    {"type": "file", "path": name, "size": size, "oid": COMMIT}
+                    for name, size in zip(names, sizes, strict=True)
+                ]
             self.reply(200, json.dumps(listing).encode(), {"Content-Type": "application/json"})
 
         def send_file(self, repository: str, name: str, fault: str, with_content: bool) -> None:

@@ -10,8 +10,7 @@ WORDS = ["make", "the", "red", "mug", "blue", "hat", "a", "is", "longer", "no", 
 
 def write(folder):
     """Write model and tokenizer into an existing folder."""
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *string.punctuation]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    vocabulary = write_vocabulary(folder)
     torch.manual_seed(2)
     config = BertConfig(
         vocab_size=len(vocabulary),
@@ -24,3 +23,10 @@ def write(folder):
     BertModel(config).save_pretrained(folder)
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+def write_vocabulary(folder):
+    """Write vocab.txt into an existing folder, and return its pieces."""
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *string.punctuation]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    return vocabulary

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional
-from transformers import BlipForImageTextRetrieval, BlipProcessor
+from transformers import BlipConfig, BlipForImageTextRetrieval, BlipProcessor
 from transformers.utils import logging
 
 from cir.core.errors import UserError
@@ -44,6 +44,7 @@ class BlipEncoder(nn.Module):
         noise = logging.get_verbosity()
         logging.set_verbosity_error()  # the error below says more about missing weights
         try:
+            BlipConfig.from_pretrained(model)  # the processor's error would hide that of the hub
             processor = BlipProcessor.from_pretrained(model)
             blip, info = BlipForImageTextRetrieval.from_pretrained(
                 model, dtype=torch.float32, output_loading_info=True
