@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
-from cir.composers.arithmetic import ArithmeticComposer
+from cir.composers.arithmetic import ArithmeticComposer, LearnedArithmetic
 from cir.composers.base import Composer, EditFeatures
 from cir.composers.baselines import Concatenation, ImageOnly, Sum, TextOnly
 from cir.composers.combiner import Combiner
@@ -27,6 +27,7 @@ COMPOSERS: dict[str, type[Composer]] = {
     "sum": Sum,
     "concatenation": Concatenation,
     "arithmetic": ArithmeticComposer,
+    "learned_arithmetic": LearnedArithmetic,
     "corrected_arithmetic": CorrectedArithmetic,
     "tirg": TIRG,
     "composeae": ComposeAE,

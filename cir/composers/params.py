@@ -121,6 +121,12 @@ class ArithmeticParams(ArithmeticWeights):
     name: Literal["arithmetic"]
 
 
+class LearnedArithmeticParams(ArithmeticWeights):
+    """Params of LearnedArithmetic: the weights with which training starts."""
+
+    name: Literal["learned_arithmetic"]
+
+
 class _Correction(Section):
     text: Literal["sentence", "edit", "none"]
     hidden: PositiveInt
@@ -142,6 +148,7 @@ AnyComposer = Annotated[
     | SumParams
     | ConcatenationParams
     | ArithmeticParams
+    | LearnedArithmeticParams
     | CorrectedArithmeticParams
     | TIRGParams
     | ComposeAEParams

@@ -21,8 +21,11 @@ from torchvision import transforms
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.hub import fetch, why_not_fetched
-from cir.core.weights import contiguous_weights, weights_digest
-from cir.encoders import micro_vitamin  # noqa: F401  (registers ViTamin-Micro-64)
+from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
+from cir.encoders import (
+    conse,
+    micro_vitamin,  # noqa: F401  (registers ViTamin-Micro-64)
+)
 
 _CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
 _WEIGHTS = "open_clip_model.safetensors"
@@ -69,8 +72,10 @@ class Encoder(nn.Module):
         """Build a model by open_clip name, with random, published or local weights.
 
         Args:
-            model: an open_clip model name, "hf-hub:owner/repository" or "local-dir:folder".
-            pretrained: None (random weights), a tag such as "datacomp1b", or a checkpoint file.
+            model: an open_clip model name, "hf-hub:owner/repository", "local-dir:folder", or a
+                name of cir.encoders.conse.NAMES.
+            pretrained: None (random weights), a tag such as "datacomp1b", a checkpoint file, or
+                "packages" for a model of cir.encoders.conse.
             prompt: template for names with one `{}`.
             pooling: timm's name of the pooling of a timm image tower ("avg", "max", "map", …);
                 None keeps the model's own.
@@ -85,6 +90,12 @@ class Encoder(nn.Module):
                 f'encoder.model "{model}" brings its own weights; encoder.pretrained must be null, '
                 f'got "{pretrained}".'
             )
+        if model in conse.NAMES:
+            return cls(*conse.from_packages(model, pretrained), prompt)
+        if model.startswith(_FOLDER):
+            folder = Path(model.removeprefix(_FOLDER))
+            if (folder / _CONFIG).is_file() and conse.is_config(_config_of(model)):
+                return cls._load_conse(folder, _config_of(model), prompt, weights_follow)
         # open_clip keeps random weights if a folder or a hub repository has none.
         brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
         required = pretrained is not None or brings_weights
@@ -127,6 +138,16 @@ class Encoder(nn.Module):
         prompt = json.loads((folder / _PROMPT).read_text(encoding="utf-8"))["prompt"]
         return cls.create(f"{_FOLDER}{folder}", None, prompt)
 
+    @classmethod
+    def _load_conse(
+        cls, folder: Path, config: dict, prompt: str, weights_follow: bool
+    ) -> "Encoder":
+        clip = conse.ConSE(config)
+        if not weights_follow:
+            path = folder / _WEIGHTS
+            load_weights(clip, read_weights(path), str(path), "encoder")
+        return cls(clip.eval(), config, conse.SentenceTokenizer.load(folder), prompt)
+
     def save(self, folder: Path | str) -> None:
         """Write the model in open_clip's layout, and the prompt, into an existing folder."""
         folder = Path(folder)
@@ -139,6 +160,8 @@ class Encoder(nn.Module):
         if isinstance(self.tokenizer, HFTokenizer):  # open_clip then looks for it in the folder
             self.tokenizer.save_pretrained(folder)
         save_file(contiguous_weights(self.clip), folder / _WEIGHTS)
+        if isinstance(self.tokenizer, conse.SentenceTokenizer):
+            self.tokenizer.save(folder)
 
     @property
     def dim(self) -> int:

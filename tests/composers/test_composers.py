@@ -22,6 +22,7 @@ PARAMS = {
     "sum": {"text": "edit"},
     "concatenation": {"text": "sentence"},
     "arithmetic": {"normalise_image": True, "added_weight": 2.0},
+    "learned_arithmetic": {"normalise_objects": True, "image_weight": 0.5},
     "corrected_arithmetic": {"text": "sentence", "hidden": 6, "removed_weight": 0.5},
     "tirg": {"text": "sentence"},
     "composeae": {"text": "edit", "rotation_weight": 0.5},
@@ -85,6 +86,20 @@ def test_arithmetic_is_its_formula(normalise_image, normalise_objects, weights):
         for i, e in zip(image, EDITS, strict=True)
     ]
     torch.testing.assert_close(got, torch.stack(slow), check_dtype=False, rtol=1e-6, atol=1e-6)
+
+
+def test_learned_arithmetic_starts_as_the_arithmetic_of_its_params_and_learns_the_weights():
+    units = {"normalise_image": True, "normalise_objects": True}
+    weights = {"image_weight": 0.5, "added_weight": 2.0, "removed_weight": 0.25, **units}
+    image, edit = features(EDITS)
+    learned = create(params("learned_arithmetic", **weights), D, D)
+    torch.testing.assert_close(learned(image, edit), arithmetic(**weights)(image, edit))
+    with torch.no_grad():
+        learned.change += torch.tensor([0.001, -0.002, 0.003])
+    moved = {"image_weight": 0.6, "added_weight": 1.8, "removed_weight": 0.55, **units}
+    torch.testing.assert_close(learned(image, edit), arithmetic(**moved)(image, edit))
+    learned(image, edit).square().sum().backward()
+    assert (learned.change.grad != 0).all()
 
 
 def test_gradient_reaches_the_image_and_every_object_named():

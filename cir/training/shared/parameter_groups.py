@@ -11,10 +11,11 @@ from torch import nn
 from cir.core.errors import UserError
 from cir.encoders.clip_encoder import Encoder
 
-_BLOCK = re.compile(r"\.(?:res)?blocks\.(\d+)\.")
+_BLOCK = re.compile(r"\.(?:(?:res)?blocks|encoder\.layer)\.(\d+)\.")
 # The names that open_clip and timm give to the layers after the last block of a tower.
 _AFTER_BLOCKS = re.compile(
-    r"(\.head\b|\.proj$|\.ln_post\b|(^|\.)ln_final\b|text_projection|trunk\.(norm|fc_norm|detectors)\b"
+    r"(\.head\b|\.proj$|\.ln_post\b|(^|\.)ln_final\b|text_projection"
+    r"|trunk\.(norm|fc_norm|detectors|conv_head|bn2|classifier)\b"
     r"|logit_scale|logit_bias|attn_pool\b)"
 )
 
