@@ -5,12 +5,9 @@ import textwrap
 from pathlib import Path
 
 from cir.commands.options import add_models_option, models_folder
-from cir.core import files
-from cir.core.errors import UserError
-from cir.retrieval.models import PRESETS, model_folder
+from cir.retrieval.models import PRESETS, RECORD, model_folder, read_record
 
 _COLUMNS = ("NAME", "HERE", "MB", "LICENCE", "WHAT IT IS")
-_RECORD = "model.json"
 _WIDTH = 100  # columns
 
 _SOURCES = """\
@@ -52,22 +49,16 @@ def _get(options: argparse.Namespace) -> str:
     from cir.retrieval.models.get import get  # this import takes seconds
 
     folder = get(options.name, models_folder(options), options.save_as)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-    licence = files.read_json(folder / _RECORD)["licence"]
+    licence = read_record(folder)["licence"]
     return (
-        f"{folder}: {size:,.0f} MB, verified; licence: {licence}; use it with cir index FOLDER "
-        f"--model {folder.name}"
+        f"{folder}: {_megabytes(folder)} MB, verified; licence: {licence}; use it with cir index "
+        f"FOLDER --model {folder.name}"
     )
 
 
 def _check(options: argparse.Namespace) -> str:
     """Compare the model's files with their digests, and encode a known image and text."""
     folder = model_folder(models_folder(options), options.name)
-    if not (folder / _RECORD).is_file():
-        raise UserError(
-            f"{folder} has no {_RECORD}, which cir models get writes: it was trained here, or "
-            "copied from elsewhere, and there are no digests to compare it with"
-        )
     from cir.retrieval.models.get import check  # this import takes seconds
 
     encoder = check(folder).encoder
@@ -82,25 +73,29 @@ def _list(options: argparse.Namespace) -> str:
     models = models_folder(options)
     rows = [_COLUMNS]
     for name, preset in PRESETS.items():
-        here = "yes" if (models / name / _RECORD).is_file() else "-"
+        here = "yes" if (models / name / RECORD).is_file() else "-"
         rows.append((name, here, f"{preset.megabytes:,}", preset.licence, preset.about))
     rows += [(folder.name, "yes", *_recorded(folder)) for folder in _others(models)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     told = [f"{name}: {preset.measured}." for name, preset in PRESETS.items()]
-    told.insert(0, f"HERE means in {models}. What was measured in this project:")
+    told.insert(0, f"HERE: whether the model is in {models}. What was measured in this project:")
     wrapped = [textwrap.fill(line, _WIDTH, subsequent_indent="  ") for line in told]
     return "\n".join([*table, "", *wrapped])
 
 
 def _others(models: Path) -> list[Path]:
     """Return the folders that cir models get has written beside those of the presets."""
-    found = sorted(path.parent for path in models.glob(f"*/{_RECORD}"))
+    found = sorted(path.parent for path in models.glob(f"*/{RECORD}"))
     return [folder for folder in found if folder.name not in PRESETS]
 
 
 def _recorded(folder: Path) -> tuple[str, str, str]:
     """Return size, licence and source of a model that has no preset."""
-    record = files.read_json(folder / _RECORD)
-    size = sum((folder / name).stat().st_size for name in record["files"]) / 1e6
-    return f"{size:,.0f}", record["licence"], record["source"]
+    record = read_record(folder)
+    return _megabytes(folder), record["licence"], record["source"]
+
+
+def _megabytes(folder: Path) -> str:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{size / 1e6:,.0f}"

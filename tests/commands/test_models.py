@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from cir.commands.main import main
 from cir.composers.model import EncodedComposer
-from cir.encoders import Encoder
+from cir.core.errors import UserError
+from cir.encoders import Encoder, packaged
 from cir.retrieval.models import PRESETS
-from tests.helpers import ROOT
+from tests.helpers import ROOT, tiny_bert
 from tests.helpers.composers import arithmetic
 from tests.helpers.hub import Hub
 
@@ -208,6 +209,18 @@ def test_pretrained_towers_get_the_arithmetic_for_them(here, published):
     assert (params.image_weight, params.added_weight, params.removed_weight) == (0.25, 1.0, 1.0)
 
 
+@pytest.mark.recipes
+def test_the_towers_from_packages_need_no_hub(here):
+    try:
+        packaged.MINILM.find()
+        packaged.EFFICIENTNET_LITE[2].find()
+    except UserError as missing:
+        pytest.skip(str(missing))
+    assert get("photos") == 0
+    assert main(["models", "check", "photos"]) == 0
+    assert EncodedComposer.load("models/photos").composer.params.image_weight == 0.5
+
+
 def test_a_folder_of_this_project_keeps_its_composer_and_prompt(here, encoder):
     (here / "trained").mkdir()
     EncodedComposer(encoder, arithmetic()).save(here / "trained")
@@ -252,6 +265,26 @@ def test_weights_that_give_no_usable_vectors_are_refused(here, published, capsys
     assert not (here / "models" / "broken").exists()
 
 
+def test_a_text_tower_that_needs_the_hub_at_every_load_is_refused(here, published, capsys):
+    for name in ("source", "saved", "bert"):
+        (here / name).mkdir()
+    tiny_bert.write(here / "bert")
+    config = json.loads((published / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] = {
+        **{"hf_model_name": "bert", "hf_tokenizer_name": "bert"},
+        **{"hf_proj_type": "linear", "hf_pooler_type": "mean_pooler"},
+    }
+    (here / "source" / "open_clip_config.json").write_text(json.dumps(config))
+    tiny_bert.write(here / "source")
+    (here / "source" / "model.safetensors").unlink()  # only the tokenizer belongs there
+    made = Encoder.create("local-dir:source", None, "{}", weights_follow=True)
+    made.save(here / "saved")
+    (here / "saved" / "prompt.json").unlink()
+    assert get("local-dir:saved") == 1
+    assert "asks the hub for each time" in capsys.readouterr().err
+    assert not (here / "models" / "saved").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -287,6 +320,9 @@ def test_check_names_the_file_that_is_another(here, published, capsys):
     (sentence,) = capsys.readouterr().err.splitlines()
     assert f"models/mine/{WEIGHTS} is not the file that was fetched" in sentence
     assert f"fetch it again with cir models get local-dir:{published} --as mine" in sentence
+    (here / "models/mine/model.json").write_text("[]")
+    assert main(["models", "check", "mine"]) == 1
+    assert "model.json should hold name, source, licence, files" in capsys.readouterr().err
     (here / "models/mine/model.json").unlink()
     assert main(["models", "check", "mine"]) == 1
     assert "has no model.json" in capsys.readouterr().err

@@ -67,3 +67,14 @@ def test_a_model_that_is_not_there_is_told_of_with_the_command_that_gets_it(tmp_
     )
     with pytest.raises(UserError, match=f"cir models get vitamin-s --models {tmp_path}"):
         model_folder(tmp_path, "vitamin-s")
+
+
+def test_the_page_lists_the_presets_as_the_catalogue_has_them():
+    """docs/models.md, "Which model": name, what it is, size, licence, where it is from."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    section = page.partition("## Which model")[2].partition("\n## ")[0]
+    listed = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
+    assert [(name, size, licence) for name, _, size, licence, _ in listed] == [
+        (f"`{name}`", f"{preset.megabytes:,} MB", preset.licence)
+        for name, preset in PRESETS.items()
+    ]

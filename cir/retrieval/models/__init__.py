@@ -4,6 +4,13 @@
 package itself imports no large library; only getting and checking a model do.
 """
 
-from cir.retrieval.models.catalogue import PRESETS, Preset, folder_name, model_folder
+from cir.retrieval.models.catalogue import (
+    PRESETS,
+    RECORD,
+    Preset,
+    folder_name,
+    model_folder,
+    read_record,
+)
 
-__all__ = ["PRESETS", "Preset", "folder_name", "model_folder"]
+__all__ = ["PRESETS", "RECORD", "Preset", "folder_name", "model_folder", "read_record"]

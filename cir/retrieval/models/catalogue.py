@@ -12,9 +12,12 @@ A model comes from a source:
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cir.core import files
 from cir.core.errors import UserError
 
+RECORD = "model.json"  # in the folder of a model that was fetched
 SOURCES = ("open_clip:", "hf-hub:", "local-dir:", "packages:")
 
 
@@ -137,3 +140,23 @@ def model_folder(models: Path, name: str) -> Path:
             f"there is no model {name} in {models}: get it with cir models get {name}{where}"
         )
     return folder
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what was recorded when a model was fetched: name, source, licence, page, date, files.
+
+    `files` maps the name of each file in the folder to its SHA-256.
+
+    Raises UserError if there is no such record, or it is another file.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has no {RECORD}, which cir models get writes: it was trained here, or "
+            "copied from elsewhere, and there are no digests to compare it with"
+        )
+    record = files.read_json(path)
+    needed = ("name", "source", "licence", "files")
+    if not isinstance(record, dict) or not all(key in record for key in needed):
+        raise UserError(f"{path} should hold {', '.join(needed)}; fetch the model again")
+    return record

@@ -21,9 +21,8 @@ from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.encoders import Encoder, conse
 from cir.encoders.paired import load_encoder
-from cir.retrieval.models.catalogue import Preset, folder_name, preset_of
+from cir.retrieval.models.catalogue import RECORD, Preset, folder_name, preset_of, read_record
 
-RECORD = "model.json"
 _COMPOSED = "composer.json"  # marks a folder in the project's own form that has a composer
 _TEXTS = ("a photo of a dog", "two red chairs on a beach")
 
@@ -69,7 +68,7 @@ def check(folder: Path) -> EncodedComposer:
 
     Raises UserError if a file is missing or another one, or the vectors are unusable.
     """
-    record = files.read_json(folder / RECORD)
+    record = read_record(folder)
     again = f"cir models get {record['name']} --as {folder.name}"
     for name, expected in record["files"].items():
         path = folder / name
@@ -148,7 +147,7 @@ def _encoder_of(source: str, kind: str, place: str, prompt: str) -> Any:
                 f"{model}: {tags}"
             )
         encoder = Encoder.create(model, weights, prompt)
-    if "hf_model_name" in encoder.config["text_cfg"]:
+    if "hf_model_name" in encoder.config.get("text_cfg", {}):
         raise UserError(
             f"{source} has a text tower of transformers, which open_clip asks the hub for each "
             "time it loads it: such a model cannot be kept here; choose another one"
