@@ -1,4 +1,4 @@
-"""Faults of the model hub in words; tests/commands/test_models.py tries them against a hub."""
+"""Faults of the model hub in words; commands/test_models_of_the_hub.py tries most at a hub."""
 
 import errno
 import re

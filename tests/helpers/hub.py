@@ -171,3 +171,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(content)
 
     return Handler
+
+
+def publish(encoder, folder: Path) -> Path:
+    """Write an Encoder in the layout of a repository of the hub, into a new folder; return it."""
+    folder.mkdir()
+    encoder.save(folder)
+    (folder / "prompt.json").unlink()
+    return folder
