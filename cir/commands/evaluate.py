@@ -42,6 +42,11 @@ def _evaluate(options: argparse.Namespace) -> str:
     """Measure the model on the folder, write the figures and return the main ones as text."""
     model = model_folder(options, "model", required=True)
     tagger = model_folder(options, "tagger", required=True)
+    if not (model / "composer.json").is_file():
+        raise UserError(
+            f"{model} has no composer.json, so it answers no composed queries: name a model that "
+            "has one, such as encoder, or a published one (cir models list)"
+        )
     from cir.core import files  # these imports take seconds
     from cir.core.metrics_files import Fingerprint
     from cir.retrieval.evaluation import evaluate, require_queries
@@ -114,14 +119,14 @@ def _left_out(found: "Evaluation") -> Iterator[str]:
     """Yield a line for images that could not be read, and one for empty edits."""
     if found.unreadable:
         yield (
-            f"{len(found.unreadable):,} images cannot be read, and {len(found.left_out):,} queries "
-            f"that need them are left out: {listed([one.why for one in found.unreadable], '; ')}"
+            f"images that cannot be read: {len(found.unreadable):,}; queries that need them, left "
+            f"out: {len(found.left_out):,}; {listed([one.why for one in found.unreadable], '; ')}"
         )
     if found.empty_edits:
         names = listed([one.name for one in found.empty_edits])
         yield (
-            f"{len(found.empty_edits):,} queries have an empty edit, because the tagger finds no "
-            f"object in the sentence: {names}"
+            "queries with an empty edit, because the tagger finds no object in the sentence: "
+            f"{len(found.empty_edits):,} ({names})"
         )
 
 

@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         answer = options.run(options)
+        if isinstance(answer, str):
+            print(answer, flush=True)  # flushed here, so that a broken pipe is caught
+            return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -39,9 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the program that read the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    if isinstance(answer, str):
-        print(answer)
         return 0
     return answer
 

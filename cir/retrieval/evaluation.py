@@ -27,6 +27,7 @@ from cir.retrieval.results import Absent, Evaluation, Figures, Problem
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.task import Task, compose_queries, edit_vectors, encode_edits
 
+_BATCH = 32  # images; small batches occupy every core, also for a small folder
 _NAMES = {name: name for name in (BOTH, EDIT, IMAGE)}
 
 
@@ -146,7 +147,7 @@ def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:
             return names, encoder.encode_images(stacked).float().cpu(), problems
 
     shown = progress(
-        in_threads(encode, _batches(paths, retriever.batch_size)),
+        in_threads(encode, _batches(paths, min(_BATCH, retriever.batch_size))),
         len(paths),
         "encoding the images",
         "images",

@@ -1,6 +1,7 @@
 """A folder of one's own queries, measured: against vectors and ranks worked out one by one."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -299,6 +300,26 @@ def test_a_missing_model_or_file_of_templates_is_told_of(photos, models, tmp_pat
     status, _, err = run(capsys, photos, "--models", models, *options)
     assert status == 1
     assert "make them with dvc repro expand_templates" in err
+
+
+def test_what_is_left_out_is_counted_and_named_on_the_screen(photos, models, capsys):
+    (photos / "2.jpg").write_bytes(b"no picture")
+    rows = (photos / "data.csv").read_text().splitlines()
+    rows[6] = "5.jpg,,0.jpg"
+    (photos / "data.csv").write_text("\n".join(rows))
+    status, printed, _ = run(capsys, photos, "--models", models)
+    assert status == 0
+    first, unreadable, *_ = printed.splitlines()
+    assert first.endswith("4 queries in a gallery of 5 images, all that the queries name")
+    assert "cannot be read: 1; queries that need them, left out: 2; image 2.jpg has" in unreadable
+    assert re.search(r"no object in the sentence: \d \(.*row-00007", printed)
+
+
+def test_a_model_without_a_composer_is_told_of(photos, models, tmp_path, capsys):
+    (tmp_path / "bare").mkdir()
+    status, _, err = run(capsys, photos, "--models", models, "--model", tmp_path / "bare")
+    assert status == 1
+    assert "bare has no composer.json, so it answers no composed queries" in err
 
 
 def test_a_file_that_cannot_be_written_is_told_of_before_the_work(photos, models, capsys):
