@@ -82,7 +82,7 @@ def index(
     source: ImageSource,
     model: "SearchModel",
     store: Store,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     workers: int = 0,
     allow_empty: bool = False,
 ) -> IndexReport:
@@ -97,7 +97,7 @@ def index(
         source: gives the images.
         model: encodes the images; the store must have been opened for this model.
         store: the store to update.
-        batch_size: the number of images that are encoded at once.
+        batch_size: the number of images that are encoded at once; None takes the model's own.
         workers: the number of threads, each with one batch; 0 stands for torch's number.
         allow_empty: empty the store if the source is empty.
 
@@ -105,6 +105,7 @@ def index(
         UserError: the source is empty, as it is when a disk is not mounted; the source cannot be
             read; or the store fails.
     """
+    batch_size = model.batch_size if batch_size is None else batch_size
     assert batch_size > 0
     known = {image.id: image for image in store.images()}
     listed = list(source.listed())
@@ -131,7 +132,7 @@ def indexed_store(
     place: str,
     source: ImageSource,
     model: "SearchModel",
-    batch_size: int = 64,
+    batch_size: int | None = None,
     allow_empty: bool = False,
     folder: Path | None = None,
 ) -> Iterator[tuple[Store, IndexReport]]:
@@ -196,14 +197,15 @@ def _embed(model: "SearchModel", looked_at: int, batch: list[_New]) -> _Embedded
     for new in batch:
         name = printable(new.listed.path)
         try:
-            picture = images.decode(new.data, name)
+            picture = images.decode(new.data, name, least_side=model.least_side)
             pixels.append(model.preprocess(picture))
+            size = images.upright_size(new.data, name)
         except UserError as error:
             failed[new.id] = str(error)
         except MemoryError:
             failed[new.id] = f"image {name} needs more memory to decode than there is"
         else:
-            found.append(_image(new, picture.size))
+            found.append(_image(new, size))
     if not found:
         return _Embedded(looked_at, (), np.zeros((0, model.dim), np.float32), failed)
     vectors = model.encode_pixels(np.stack(pixels))

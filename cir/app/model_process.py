@@ -55,6 +55,14 @@ class ModelProcess(SearchModel):
     def has_tagger(self) -> bool:
         return self._model.has_tagger
 
+    @property
+    def batch_size(self) -> int:
+        return self._model.batch_size
+
+    @property
+    def least_side(self) -> int:
+        return self._model.least_side
+
     def fingerprint(self) -> str:
         """Return the fingerprint of the model; raise Unavailable if the process has ended."""
         if not self._process.is_alive():

@@ -1,11 +1,9 @@
 """Read the indexed images by id, and make their thumbnails."""
 
 from collections import OrderedDict
-from io import BytesIO
 from threading import Lock
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from cir.app.stores.base import Store
 from cir.app.stores.records import IndexedImage, content_id, is_id
@@ -93,7 +91,8 @@ class Thumbnails:
                 self._made.move_to_end(key)
                 return self._made[key]
         record, encoded = self._originals.read(image_id)
-        picture = images.fit(reduced(encoded, side, self._max_pixels, record.paths[0]), side)
+        decoded = uploads.decode(encoded, self._max_pixels, record.paths[0], least_side=2 * side)
+        picture = images.fit(decoded, side)
         picture.info.clear()  # Pillow would copy the comment of a JPEG
         made = images.encode(picture, _QUALITY)
         with self._lock:
@@ -103,21 +102,3 @@ class Thumbnails:
                 _, oldest = self._made.popitem(last=False)
                 self._bytes -= len(oldest)
         return made
-
-
-def reduced(encoded: bytes, side: int, max_pixels: int, name: str) -> Image.Image:
-    """Decode an image to RGB; decode a large JPEG at a smaller size, which takes less time.
-
-    A JPEG can be decoded at a half, a quarter or an eighth of its size. The result is large enough
-    for a thumbnail of `side` pixels.
-    """
-    found = uploads.header(encoded, name)
-    few = found.width * found.height <= max_pixels
-    if not few or found.format != "JPEG" or min(found.width, found.height) < 4 * side:
-        return uploads.decode(encoded, max_pixels, name)
-    with Image.open(BytesIO(encoded), "r", ["JPEG"]) as photograph:
-        photograph.draft("RGB", (2 * side, 2 * side))
-        try:
-            return ImageOps.exif_transpose(photograph).convert("RGB")
-        except Exception:  # the whole decoder fails too, and says why
-            return uploads.decode(encoded, max_pixels, name)

@@ -24,6 +24,8 @@ from cir.encoders.paired import PairedEncoder
 
 # An encoder scales the shorter side to a fixed length, so that a line of pixels needs gigabytes.
 _LONGEST = 16  # the longer side in units of the shorter one
+# On a processor, the layers of a larger batch take memory that the system maps anew each time.
+_MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
 _NO_DIRECTION = 1e-6  # a query below this share of its image's length has no useful direction
 
 
@@ -44,10 +46,14 @@ class SearchModel(Protocol):
     Attributes:
         dim: D, the length of the vectors.
         has_tagger: whether `tag` can read sentences.
+        batch_size: the number of images that are encoded at once in the least time per image.
+        least_side: the shorter side that `preprocess` needs of a reduced JPEG, in pixels.
     """
 
     dim: int
     has_tagger: bool
+    batch_size: int
+    least_side: int
 
     def fingerprint(self) -> str:
         """Return a digest of encoder and composer: equal digests mean equal vectors."""
@@ -107,6 +113,18 @@ class RetrieverModel(SearchModel):
     @property
     def dim(self) -> int:
         return self._model.encoder.dim
+
+    @property
+    def batch_size(self) -> int:
+        if self._model.encoder.device.type != "cpu":
+            return _MOST_AT_ONCE
+        height, width = self._model.encoder.image_size
+        return max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (height * width)))
+
+    @property
+    def least_side(self) -> int:
+        """Twice the side of the encoder's input: resizing then hides how the JPEG was reduced."""
+        return 2 * max(self._model.encoder.image_size)
 
     def fingerprint(self) -> str:
         if self._fingerprint is None:

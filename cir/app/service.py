@@ -183,12 +183,12 @@ class SearchService:
 
     def _read(self, search: Search) -> np.ndarray:
         """Return the preprocessed pixels of the image of a search."""
-        if search.image_id is None:
-            image = uploads.decode(search.image, self.settings.max_pixels)
-        else:
+        encoded, name = search.image, uploads.UPLOAD
+        if search.image_id is not None:
             found, encoded = self.originals.read(search.image_id)
-            image = uploads.decode(encoded, self.settings.max_pixels, found.paths[0])
-        return self.model.preprocess(image)
+            name = found.paths[0]
+        most, least_side = self.settings.max_pixels, self.model.least_side
+        return self.model.preprocess(uploads.decode(encoded, most, name, least_side))
 
     def _encoded(self, pixels: list[np.ndarray]) -> np.ndarray:
         return self.model.encode_pixels(np.stack(pixels))

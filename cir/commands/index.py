@@ -40,8 +40,8 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
         "tags stay as they are"
     )
     indexing.add_argument("--tags", type=Path, metavar="CSV", help=about)
-    about = "how many images the encoder takes at once; default: %(default)s"
-    indexing.add_argument("--batch-size", type=count, default=64, metavar="N", help=about)
+    about = "how many images the model encodes at once; default: what is fastest for its size"
+    indexing.add_argument("--batch-size", type=count, metavar="N", help=about)
     about = "empty the store if the folder has no images (without this, that is an error)"
     indexing.add_argument("--allow-empty", action="store_true", help=about)
     indexing.set_defaults(run=_index)

@@ -16,6 +16,7 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 
 _ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 # Pillow's decoders raise any of these for broken bytes.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError)
 _BROKEN += (struct.error, zlib.error, RuntimeError)
@@ -24,7 +25,9 @@ _BROKEN += (struct.error, zlib.error, RuntimeError)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(
+    source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> Image.Image:
     """Decode an image to RGB with 8 bits per channel.
 
     The EXIF orientation is applied, transparent parts become white, 16-bit grey is scaled to 8
@@ -34,6 +37,8 @@ def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Ima
         source: the encoded bytes, or a file.
         name: the image's name in error messages.
         max_pixels: the largest number of pixels; it is checked before memory is allocated.
+        least_side: a JPEG may be decoded at a half, a quarter or an eighth of its size, which takes
+            less time, if its shorter side keeps this many pixels. None decodes the full size.
 
     Raises:
         UserError: the image is missing, empty, truncated, broken, too large or of another format.
@@ -47,10 +52,22 @@ def decode(source: bytes | Path, name: str, max_pixels: int = MAX_PIXELS) -> Ima
                 f"and the limit is {max_pixels:,} pixels"
             )
         try:
+            if least_side is not None:
+                opened.draft(None, (least_side, least_side))  # does nothing for other formats
             opened.load()
             return _to_rgb(_upright(opened), name)
         except _BROKEN as error:
             raise UserError(f"image {name} cannot be decoded: {_reason(error)}") from error
+
+
+def upright_size(source: bytes | Path, name: str) -> tuple[int, int]:
+    """Return an image's width and height in pixels after the EXIF orientation, from its header.
+
+    Raises UserError if the image cannot be opened.
+    """
+    with _open(source, name) as opened:
+        turned = opened.getexif().get(_ORIENTATION, 1) in _TURNED
+        return opened.size[::-1] if turned else opened.size
 
 
 def fit(image: Image.Image, max_side: int) -> Image.Image:

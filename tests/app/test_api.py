@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cir.app.application import Settings, create_app
-from cir.app.originals import SIZES, reduced
+from cir.app.originals import SIZES
 from cir.app.service import Search
 from cir.app.stores import Filter
 from cir.core.errors import UserError
@@ -198,16 +198,19 @@ def test_the_file_itself_and_its_thumbnail(service, client):
     assert client.get(f"/thumbnails/{red}", params={"size": 5000}).status_code == 422
 
 
-def test_thumbnails_of_photographs_are_upright_small_and_alike():
+def test_thumbnails_of_photographs_are_upright_small_and_alike(tmp_path):
     scene = np.zeros((1200, 1600, 3), np.uint8)
     scene[:600, :, 0] = np.linspace(0, 255, 1600).astype(np.uint8)
     scene[600:, :, 2] = 200
     exif = Image.Exif()
     exif[0x0112] = 6  # the picture is turned by 90 degrees
-    buffer = io.BytesIO()
-    Image.fromarray(scene).save(buffer, "JPEG", exif=exif, quality=95)
-    quick = images.fit(reduced(buffer.getvalue(), 128, 10**8, "a photograph"), 128)
-    slow = images.fit(images.decode(buffer.getvalue(), "a photograph"), 128)
+    (tmp_path / "images").mkdir()
+    photograph = tmp_path / "images" / "photograph.jpg"
+    Image.fromarray(scene).save(photograph, "JPEG", exif=exif, quality=95)
+    with colour_service(tmp_path) as service:
+        thumbnail = client_of(service).get(f"/thumbnails/{ids(service)['photograph']}?size=128")
+    quick = Image.open(io.BytesIO(thumbnail.content))
+    slow = images.fit(images.decode(photograph, "a photograph"), 128)
     assert quick.size == slow.size == (96, 128)
     difference = np.abs(np.asarray(quick).astype(int) - np.asarray(slow))
     assert difference.mean() < 3

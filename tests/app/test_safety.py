@@ -202,8 +202,8 @@ def test_one_large_image_is_decoded_at_a_time_and_holds_up_no_figures(service, m
     monkeypatch.setattr(uploads, "LARGE", 100 * 100)
     decode, now, most, go = images.decode, [], [], threading.Event()
 
-    def watched(encoded, name, max_pixels):
-        image = decode(encoded, name, max_pixels)
+    def watched(encoded, name, *limits):
+        image = decode(encoded, name, *limits)
         if image.width == 200:
             now.append(1)
             most.append(len(now))

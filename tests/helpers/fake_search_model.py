@@ -44,6 +44,8 @@ class FakeSearchModel:
     """
 
     dim = DIM
+    batch_size = 64
+    least_side = 2 * SIDE
 
     def __init__(self, name: str = "colours", seconds: float = 0.0, has_tagger: bool = True):
         self.name = name

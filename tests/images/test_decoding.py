@@ -1,6 +1,7 @@
 """Decoding: every kind of image a user may bring, against colours known beforehand."""
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,62 @@ def test_picture_pairs_of_cameras_show_their_first_picture():
     frames = [solid("RGB", (200, 200, 200)), solid("RGB", (0, 0, 0))]
     data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
     assert images.decode(data, "pair.jpg").getpixel((0, 0)) == (200, 200, 200)
+
+
+def waves(width, height, mode="RGB"):
+    """Draw slow waves, which survive both shrinking and JPEG."""
+    across, down = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    channels = [np.sin(6 * across + 4 * down), np.sin(9 * across), np.cos(7 * down)]
+    pixels = (127 + 120 * np.stack(channels, axis=2)).astype(np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    ("size", "least_side", "expected"),
+    [
+        ((400, 300), None, (400, 300)),
+        ((400, 300), 301, (400, 300)),
+        ((400, 300), 151, (400, 300)),
+        ((400, 300), 150, (200, 150)),
+        ((400, 300), 100, (200, 150)),
+        ((300, 400), 75, (75, 100)),
+        ((408, 304), 16, (51, 38)),  # an eighth is the smallest size
+    ],
+)
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(mode, size, least_side, expected):
+    data = encoded(waves(*size, mode), "JPEG", quality=95)
+    small = images.decode(data, "large.jpg", least_side=least_side)
+    assert (small.size, small.mode) == (expected, "RGB")
+    assert images.upright_size(data, "large.jpg") == size
+    whole = images.decode(data, "large.jpg").resize(expected, Image.Resampling.BOX)
+    difference = np.asarray(small).astype(int) - np.asarray(whole)
+    assert np.abs(difference).mean() < 1.5
+
+
+def test_other_images_are_decoded_at_their_full_size():
+    pair = encoded(waves(400, 300), "MPO", save_all=True, append_images=[waves(400, 300)])
+    assert images.decode(pair, "pair.jpg", least_side=100).size == (200, 150)
+    for form in ("PNG", "WEBP", "GIF", "BMP"):
+        assert images.decode(encoded(waves(400, 300), form), "a", least_side=50).size == (400, 300)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_smaller_jpeg_is_upright(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(waves(400, 300), "JPEG", exif=exif)
+    whole, small = (images.decode(data, "turned.jpg", least_side=side) for side in (None, 100))
+    assert whole.size == images.upright_size(data, "turned.jpg")
+    assert small.size == (whole.width // 2, whole.height // 2)
+    shrunk = whole.resize(small.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(shrunk)).mean() < 1.5
+
+
+@pytest.mark.parametrize("source", [b"", b"<html>", Path("nowhere.jpg")])
+def test_the_size_of_no_image_is_a_sentence(source):
+    with pytest.raises(UserError, match=r"image cat\.jpg"):
+        images.upright_size(source, "cat.jpg")
 
 
 def noise(size=(64, 64)):

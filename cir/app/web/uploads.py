@@ -56,8 +56,10 @@ def header(encoded: bytes, name: str = UPLOAD) -> Header:
         return Header(opened.format, content_type, width, height)
 
 
-def decode(encoded: bytes, max_pixels: int, name: str = UPLOAD) -> Image.Image:
-    """Decode an image from a client to RGB with `cir.images.decoding.decode`.
+def decode(
+    encoded: bytes, max_pixels: int, name: str = UPLOAD, least_side: int | None = None
+) -> Image.Image:
+    """Decode an image from a client to RGB with `cir.images.decoding.decode` and its `least_side`.
 
     Images of more than LARGE pixels are decoded one at a time, since a pixel may need 16 bytes on
     the way to RGB.
@@ -76,6 +78,6 @@ def decode(encoded: bytes, max_pixels: int, name: str = UPLOAD) -> Image.Image:
     large = found.width * found.height > LARGE
     try:
         with _one_large if large else nullcontext():
-            return images.decode(encoded, name, max_pixels)
+            return images.decode(encoded, name, max_pixels, least_side)
     except UserError as error:
         raise Unreadable(f"the {error}") from None
