@@ -196,10 +196,27 @@ class Encoder(nn.Module):
         return np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels uint8 [B, 3, H, W] as features [B, D], not normalised."""
+        """Encode pixels uint8 [B, 3, H, W] as features [B, D], not normalised.
+
+        The result of `trunk_features` can be given in place of the pixels.
+        """
         pixels = pixels.to(self.device, non_blocking=True)
-        pixels = (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
-        return self.clip.encode_image(pixels).float()
+        if pixels.is_floating_point():
+            return self.clip.visual.head(pixels).float()
+        return self.clip.encode_image(self._normalised(pixels)).float()
+
+    @property
+    def has_trunk(self) -> bool:
+        """Tell whether the image tower is a trunk with a head, as timm's towers are."""
+        return hasattr(self.clip.visual, "trunk") and hasattr(self.clip.visual, "head")
+
+    def trunk_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Encode pixels uint8 [B, 3, H, W] up to the head of the image tower, float [B, ...]."""
+        pixels = pixels.to(self.device, non_blocking=True)
+        return self.clip.visual.trunk(self._normalised(pixels))
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels.float() / 255 - self.pixel_mean) / self.pixel_std
 
     def encode_names(self, names: Sequence[str]) -> torch.Tensor:
         """Encode N names, each in the prompt, as features [N, D], not normalised."""

@@ -52,16 +52,42 @@ class SentenceTower(nn.Module):
         return functional.normalize(mean.float(), dim=1)
 
 
+class ClassMaps(nn.Module):
+    """An EfficientNet that classifies each position of an image.
+
+    The statistics of its batch normalisation stay those of its pretraining: a batch of fine-tuning
+    is too small to estimate them.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        # This order of the memory is faster on a processor.
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, P, C] at the P positions of normalised pixels [B, 3, H, W]."""
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        features = self.network.forward_features(pixels).flatten(2).transpose(1, 2)
+        return self.network.classifier(features)
+
+    def train(self, mode: bool = True) -> "ClassMaps":
+        """Switch to training or evaluation; batch normalisation always evaluates."""
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
 class ClassWords(nn.Module):
     """What joins the towers: the classes' text vectors, three scalars and a projection.
 
     Args:
         classes: C, the number of the classifier's classes.
         words: E, the length of the text vectors.
-        features: F, the length of the image tower's pooled features.
     """
 
-    def __init__(self, classes: int, words: int, features: int):
+    def __init__(self, classes: int, words: int):
         super().__init__()
         self.class_vectors = nn.Parameter(torch.zeros(classes, words))
         self.register_buffer("centre", torch.zeros(words))
@@ -69,7 +95,7 @@ class ClassWords(nn.Module):
         # hundred triplets can teach three numbers much more than a thousand vectors.
         self.scalars = nn.Parameter(torch.tensor(_SCALARS).log() / _FASTER)
         # Fine-tuning learns it, for what no class describes; before, it adds nothing.
-        self.projection = nn.Linear(features, words, bias=False)
+        self.projection = nn.Linear(classes, words, bias=False)
         nn.init.zeros_(self.projection.weight)
 
     def describe(self, class_texts: torch.Tensor) -> None:
@@ -78,21 +104,17 @@ class ClassWords(nn.Module):
             self.centre.copy_(class_texts.mean(dim=0))
             self.class_vectors.copy_(functional.normalize(class_texts - self.centre, dim=1))
 
-    def of_image(self, logits: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
-        """Return vectors [B, C + E] of images.
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return vectors [B, C + E] of images, given the logits [B, P, C] of their positions.
 
         A photograph shows several things, and a softmax over the whole picture leaves one of them.
         So the probabilities are the mean of those of the whole and those of its positions.
-
-        Args:
-            logits: of the classes at each position, [B, P, C].
-            pooled: features, [B, F].
         """
-        temperature = self._values()[0]
-        whole = functional.softmax(logits.mean(dim=1) / temperature, dim=1)
-        shares = (whole + functional.softmax(logits / temperature, dim=2).mean(dim=1)) / 2
+        temperature, whole = self._values()[0], logits.mean(dim=1)
+        shares = functional.softmax(logits / temperature, dim=2).mean(dim=1)
+        shares = (functional.softmax(whole / temperature, dim=1) + shares) / 2
         words = functional.normalize(shares @ self.class_vectors, dim=1)
-        return self._joined(shares, words + self.projection(pooled))
+        return self._joined(shares, words + self.projection(whole))
 
     def of_text(self, texts: torch.Tensor) -> torch.Tensor:
         """Return vectors [N, C + E] of texts, given their sentence vectors [N, E]."""
@@ -110,40 +132,24 @@ class ClassWords(nn.Module):
 
 
 class ClassifierTower(nn.Module):
-    """An EfficientNet with its classifier, and the head that turns classes into vectors.
-
-    The statistics of its batch normalisation stay those of its pretraining: a batch of fine-tuning
-    is too small to estimate them.
-    """
+    """The image tower: the classes at each position, and the head that makes one vector of them."""
 
     def __init__(self, model: str, classes: int, size: int, words: int):
         super().__init__()
-        self.trunk = timm.create_model(model, pretrained=False, num_classes=classes)
-        self.trunk = self.trunk.to(memory_format=torch.channels_last)  # faster on a processor
-        self.head = ClassWords(classes, words, self.trunk.num_features)
+        network = timm.create_model(model, pretrained=False, num_classes=classes)
+        self.trunk, self.head = ClassMaps(network), ClassWords(classes, words)
         self.image_size = size
-        mean, std = (self.trunk.default_cfg[key] for key in ("mean", "std"))
         self.preprocess_cfg = {
             "size": (size, size),
-            "mean": mean,
-            "std": std,
+            "mean": network.default_cfg["mean"],
+            "std": network.default_cfg["std"],
             "interpolation": "bicubic",
             "resize_mode": "squash",  # so that nothing at the edges is lost
         }
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode normalised pixels [B, 3, H, W] as vectors [B, C + E]."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.trunk.forward_features(pixels).flatten(2).transpose(1, 2)
-        return self.head.of_image(self.trunk.classifier(features), features.mean(dim=1))
-
-    def train(self, mode: bool = True) -> "ClassifierTower":
-        """Switch to training or evaluation; batch normalisation always evaluates."""
-        super().train(mode)
-        for module in self.trunk.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
-        return self
+        return self.head(self.trunk(pixels))
 
 
 class ConSE(nn.Module):
@@ -159,7 +165,9 @@ class ConSE(nn.Module):
         self.visual = ClassifierTower(
             vision["timm_model_name"], vision["classes"], vision["image_size"], text["hidden_size"]
         )
-        self.text = SentenceTower(BertModel(BertConfig(**text), add_pooling_layer=False))
+        self.text = SentenceTower(
+            BertModel(BertConfig(**text, **_NO_DROPOUT), add_pooling_layer=False)
+        )
         self.logit_scale = nn.Parameter(torch.tensor(0.07).reciprocal().log())
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -172,7 +180,7 @@ class ConSE(nn.Module):
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute activations in the backward pass."""
-        self.visual.trunk.set_grad_checkpointing(enable)
+        self.visual.trunk.network.set_grad_checkpointing(enable)
         if enable:
             self.text.transformer.gradient_checkpointing_enable()
         else:
@@ -223,7 +231,7 @@ def from_packages(name: str, weights: str | None) -> tuple[ConSE, dict, Sentence
     transformer, tokenizer = packaged.minilm()
     config = config_of(classifier.default_cfg["architecture"], 1000, _SIZE, transformer.config)
     model = ConSE(config)
-    model.visual.trunk.load_state_dict(classifier.state_dict())
+    model.visual.trunk.network.load_state_dict(classifier.state_dict())
     model.text.transformer.load_state_dict(_without_pooler(transformer.state_dict()))
     tokens = SentenceTokenizer(tokenizer.backend_tokenizer)
     model.visual.head.describe(_class_texts(model.text.eval(), tokens))
@@ -247,6 +255,7 @@ def config_of(tower: str, classes: int, size: int, transformer: BertConfig) -> d
     }
 
 
+_NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 _BERT_KEYS = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     *("intermediate_size", "max_position_embeddings", "type_vocab_size", "layer_norm_eps"),

@@ -32,7 +32,7 @@ def tiny():
     config = conse.config_of("tf_efficientnet_lite0", CLASSES, SIZE, transformer)
     model = conse.ConSE(config)
     model.visual.head.describe(normalize(torch.randn(CLASSES, WIDTH), dim=1))
-    _calibrate(model.visual.trunk)
+    _calibrate(model.visual.trunk.network)
     words = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()
     return Encoder(model.eval(), config, conse.SentenceTokenizer(words), "{}").eval()
@@ -62,7 +62,7 @@ def some_pixels(count=3, size=SIZE):
 
 def slow_image(encoder, pixels):
     """The vector of one image, position by position, from the formula."""
-    trunk, joined = encoder.clip.visual.trunk, encoder.clip.visual.head
+    trunk, joined = encoder.clip.visual.trunk.network, encoder.clip.visual.head
     maps = trunk.forward_features((pixels[None].float() / 255 - 0.5) / 0.5)[0]
     places = [maps[:, y, x] for y in range(maps.shape[1]) for x in range(maps.shape[2])]
     logits = [trunk.classifier(place) for place in places]
@@ -135,7 +135,7 @@ def test_training_keeps_the_statistics_of_pretraining():
     encoder.encode_images(some_pixels()).sum().backward()
     after = dict(encoder.clip.visual.trunk.named_buffers())
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert encoder.clip.visual.trunk.conv_stem.weight.grad.abs().sum() > 0
+    assert encoder.clip.visual.trunk.network.conv_stem.weight.grad.abs().sum() > 0
     assert encoder.clip.visual.head.projection.weight.grad.abs().sum() > 0
 
 
@@ -146,8 +146,12 @@ def test_the_head_is_what_joins_the_towers(encoder):
 
 def test_each_block_of_both_towers_learns_slower_than_the_one_above(encoder):
     shares = all_layers(encoder, 0.5)
-    assert shares["visual.head.projection.weight"] == shares["visual.trunk.classifier.bias"] == 1
-    trunk = "visual.trunk.blocks.{}.0.conv_pwl.weight"
+    assert (
+        shares["visual.head.projection.weight"]
+        == shares["visual.trunk.network.classifier.bias"]
+        == 1
+    )
+    trunk = "visual.trunk.network.blocks.{}.0.conv_pwl.weight"
     assert [shares[trunk.format(block)] for block in (6, 5, 4)] == [0.5, 0.25, 0.125]
     layer = "text.transformer.encoder.layer.{}.output.dense.weight"
     assert [shares[layer.format(block)] for block in (1, 0)] == [0.5, 0.25]

@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cir.core.errors import UserError
 from cir.images import shards
-from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.batches import Pixels, TrunkFeatures, plan_batches
 
 
 @given(
@@ -62,3 +63,18 @@ def test_pixels_are_the_preprocessed_images_with_or_without_memory(encoder, spli
     for names in itertools.repeat(list(images.ids[:3]), 2):
         expected = np.stack([encoder.preprocess(images.image(name)) for name in names])
         assert (pixels.get(names).numpy() == expected).all()
+
+
+@pytest.mark.parametrize(("budget", "encodings"), [(0, 6), (1 << 30, 3)])
+@torch.inference_mode()
+def test_features_of_the_trunk_stand_for_the_pixels(encoder, split, budget, encodings, monkeypatch):
+    images, calls = shards.ImageShards(split), []
+    trunk = encoder.trunk_features
+    monkeypatch.setattr(encoder, "trunk_features", lambda p: calls.append(len(p)) or trunk(p))
+    names = list(images.ids[:3])
+    expected = encoder.encode_images(Pixels(images, encoder).get(names))
+    kept = TrunkFeatures(images, encoder, budget)
+    for _ in range(2):
+        got = encoder.encode_images(kept.get(names))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    assert calls == [1] * encodings

@@ -15,7 +15,8 @@ from cir.training.composition import (
     shows,
 )
 from cir.training.losses import BatchClassification, batch_classification, symmetric_info_nce
-from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.batches import Pixels, TrunkFeatures, plan_batches
+from cir.training.shared.parameter_groups import encoder_groups, head
 from tests.helpers.composers import arithmetic, params
 
 
@@ -119,6 +120,27 @@ def test_training_learns_the_composition(split):
         optimiser.step()
     after = gallery_accuracy(model.eval(), pixels, images.ids, triplets, edits)
     assert after["mrr"] > before["mrr"] + 0.2
+
+
+def test_the_head_learns_the_same_from_the_features_of_the_frozen_trunk(split):
+    images, triplets = ImageShards(split), read_triplets(split)
+    plan = plan_batches([t.id for t in triplets], 6, 3, seed=0)
+    learned = []
+    for kind in (Pixels, TrunkFeatures):
+        torch.manual_seed(0)
+        encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
+        model = EncodedComposer(encoder, arithmetic())
+        optimiser = torch.optim.SGD(encoder_groups(encoder, head(encoder), 1.0, 0.0))
+        objective = CompositionObjective(model.train(), naming_weight=0.0, set_weight=0.0)
+        pixels, edits = kind(images, encoder), [t.edit for t in triplets]
+        for batch in CompositionBatches(pixels, triplets, edits, {}, plan, near_misses=1):
+            optimiser.zero_grad()
+            sum(objective(batch).values()).backward()
+            optimiser.step()
+        learned.append(encoder.clip.visual.head.proj.weight.detach())
+    fresh = Encoder.create("ViTamin-Micro-64", None, "{}").clip.visual.head.proj.weight
+    assert not torch.allclose(learned[0], fresh, atol=1e-2)
+    torch.testing.assert_close(learned[0], learned[1], rtol=1e-3, atol=1e-5)
 
 
 def test_gallery_accuracy_by_hand(model):

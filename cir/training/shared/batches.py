@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from cir.core.errors import UserError
+from cir.encoders import Encoder
 
 
 def plan_batches(
@@ -116,3 +117,34 @@ class Pixels:
         if len(self._kept) < self._room:
             self._kept[name] = np.ascontiguousarray(pixels)
         return pixels
+
+
+class TrunkFeatures(Pixels):
+    """Stands in for Pixels where only the head learns: gives what the frozen trunk makes of images.
+
+    Each image is encoded once and kept, as far as the budget allows. The results are those of
+    training with the trunk in the loop.
+
+    Args:
+        images, budget: see Pixels.
+        encoder: has a trunk; its `encode_images` takes these features in place of pixels.
+    """
+
+    def __init__(self, images: Images, encoder: Encoder, budget: int = 4 << 30):
+        super().__init__(images, encoder, 0)
+        self._encoder, self._budget = encoder, budget
+        self._features: dict[str, torch.Tensor] = {}
+
+    def get(self, names: Sequence[str]) -> torch.Tensor:
+        """Return the features float [B, ...] of the images with these ids."""
+        return torch.stack([self._feature(name) for name in names])
+
+    @torch.no_grad()
+    def _feature(self, name: str) -> torch.Tensor:
+        if (kept := self._features.get(name)) is not None:
+            return kept
+        feature = self._encoder.trunk_features(super().get([name]))[0].float().cpu()
+        if (size := feature.nbytes) <= self._budget:
+            self._budget -= size
+            self._features[name] = feature
+        return feature

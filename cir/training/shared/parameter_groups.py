@@ -15,7 +15,7 @@ _BLOCK = re.compile(r"\.(?:(?:res)?blocks|encoder\.layer)\.(\d+)\.")
 # The names that open_clip and timm give to the layers after the last block of a tower.
 _AFTER_BLOCKS = re.compile(
     r"(\.head\b|\.proj$|\.ln_post\b|(^|\.)ln_final\b|text_projection"
-    r"|trunk\.(norm|fc_norm|detectors|conv_head|bn2|classifier)\b"
+    r"|trunk\.(norm|fc_norm|detectors|network\.(conv_head|bn2|classifier))\b"
     r"|logit_scale|logit_bias|attn_pool\b)"
 )
 
