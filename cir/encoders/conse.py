@@ -114,7 +114,7 @@ class ClassWords(nn.Module):
         shares = functional.softmax(logits / temperature, dim=2).mean(dim=1)
         shares = (functional.softmax(whole / temperature, dim=1) + shares) / 2
         words = functional.normalize(shares @ self.class_vectors, dim=1)
-        return self._joined(shares, words + self.projection(whole))
+        return self._joined(shares, words + self.projection(functional.normalize(whole, dim=1)))
 
     def of_text(self, texts: torch.Tensor) -> torch.Tensor:
         """Return vectors [N, C + E] of texts, given their sentence vectors [N, E]."""

@@ -15,7 +15,7 @@ from cir.retrieval.ranking.metrics import (
 )
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import Ranking
-from cir.retrieval.results import Absent, Composition, Figures, KindFigures, Result
+from cir.retrieval.results import Absent, Composition, Figures, Gain, KindFigures, Result
 from cir.retrieval.task import Task
 
 BOTH, EDIT, IMAGE = "image and edit", "edit alone", "image alone"
@@ -45,6 +45,19 @@ class Measure:
             mrr=mean_reciprocal_rank(ranks),
             mrr_interval95=self.interval(1 / ranks),
         )
+
+    def gains(self, before: np.ndarray, after: np.ndarray) -> list[Gain]:
+        """Return by how much target ranks [Q] differ from earlier ones of the same queries."""
+        scores = {"accuracy": lambda r: r == 1, "mrr": lambda r: 1 / r}
+        scores |= {f"recall@{k}": lambda r, k=k: r <= k for k in (5, 10)}
+        differences = {
+            name: score(after).astype(float) - score(before).astype(float)
+            for name, score in scores.items()
+        }
+        return [
+            Gain(figure=name, difference=float(values.mean()), interval95=self.interval(values))
+            for name, values in differences.items()
+        ]
 
     def result(
         self, what: str, ranking: Ranking, protocol: Protocol, chosen: np.ndarray | None = None

@@ -1,5 +1,7 @@
 """Declare the params of scoring the retriever and of exporting it."""
 
+from pathlib import Path
+
 from pydantic import PositiveInt
 
 from cir.core.params import Section
@@ -21,3 +23,15 @@ class ExportSubmission(Section):
     """`batch_size`: images that the exported folder encodes at once."""
 
     batch_size: PositiveInt
+
+
+class Photos(Section):
+    """Which photographs the stage `photos` measures the encoder on, before and after fine-tuning.
+
+    `folder`: queries in the contest's format, perhaps with captions.jsonl beside them; with null,
+    nothing is measured. `classes`: whether the class embedder of this run was trained on
+    photographs too.
+    """
+
+    folder: Path | None
+    classes: bool

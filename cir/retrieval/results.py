@@ -206,3 +206,37 @@ class Evaluation(_Audited):
     unreadable: list[Problem]
     empty_edits: list[Problem]
     left_out: list[str]
+
+
+class Gain(Section):
+    """The mean difference of a figure, query by query, with its 95% bootstrap interval."""
+
+    figure: str
+    difference: float
+    interval95: tuple[float, float]
+
+
+class ClassFigures(Section):
+    """Figures of metrics/class_retrieval.json: the class embedder, or its tower before training."""
+
+    what: str
+    recall_at_1: Share = Field(alias="recall@1")
+    map: Share
+    queries: PositiveInt
+    gallery_size: PositiveInt
+    protocol: dict[str, str | bool]
+
+
+class PhotoMetrics(MetricsFile):
+    """metrics/photos.json: figures on photographs, each with its protocol.
+
+    `folder` is the name of the folder of queries. `gains` are those of fine-tuning on the queries
+    of the test part; `composition_gap` is that of all queries, without fine-tuning.
+    """
+
+    folder: str
+    results: list[Result]
+    composition_gap: Share
+    gains: list[Gain]
+    classes: list[ClassFigures] = Field(default_factory=list)
+    fingerprints: list[Fingerprint]

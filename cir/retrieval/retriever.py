@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from cir.composers.model import EncodedComposer
 from cir.core.device import DEVICE
 from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
+from cir.encoders.texts import encode_each_once
 
 
 class Retriever:
@@ -62,6 +64,12 @@ class Retriever:
         return self._batched(
             len(images), lambda rows: self.model.gallery(self._pixels(images[rows]))
         )
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode whole texts as queries for images: float32 [N, D], rows of length 1."""
+        vectors = encode_each_once(texts, self.encoder.encode_texts)
+        return functional.normalize(vectors, dim=1).float().cpu().numpy()
 
     def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         return torch.from_numpy(np.stack([self.encoder.preprocess(image) for image in images]))

@@ -19,7 +19,14 @@ from tools.compose_params import compose
 from tools.pipeline import dvc_files, read_stages
 
 TEST_DATA = "data/retrieval/test"
-MAY_READ_TEST_DATA = {"embed_gallery", "score", "composers.score", "export_submission", "report"}
+MAY_READ_TEST_DATA = {
+    "embed_gallery",
+    "score",
+    "composers.score",
+    "photos",
+    "export_submission",
+    "report",
+}
 COMMAND = re.compile(r"(python|\\\$\{CIR_LAUNCH:-python\}) -m ([\w.]+)( \$\{key\})?")
 NO_STAGES = {"__init__", "params", "run"}
 CODE = ("cir", "stages")
@@ -138,10 +145,10 @@ COSTS = {
     "cir/app": set(),
     "cir/commands": set(),
     "cir/published/servers": set(),
-    "cir/retrieval/submission": {"score", "export_submission", "report"},
-    "cir/retrieval/scoring.py": {"score", "export_submission", "report"},
-    "cir/retrieval/refine": {"score", "export_submission", "report", "classes.score"},
-    "cir/classes/scoring": {"classes.score", "report"},
+    "cir/retrieval/submission": {"score", "export_submission", "report", "photos"},
+    "cir/retrieval/scoring.py": {"score", "export_submission", "report", "photos"},
+    "cir/retrieval/refine": {"score", "export_submission", "report", "photos", "classes.score"},
+    "cir/classes/scoring": {"classes.score", "photos", "report"},
     "cir/text_search/scoring": {"text_search.score", "text_search.compare_encoders", "report"},
     "speed": set(),
     "tools": set(),
@@ -199,7 +206,7 @@ def test_test_data_is_read_by_scoring_stages_alone():
 
 def test_the_report_is_behind_every_pipeline():
     """Plain `dvc repro` and `dvc exp run` see the root's file and what it depends on."""
-    waiting, reached = ["report", "export_submission"], set()
+    waiting, reached = ["report", "photos", "export_submission"], set()
     while waiting:
         name = waiting.pop()
         reached.add(name)
