@@ -14,8 +14,9 @@ from timm.models import VisionTransformer, register_model
 from torch import nn
 
 from cir.classes.embedder.baselines import ColourHistogram, FlipAveraged
-from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
+from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.pooling import POOLINGS, AveragePool, ClassToken, GeM, MaxPool
+from cir.classes.embedder.towers import TokenTower
 from cir.classes.embedder.training import optimiser_groups
 from cir.core.errors import UserError
 
@@ -366,7 +367,7 @@ def test_a_file_of_other_weights_is_one_sentence(tmp_path, wrong):
         ("vit_large_patch14_clip_224", "openai", r"another activation .* \(natively QuickGELU"),
         ("vit_tiny_patch16_224", "nobodys", r'"vit_tiny_patch16_224" with weights "nobodys": '),
         ("vit_of_tests", "no/such.file", r'"vit_of_tests" with weights "no/such\.file": '),
-        ("resnet10t", None, r'VisionTransformer \(ViT, ViTamin\); "resnet10t" is a ResNet'),
+        ("resnet10t", None, r'\(ViT, ViTamin\), or an EfficientNet; "resnet10t" is a ResNet'),
         (MICRO, "openai", r'"vitamin_micro_64" with weights "openai": '),
     ],
 )

@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cir.classes.embedder.embedder import ClassEmbedder, TokenTower
-from cir.classes.embedder.pooling import ClassToken
+from timm.models import EfficientNet
+
+from cir.classes.embedder.embedder import ClassEmbedder
+from cir.classes.embedder.pooling import AveragePool, ClassToken
+from cir.classes.embedder.towers import TokenTower
 from cir.core.params import Section, Share
 from cir.training.shared.params import Schedule
 
@@ -18,6 +21,7 @@ class Embedder(Section):
     pooling: Literal["gem", "average", "max", "class_token"]
     dim: PositiveInt
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    image_size: PositiveInt | None
 
     def create(self) -> ClassEmbedder:
         """Build the embedder with which training starts."""
@@ -26,12 +30,16 @@ class Embedder(Section):
     def untrained_tower(self) -> TokenTower:
         """Build the tower with which training starts.
 
-        A published tower with a class token is pooled by that token: its weights were trained for
-        it, and not for the params' pooling.
+        A published tower with a class token is pooled by that token, and an EfficientNet by the
+        average: its weights were trained for it, and not for the params' pooling.
         """
         backbone = self.create().backbone
-        published = self.pretrained is not None and backbone.tower.cls_token is not None
-        return TokenTower(backbone.tower, ClassToken()) if published else backbone
+        tower = backbone.tower
+        if self.pretrained is None:
+            return backbone
+        if isinstance(tower, EfficientNet):
+            return TokenTower(tower, AveragePool())
+        return backbone if tower.cls_token is None else TokenTower(tower, ClassToken())
 
 
 class Augmentation(Section):

@@ -215,7 +215,7 @@ def optimiser_groups(
         UserError: timm finds no layers in the tower, so `layer_decay` would have no effect.
     """
     tower = embedder.backbone.tower
-    spared = tower.no_weight_decay()
+    spared = tower.no_weight_decay() if hasattr(tower, "no_weight_decay") else ()
     groups = param_groups_layer_decay(tower, weight_decay, spared, layer_decay=layer_decay)
     if layer_decay < 1 and len({group["lr_scale"] for group in groups}) == 1:
         raise UserError(
