@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-
 from timm.models import EfficientNet
 
 from cir.classes.embedder.embedder import ClassEmbedder

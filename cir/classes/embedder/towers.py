@@ -139,7 +139,9 @@ def _resize(tower: nn.Module, size: int) -> None:
     if isinstance(tower, VisionTransformer):
         side = tower.patch_embed.feat_ratio()
         if size % side:
-            raise UserError(f"class_embedder.image_size {size} is no multiple of its patches' {side}")
+            raise UserError(
+                f"class_embedder.image_size {size} is no multiple of its patches' {side}"
+            )
         tower.set_input_size(size)  # interpolates the position embeddings
 
 
