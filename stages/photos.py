@@ -13,11 +13,13 @@ from cir.composers.model import EncodedComposer
 from cir.composers.params import AnyComposer
 from cir.core import files
 from cir.core.device import DEVICE
+from cir.core.errors import UserError
 from cir.core.metrics_files import Fingerprint
+from cir.datasets import contest
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
-from cir.retrieval.evaluation import encode_images, evaluate
+from cir.retrieval.evaluation import encode_images, evaluate, require_queries
 from cir.retrieval.measuring import Measure
 from cir.retrieval.params import Photos
 from cir.retrieval.ranking.embedding import Embeddings, unit_rows
@@ -52,6 +54,7 @@ def main() -> None:
     if folder is None:
         print(f"photos.folder is null: {METRICS} stays as it is")
         return
+    require_test_part_of(folder)
     before, after = before_and_after(params)
     fingerprints = [
         Fingerprint(model=what, fingerprint=model.encoder.fingerprint())
@@ -75,6 +78,17 @@ def main() -> None:
         classes=of_classes() if params.photos.classes else [],
         fingerprints=fingerprints,
     ).write(METRICS)
+
+
+def require_test_part_of(folder: Path) -> None:
+    """Raise UserError unless the images of the test part are images of the folder's queries."""
+    require_queries(folder)
+    strange = set(ImageShards(TEST).ids) - set(contest.read(folder).paths)
+    if strange:
+        raise UserError(
+            f"photos.folder is {folder}, but {len(strange)} images of {TEST} are not in it, such "
+            f"as {min(strange)}: set data=contest and data.root to the same folder"
+        )
 
 
 def before_and_after(params: Params) -> tuple[Retriever, Retriever]:
@@ -101,6 +115,8 @@ def captions(folder: Path, retriever: Retriever, measure: Measure) -> list[Resul
     described = captioned_folder.read(folder / "captions.jsonl")
     paths = {name: folder / "images" / name for name in described}
     images = encode_images(retriever, paths)
+    if not images.ids:
+        raise UserError(f"none of {len(paths)} captioned images of {folder} can be read")
     row_of = {name: row for row, name in enumerate(images.ids)}
     asked = [(name, text) for name, texts in described.items() for text in texts if name in row_of]
     ranking = rank(
@@ -110,8 +126,13 @@ def captions(folder: Path, retriever: Retriever, measure: Measure) -> list[Resul
         images.ids,
         np.array([row_of[name] for name, _ in asked]),
     )
+    lost = len(images.unreadable)
     protocol = Protocol(
-        "all test images", query="sentence", edit="none", text="the target's caption"
+        "all test images",
+        query="sentence",
+        edit="none",
+        text="the target's caption",
+        left_out=f"{lost} of {len(paths)} images and their captions" if lost else None,
     )
     return [measure.result(f"captions, {BEFORE}", ranking, protocol)]
 

@@ -6,6 +6,7 @@ python=.venv/bin/python
 models=${CIR_MODELS:-models}
 folder=${FOLDER:-}
 case $folder in
+"~") folder=$HOME ;;
 "~"/*) folder=$HOME/${folder#"~/"} ;; # not every shell replaces ~ after FOLDER=
 esac
 

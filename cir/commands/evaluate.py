@@ -28,7 +28,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     parser.add_argument("--out", type=Path, metavar="JSON", help=about)
     about = (
         "also ask each edit in at least N held-out ways, and measure the spread; without a "
-        "number: %(const)s"
+        "number, which has to stand after FOLDER: %(const)s"
     )
     parser.add_argument(
         "--paraphrases", nargs="?", type=count, const=_WAYS, metavar="N", help=about

@@ -74,7 +74,8 @@ def model_of_store(options: argparse.Namespace, place: str) -> Path:
     if info is None or not info.model:
         return model_folder(options, "model", required=True)
     made_with = Path(info.model)
-    for folder in (made_with, models_folder(options) / made_with.name):
+    here = models_folder(options) / made_with.name
+    for folder in (here, made_with) if options.models else (made_with, here):
         if folder.is_dir():
             return folder
     mend = "index the images again into another store (--store)"

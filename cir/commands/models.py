@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 from cir.commands.options import add_models_option, models_folder
+from cir.core.errors import UserError
 from cir.retrieval.models import PRESETS, RECORD, model_folder, read_record
 
 _COLUMNS = ("NAME", "HERE", "MB", "LICENCE", "WHAT IT IS")
@@ -92,7 +93,10 @@ def _others(models: Path) -> list[Path]:
 
 def _recorded(folder: Path) -> tuple[str, str, str]:
     """Return size, licence and source of a model that has no preset."""
-    record = read_record(folder)
+    try:
+        record = read_record(folder)
+    except UserError:
+        return _megabytes(folder), "-", "damaged: see cir models check"
     return _megabytes(folder), record["licence"], record["source"]
 
 

@@ -8,6 +8,9 @@ from cir.core.errors import UserError
 from cir.retrieval.models import catalogue
 
 VARIABLE = "CIR_MODELS"
+_ALL = "make repro"
+_TRAINED_BY = dict.fromkeys(("encoder", "encoder_base", "tagger"), "make retriever")
+_PUBLISHED = ", name a published one with --model (cir models list)"
 
 
 def add_models_option(parser: argparse.ArgumentParser, before: str = "", **names: str) -> None:
@@ -45,10 +48,9 @@ def model_folder(options: argparse.Namespace, option: str, required: bool = Fals
         given = _named(models, given)
     folder = given or models / options.model_names[option]
     if required and not folder.is_dir():
-        published = ", name a published one with --model (cir models list)"
         raise UserError(
-            f"there is no {option} in {folder}: train it with make retriever or make repro"
-            f"{published if option == 'model' else ''}, or name the folder of trained models with "
+            f"there is no {option} in {folder}: train it with {_TRAINED_BY.get(folder.name, _ALL)}"
+            f"{_PUBLISHED if option == 'model' else ''}, or name the folder of trained models with "
             f"--models or ${VARIABLE}"
         )
     return folder
@@ -56,9 +58,15 @@ def model_folder(options: argparse.Namespace, option: str, required: bool = Fals
 
 def _named(models: Path, given: str) -> Path:
     """Return the folder that --model names: a name in the models' folder goes before a path."""
-    is_path = os.sep in given and not given.startswith(catalogue.SOURCES)
+    published = given in catalogue.PRESETS or given.startswith(catalogue.SOURCES)
+    is_path = os.sep in given and not published
     if is_path or (Path(given).is_dir() and not Path(models, given).is_dir()):
         return Path(given)
+    if not published and not Path(models, given).is_dir():
+        raise UserError(
+            f"there is no model {given} in {models}: train it with "
+            f"{_TRAINED_BY.get(given, _ALL)}{_PUBLISHED}"
+        )
     return catalogue.model_folder(models, given)
 
 

@@ -91,11 +91,14 @@ class Encoder(nn.Module):
                 f'got "{pretrained}".'
             )
         if model in conse.NAMES:
+            if pooling is not None:
+                raise UserError(f'encoder.pooling must be null for "{model}", got "{pooling}".')
             return cls(*conse.from_packages(model, pretrained), prompt)
         if model.startswith(_FOLDER):
             folder = Path(model.removeprefix(_FOLDER))
-            if (folder / _CONFIG).is_file() and conse.is_config(_config_of(model)):
-                return cls._load_conse(folder, _config_of(model), prompt, weights_follow)
+            config = _saved_conse(folder)
+            if config is not None:
+                return cls._load_conse(folder, config, prompt, weights_follow)
         # open_clip keeps random weights if a folder or a hub repository has none.
         brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
         required = pretrained is not None or brings_weights
@@ -270,6 +273,14 @@ def _place_on_the_hub(place: str) -> tuple[str, tuple[str, ...]]:
         return repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
     safe = Path(name).with_suffix(".safetensors").name
     return repository, tuple(dict.fromkeys((safe, name)))
+
+
+def _saved_conse(folder: Path) -> dict | None:
+    """Return the config of a saved model of cir.encoders.conse; None for any other folder."""
+    path = folder / _CONFIG
+    content = files.read_json(path) if path.is_file() else None
+    config = content.get("model_cfg") if isinstance(content, dict) else None
+    return config if isinstance(config, dict) and conse.is_config(config) else None
 
 
 def _config_of(model: str) -> dict:

@@ -1,6 +1,7 @@
 """The stage that measures photographs, on noise in place of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from ruamel.yaml import YAML
 from cir.classes.scoring.results import Metrics as ClassMetrics
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
+from cir.datasets import contest
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
+from cir.images import shards
 from cir.retrieval.measuring import Measure
 from cir.retrieval.results import PhotoMetrics
 from stages import photos
@@ -24,9 +27,6 @@ from tests.helpers.drawn_split import write_drawn_split
 @pytest.fixture
 def project(encoder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    test = tmp_path / "data/retrieval/test"
-    test.mkdir(parents=True)
-    write_drawn_split(test, queries=8, seed=3)
     for name in ("encoder_base", "encoder"):
         (tmp_path / "models" / name).mkdir(parents=True)
     encoder.save(tmp_path / "models/encoder_base")
@@ -45,6 +45,8 @@ def project(encoder, tmp_path, monkeypatch):
         Image.fromarray(pixels).save(folder / f"images/{number}.jpg")
     rows = [f"{n}.jpg,replace the hat with a cat,{(n + 1) % 6}.jpg" for n in range(6)]
     (folder / "data.csv").write_text("\n".join(["query_image,query_text,target_image", *rows]))
+    queries = contest.read(folder)
+    shards.write(tmp_path / "data/retrieval/test", queries.rows(512), queries.triplets, {}, 100)
     lines = [{"image": f"{n}.jpg", "captions": [f"number {n}", "a thing"]} for n in range(4)]
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return tmp_path
@@ -77,7 +79,7 @@ def test_a_folder_is_measured_before_and_after(project):
     assert captions.protocol["text"] == "the target's caption"
     before = results["image and edit, test part, before fine-tuning"]
     after = results["image and edit, test part, fine-tuned"]
-    assert before.queries == after.queries == 8
+    assert before.queries == after.queries == 6
     gains = {row.figure: row for row in found.gains}
     for figure in ("accuracy", "mrr"):
         difference = getattr(after, figure) - getattr(before, figure)
@@ -91,6 +93,15 @@ def test_a_folder_without_queries_is_told_of(project):
     with pytest.raises(UserError, match="nowhere has no queries"):
         photos.main()
     assert not Path("metrics/photos.json").exists()
+
+
+def test_a_test_part_of_other_images_is_refused(project):
+    shutil.rmtree("data/retrieval/test")
+    Path("data/retrieval/test").mkdir()
+    write_drawn_split(Path("data/retrieval/test"), queries=8, seed=3)
+    choose(folder=str(project / "holiday"))
+    with pytest.raises(UserError, match=r"24 images of data/retrieval/test are not in it"):
+        photos.main()
 
 
 def test_gains_by_hand():

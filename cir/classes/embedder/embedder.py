@@ -52,9 +52,8 @@ class ClassEmbedder(nn.Module):
             tower: a transformer or an EfficientNet of timm, such as "vit_large_patch14_clip_224".
             pretrained: None (random weights), "package" (see cir.encoders.packaged), one of timm's
                 tags for the tower, such as "datacompxl", or a file of weights with timm's or CLIP's
-                names. With a file, the
-                name of the tower may end in the tag (".datacompxl") whose normalisation of pixels
-                the weights expect.
+                names. With a file, the name of the tower may end in the tag (".datacompxl") whose
+                normalisation of pixels the weights expect.
             pooling: a key of cir.classes.embedder.pooling.POOLINGS.
             dim, dropout: see the class.
             image_size: the side in pixels of the square images; None takes the tower's own.

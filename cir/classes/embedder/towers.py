@@ -19,6 +19,7 @@ from cir.core.english import listed
 from cir.core.errors import UserError, reason_of
 from cir.core.weights import weights_digest
 from cir.encoders import micro_vitamin  # noqa: F401  (registers vitamin_micro_64)
+from cir.encoders.packaged import EFFICIENTNET_LITE, efficientnet_lite
 
 _AFTER_TOKENS = ("attn_pool.", "detectors.", "head.", "head_dist.", "classifier.")
 TOWERS = (VisionTransformer, EfficientNet)
@@ -122,9 +123,6 @@ def create_tower(
 
 def _packaged(name: str) -> EfficientNet:
     """Return the tower of this name with the weights of an installed package."""
-    # Imported here because it takes a second, which loading a saved embedder does not need.
-    from cir.encoders.packaged import EFFICIENTNET_LITE, efficientnet_lite
-
     numbers = {f"tf_efficientnet_lite{number}": number for number in EFFICIENTNET_LITE}
     if name not in numbers:
         raise UserError(f"weights come as packages for {listed(list(numbers))} only")

@@ -80,7 +80,7 @@ PRESETS = {
         page=f"{_HUB}/laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
     ),
     "vitamin-l-384": Preset(
-        about="ViTamin-L, 384 pixels, trained on DataComp-1B; the best",
+        about="ViTamin-L, 384 pixels, trained on DataComp-1B",
         source="open_clip:ViTamin-L-384/datacomp1b",
         megabytes=1830,
         licence="MIT",
@@ -102,7 +102,8 @@ def preset_of(name: str) -> Preset:
             "open_clip:MODEL/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER"
         )
     page = f"{_HUB}/{name.removeprefix('hf-hub:')}" if name.startswith("hf-hub:") else ""
-    return Preset("", source=name, megabytes=0, licence="see its page", page=page)
+    licence = "see its page" if page else "not known"
+    return Preset("", source=name, megabytes=0, licence=licence, page=page)
 
 
 def folder_name(name: str) -> str:

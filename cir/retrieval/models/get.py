@@ -69,7 +69,8 @@ def check(folder: Path) -> EncodedComposer:
     Raises UserError if a file is missing or another one, or the vectors are unusable.
     """
     record = read_record(folder)
-    again = f"cir models get {record['name']} --as {folder.name}"
+    where = "" if folder.parent == Path("models") else f" --models {folder.parent}"
+    again = f"cir models get {record['name']} --as {folder.name}{where}"
     for name, expected in record["files"].items():
         path = folder / name
         found = files.file_digest(path) if path.is_file() else "missing"
