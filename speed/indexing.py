@@ -34,7 +34,9 @@ def share_of_bare_rate(
         ratios = []
         for turn in range(repeats):
             bare = _encode(model, batches)
-            ratios.append(bare / _index(model, folder, Path(place, f"store{turn}"), batch_size))
+            ratios.append(
+                bare / index_seconds(model, folder, Path(place, f"store{turn}"), batch_size)
+            )
     return float(np.median(ratios))
 
 
@@ -59,7 +61,9 @@ def _encode(model: RetrieverModel, batches: list[np.ndarray]) -> float:
     return time.perf_counter() - started
 
 
-def _index(model: RetrieverModel, folder: Path, place: Path, batch_size: int) -> float:
+def index_seconds(
+    model: RetrieverModel, folder: Path, place: Path, batch_size: int | None
+) -> float:
     """Return the seconds of indexing the folder into a new store."""
     source = FolderSource(folder)
     info = StoreInfo(model.fingerprint(), model.dim, source.name)

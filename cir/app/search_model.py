@@ -21,11 +21,10 @@ from cir.core.weights import weights_digest
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
+from cir.retrieval.ranking.embedding import images_at_once
 
 # An encoder scales the shorter side to a fixed length, so that a line of pixels needs gigabytes.
 _LONGEST = 16  # the longer side in units of the shorter one
-# On a processor, the layers of a larger batch take memory that the system maps anew each time.
-_MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
 _NO_DIRECTION = 1e-6  # a query below this share of its image's length has no useful direction
 
 
@@ -116,10 +115,8 @@ class RetrieverModel(SearchModel):
 
     @property
     def batch_size(self) -> int:
-        if self._model.encoder.device.type != "cpu":
-            return _MOST_AT_ONCE
-        height, width = self._model.encoder.image_size
-        return max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (height * width)))
+        encoder = self._model.encoder
+        return images_at_once(encoder.image_size, encoder.device)
 
     @property
     def least_side(self) -> int:

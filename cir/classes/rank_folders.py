@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cir.encoders.paired import PairedEncoder
     from cir.retrieval.refine import Settings
 
-_BATCH = 64
 _BLOCK = 256  # queries
 _K2 = 3  # of re-ranking, as in conf/config.yaml
 
@@ -192,7 +191,7 @@ def _embed(embedder: "ClassEmbedder | Encoder | PairedEncoder", source: _Images)
     cir.retrieval.ranking.embedding)."""
     import torch
 
-    from cir.retrieval.ranking.embedding import unit_rows
+    from cir.retrieval.ranking.embedding import images_at_once, unit_rows
 
     def vectors(batch: Sequence[str]) -> np.ndarray:
         decoded = (images.decode(source.encoded(name), name) for name in batch)
@@ -202,7 +201,8 @@ def _embed(embedder: "ClassEmbedder | Encoder | PairedEncoder", source: _Images)
             return unit_rows(features, batch).cpu().numpy()
 
     total, threads = len(source.ids), torch.get_num_threads()
-    batches = [source.ids[start : start + _BATCH] for start in range(0, total, _BATCH)]
+    size = images_at_once(embedder.image_size, embedder.device)
+    batches = [source.ids[start : start + size] for start in range(0, total, size)]
     workers = min(threads, len(batches))
     share = (threads // workers,)
     try:

@@ -21,13 +21,12 @@ from cir.retrieval.breakdown import kind_of
 from cir.retrieval.measuring import BOTH, EDIT, IMAGE, Measure, measure_inputs
 from cir.retrieval.near_misses import measure_near_misses
 from cir.retrieval.paraphrases import WAYS, measure_paraphrases
-from cir.retrieval.ranking.embedding import Embeddings, in_threads, unit_rows
+from cir.retrieval.ranking.embedding import Embeddings, images_at_once, in_threads, unit_rows
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.results import Absent, Evaluation, Figures, Problem
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.task import Task, compose_queries, edit_vectors, encode_edits
 
-_BATCH = 32  # images; small batches occupy every core, also for a small folder
 _NAMES = {name: name for name in (BOTH, EDIT, IMAGE)}
 
 
@@ -131,6 +130,7 @@ def _named_by_file(given: contest.Queries) -> list[Triplet]:
 def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:
     """Decode and encode image files, each once, a batch in each thread."""
     encoder = retriever.encoder
+    size = images_at_once(encoder.image_size, encoder.device)
 
     def encode(batch: list[tuple[str, Path]]):
         names, pixels, problems = [], [], []
@@ -147,7 +147,7 @@ def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:
             return names, encoder.encode_images(stacked).float().cpu(), problems
 
     shown = progress(
-        in_threads(encode, _batches(paths, min(_BATCH, retriever.batch_size))),
+        in_threads(encode, _batches(paths, size)),
         len(paths),
         "encoding the images",
         "images",

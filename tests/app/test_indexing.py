@@ -288,6 +288,33 @@ def test_images_without_a_direction_are_named(photos, store):
     assert "without a direction" in report.unreadable[0]
 
 
+def test_batches_are_of_the_model_s_size_unless_one_is_given(photos, store):
+    for number in range(7):
+        save(photos / f"{number}.png", number)
+    model = FakeSearchModel()
+    model.batch_size = 3
+    run(photos, store, model)
+    assert sorted(model.batches) == [1, 3, 3]
+
+
+def test_a_large_photograph_is_decoded_smaller_and_recorded_as_it_is(photos, store, monkeypatch):
+    halves = Image.new("RGB", (400, 300), (200, 40, 90))
+    halves.paste((20, 160, 60), (0, 150, 400, 300))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    halves.save(photos / "large.jpg", exif=exif, quality=95)
+    model, seen = FakeSearchModel(), []
+    prepare = model.preprocess
+    model.preprocess = lambda image: seen.append(image.size) or prepare(image)
+    assert run(photos, store, model).indexed == 1
+    (image,) = store.images()
+    assert seen == [(38, 50)]  # the shorter side keeps the 32 pixels that the model asks for
+    assert (image.width, image.height) == (300, 400)
+    whole = images.decode(photos / "large.jpg", "large.jpg")
+    (vector,) = model.encode_pixels(prepare(whole)[None])
+    assert store.vectors([image.id])[image.id] @ vector > 0.999
+
+
 def test_large_files_come_in_smaller_batches(photos, store, monkeypatch):
     monkeypatch.setattr("cir.app.indexing._BATCH_BYTES", 2_000)
     rng = np.random.default_rng(0)

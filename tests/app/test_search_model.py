@@ -223,6 +223,16 @@ def test_what_was_saved_is_loaded(retriever, model, tagger, tmp_path):
         search_model.load(folders[0], tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("side", "batch", "least_side"), [(64, 64, 128), (128, 18, 256), (320, 2, 640), (999, 1, 1998)]
+)
+def test_batches_and_reduced_photographs_fit_the_encoder_s_input(side, batch, least_side):
+    paired = PairedEncoder(GivenFeatures(8), WordLSTM(["mug"], 8, 0.0))
+    paired.images.image_size = (side, side)
+    model = model_of(paired)
+    assert (model.batch_size, model.least_side) == (batch, least_side)
+
+
 def test_words_alone_need_one_space_for_texts_and_images(tagger):
     paired = PairedEncoder(GivenFeatures(8), WordLSTM(["mug"], 8, 0.0))
     composer = create({"name": "tirg", "text": "sentence"}, 8, 8).eval()

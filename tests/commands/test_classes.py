@@ -17,6 +17,7 @@ from cir.datasets.scenes import draw_scene
 from cir.encoders import Encoder
 from cir.images import decoding as images
 from cir.images import shards
+from cir.retrieval.ranking import embedding
 from cir.retrieval.refine import GalleryGraph, Settings
 from tests.helpers import ROOT
 
@@ -287,7 +288,7 @@ def test_threads_change_no_answer(run, tmp_path, monkeypatch):
     run("rank", "--k", "25")
     alone = json.loads((tmp_path / "out.json").read_text())
     before = torch.get_num_threads()
-    monkeypatch.setattr(rank_folders, "_BATCH", 4)
+    monkeypatch.setattr(embedding, "_PIXELS_AT_ONCE", 4 * 64 * 64)
     torch.set_num_threads(3)
     try:
         run("rank", "--k", "25")

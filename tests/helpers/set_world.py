@@ -18,6 +18,7 @@ OBJECTS = "abcde"
 
 class SetEncoder(nn.Module):
     dim, device = len(OBJECTS), torch.device("cpu")
+    image_size = 200, 300  # as large as a photograph, so that few images are encoded at once
 
     def fingerprint(self):
         return "sets"

@@ -9,7 +9,7 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.images import decoding as images
 from cir.images import shards
-from cir.retrieval.ranking.embedding import Embeddings, embed, unit_rows
+from cir.retrieval.ranking.embedding import Embeddings, embed, images_at_once, unit_rows
 
 IMAGES = 23
 PER_SHARD = 8
@@ -167,3 +167,9 @@ def test_an_id_that_comes_twice_and_missing_files_are_refused(gallery, tmp_path)
         Embeddings.load(out, "tiny 0")
     with pytest.raises(UserError, match=r"info\.json does not exist"):
         Embeddings.load(tmp_path / "nowhere", "tiny 0")
+
+
+@pytest.mark.parametrize(("side", "processor"), [(64, 64), (128, 18), (224, 5), (320, 2), (999, 1)])
+def test_large_images_are_encoded_few_at_once_on_a_processor(side, processor):
+    assert images_at_once((side, side), torch.device("cpu")) == processor
+    assert images_at_once((side, side), torch.device("cuda")) == 64

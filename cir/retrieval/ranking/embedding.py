@@ -27,6 +27,7 @@ from cir.images.shards import Shard
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
 _Batch = tuple[Path, list[tuple[str, bytes]]]  # path for the vectors, (id, encoded image)
 
 
@@ -126,6 +127,16 @@ def embed(
     _assemble(shards, parts, folder, model)
     for part in parts:
         part.unlink(missing_ok=True)
+
+
+def images_at_once(image_size: tuple[int, int], device: torch.device) -> int:
+    """Return the number of images of a size in pixels to encode at once for the least time each.
+
+    On a processor, the layers of a larger batch take memory that the system maps anew each time.
+    """
+    height, width = image_size
+    pixels = _PIXELS_AT_ONCE if device.type == "cpu" else _MOST_AT_ONCE * height * width
+    return max(1, min(_MOST_AT_ONCE, pixels // (height * width)))
 
 
 def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
