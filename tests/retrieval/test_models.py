@@ -56,7 +56,8 @@ def test_a_name_that_could_leave_the_folder_of_models_is_refused(name):
         folder_name(name)
 
 
-def test_a_model_that_is_not_there_is_told_of_with_the_command_that_gets_it(tmp_path):
+def test_a_model_that_is_not_there_is_told_of_with_the_command_that_gets_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is no folder models
     (tmp_path / "vit-b-32-openai").mkdir()
     found = model_folder(tmp_path, "open_clip:ViT-B-32/openai")
     assert found == tmp_path / "vit-b-32-openai"
