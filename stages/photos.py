@@ -25,7 +25,8 @@ from cir.retrieval.params import Photos
 from cir.retrieval.ranking.embedding import Embeddings, unit_rows
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import Ranking, rank
-from cir.retrieval.results import ClassFigures, PhotoMetrics, Result
+from cir.retrieval.results import ClassFigures, Result
+from cir.retrieval.results import PhotoMetrics as Metrics
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.scoring import query_vectors
 from cir.retrieval.task import Task
@@ -70,7 +71,7 @@ def main() -> None:
         measure.result(f"image and edit, test part, {what}", ranking, protocol)
         for what, ranking in rankings.items()
     ]
-    PhotoMetrics(
+    Metrics(
         folder=folder.name,
         results=results,
         composition_gap=whole.composition_gap,
