@@ -22,11 +22,12 @@ from transformers import (
 )
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from cir.core.errors import UserError
+from cir.core.errors import UserError, reason_of
 from cir.core.hub import why_not_fetched
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
+from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import Template
 from cir.edits.reading.word_splitter import LABELS
 from cir.edits.words import PLACE, EditWords, words_of
@@ -60,8 +61,9 @@ def fresh_model(
 def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a pretrained encoder by its name on the hub or its folder, and add a layer of labels.
 
-    Raises UserError if `name` does not exist, if the hub cannot be reached, or if the weights do
-    not fit an architecture that transformers has as a token classifier.
+    Raises UserError if `name` does not exist, if the hub cannot be reached, if the weights do not
+    fit an architecture that transformers has as a token classifier, or if a tagger cannot read
+    sentences with it, such as GPT-2 and XLNet.
     """
     set_seed(seed)  # the new layer's weights
     try:
@@ -87,6 +89,15 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
         raise UserError(f"tagger.checkpoint: {name!r} has no fast tokenizer.")
     if hasattr(tokenizer, "add_prefix_space"):  # byte-level tokenizers need it for split words
         tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True)
+    try:
+        Tagger(model, tokenizer).tag(["Add a hat.", "Take out the cat, and add a red hat."])
+    except Exception as error:  # each architecture and tokenizer fails in a way of its own
+        raise UserError(
+            f"tagger.checkpoint: a tagger cannot read sentences with {name!r} "
+            f"({model.config.model_type}): it needs an encoder with a padding token and a limit of "
+            f"positions, such as DistilBERT, BERT or RoBERTa; the trial ended with: "
+            f"{reason_of(error)}"
+        ) from None
     return model, tokenizer
 
 

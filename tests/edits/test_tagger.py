@@ -8,13 +8,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     BertConfig,
     BertModel,
     DistilBertConfig,
     DistilBertForTokenClassification,
+    GPT2Config,
+    GPT2Model,
+    GPT2TokenizerFast,
     ViTConfig,
     ViTModel,
+    XLNetConfig,
+    XLNetModel,
 )
 
 from cir.commands.main import main
@@ -240,6 +246,23 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=r"tagger\.checkpoint") as caught:
             pretrained_model(name, seed=0)
         assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_encoders_that_a_tagger_cannot_read_with_are_refused_in_a_sentence(tmp_path):
+    letters = {letter: number for number, letter in enumerate("abcdehkmnortu.,ĠAT")}
+    tokenizer = Tokenizer(models.BPE(letters, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    GPT2TokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path / "gpt2")
+    gpt2 = GPT2Config(vocab_size=len(letters), n_embd=16, n_layer=1, n_head=2, n_positions=64)
+    GPT2Model(gpt2).save_pretrained(tmp_path / "gpt2")
+    context_tokenizer([*CONTEXT, "hat", "cat"], longest=64).save_pretrained(tmp_path / "xlnet")
+    xlnet = XLNetConfig(vocab_size=400, d_model=16, n_layer=1, n_head=2, d_inner=16)
+    XLNetModel(xlnet).save_pretrained(tmp_path / "xlnet")
+    for kind in ("gpt2", "xlnet"):
+        with pytest.raises(UserError, match=r"tagger\.checkpoint: a tagger cannot read") as caught:
+            pretrained_model(str(tmp_path / kind), seed=0)
+        assert f"({kind})" in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
