@@ -12,8 +12,9 @@ from pathlib import Path
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.file_names import FileNames
 from cir.core.records import Triplet
-from cir.core.tables import FileNames, Row, leads_out, read_table
+from cir.core.tables import Row, leads_out, read_table
 from cir.datasets.params import ContestData
 from cir.edits.reading.templates import Template
 from cir.images import image_files

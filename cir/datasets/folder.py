@@ -3,13 +3,14 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from cir.core.english import listed as first_few
 from cir.core.errors import UserError
+from cir.core.file_names import FileNames
 from cir.core.progress import say
 from cir.core.tables import printable, read_table
 
@@ -74,20 +75,29 @@ class FolderSource:
 
     def listed(self) -> Iterator[Listed]:
         tagged = self._tags_csv is not None
-        tags = read_tags(Path(self._tags_csv)) if tagged else {}
         problems: list[Problem] = []
-        found = [
-            Listed(path, size, date, tags.get(path, ()) if tagged else None)
-            for path, size, date in self._walk("", problems)
-        ]
+        found = sorted(self._walk("", problems))
         self.problems = tuple(problems)
-        unknown = sorted(tags.keys() - {image.path for image in found})
+        tags = self._tags([path for path, _, _ in found]) if tagged else {}
+        for path, size, date in found:
+            yield Listed(path, size, date, tags.get(path, ()) if tagged else None)
+
+    def _tags(self, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Read the tags of the files with these paths, and say which tags belong to no file."""
+        names, tags = FileNames(paths), {}
+        unknown = []
+        for name, own in read_tags(Path(self._tags_csv)).items():
+            found = names.find(name)
+            if len(found) == 1:
+                tags[found[0]] = tuple(sorted({*tags.get(found[0], ()), *own}))
+            else:
+                unknown.append(printable(name))
         if unknown:
             say(
                 f"{self._tags_csv} has tags of {len(unknown)} files that are not images of the "
-                f"folder: {first_few([printable(path) for path in unknown])}"
+                f"folder: {first_few(sorted(unknown))}"
             )
-        yield from sorted(found, key=lambda image: image.path)
+        return tags
 
     def read(self, path: str) -> bytes:
         if not _is_listed_form(path):

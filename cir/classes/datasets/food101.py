@@ -15,6 +15,7 @@ from cir.classes.datasets.folders import ImageFile
 from cir.classes.datasets.params import Food101
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.tables import read_text
 from cir.images.splitting import Split
 
 LISTS = {"train": "meta/train.txt", "test": "meta/test.txt"}
@@ -62,10 +63,7 @@ def _files(root: Path, findings: Findings) -> dict[str, list[ImageFile]]:
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path} does not exist: expected a line <class>/<number> for each image")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file in UTF-8: {error}") from error
+    lines = read_text(path, "a text file").split("\n")
     filled = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
     wrong = [number for number, line in filled.items() if not all(line.partition("/"))]
     if wrong or not filled:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.tables import FileNames, read_table
+from cir.core.file_names import FileNames
+from cir.core.tables import read_table
 
 COLUMNS = ("file", "class")
 

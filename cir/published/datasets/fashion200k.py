@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.tables import read_text
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.reading import MissingError, require_layout
 from cir.published.datasets.word_exchange import WordPairs, by_caption, query_text
@@ -118,12 +119,7 @@ class Fashion200k(PublishedDataset):
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file in UTF-8: {error}") from None
+    lines = read_text(path, "a text file").split("\n")
     lines = lines[:-1] if not lines[-1] else lines
     if not lines:
         raise UserError(f"{path} is empty")

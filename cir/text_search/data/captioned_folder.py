@@ -7,13 +7,16 @@ The images lie beside the file or in `images/` there. Images without a caption g
 a captioner may describe them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.tables import FileNames, read_json_lines, read_table, strings
+from cir.core.file_names import FileNames
+from cir.core.progress import say
+from cir.core.tables import printable, read_json_lines, read_table, strings
 from cir.images import image_files
 from cir.images.splitting import by_share
 from cir.text_search.data.params import CaptionedFolder
@@ -77,12 +80,20 @@ def read(path: Path) -> dict[str, list[str]]:
     else:
         rows = read_table(path, ("image", "caption"), strip=False)
         pairs = [(row["image"], row["caption"]) for row in rows]
+    told = [(image, " ".join(text.split())) for image, text in pairs]
     captions: dict[str, list[str]] = {}
-    for image, text in pairs:
-        if text.strip():
-            captions.setdefault(image, []).append(" ".join(text.split()))
+    for image, text in told:
+        if text:
+            captions.setdefault(image, []).append(text)
     if not captions:
         raise UserError(f"{path} holds no caption")
+    if empty := [printable(image) for image, text in told if not text]:
+        say(f"{path}: {len(empty)} of {len(told)} captions are empty and left out: {listed(empty)}")
+    if repeated := [printable(image) for (image, _), n in Counter(told).items() if n > 1]:
+        say(
+            f"{path}: images have the same caption several times, and it counts each time: "
+            f"{listed(repeated)}"
+        )
     return captions
 
 

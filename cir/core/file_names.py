@@ -1,0 +1,41 @@
+"""Match the names of files in a user's table to the files that they stand for."""
+
+import unicodedata
+from collections.abc import Collection, Iterator
+
+
+class FileNames:
+    """Finds the files that the names in a table stand for.
+
+    A name that equals a file's is that file's. Other names are compared without spaces around them,
+    without "." between slashes, with "/" for "\\" (unless a file has "\\" in its name), and in
+    Unicode's composed form (NFC).
+
+    Args:
+        known: the names of the files, with "/" between folders.
+        ends: let the end of a path stand for it: "b/c.jpg" or "c.jpg" for "a/b/c.jpg".
+    """
+
+    def __init__(self, known: Collection[str], ends: bool = False):
+        self._slashes = not any("\\" in name for name in known)
+        self._exact: dict[str, list[str]] = {}
+        self._alike: dict[str, list[str]] = {}
+        for name in known:
+            for end in _ends(name) if ends else (name,):
+                self._exact.setdefault(end, []).append(name)
+                self._alike.setdefault(self._plain(end), []).append(name)
+
+    def find(self, written: str) -> list[str]:
+        """Return the files that a written name stands for: none, one, or several."""
+        return self._exact.get(written) or self._alike.get(self._plain(written), [])
+
+    def _plain(self, name: str) -> str:
+        name = unicodedata.normalize("NFC", name.replace("\\", "/") if self._slashes else name)
+        first, *others = name.strip().split("/")
+        kept = [part for part in others if part not in ("", ".")]
+        return "/".join(kept if first == "." else [first, *kept])
+
+
+def _ends(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[start:]) for start in range(len(parts)))
