@@ -54,9 +54,10 @@ def export(encoder: Path, tagger: Path, folder: Path, batch_size: int) -> int:
 def _copy_code(folder: Path) -> None:
     scripts = [_TEMPLATES / name for name in ("model.py", "generate_embeds.py")]
     modules = imports.needed_modules(scripts, _ROOT, [sources.PACKAGE])
-    sources.copy_renamed(modules, _ROOT, folder)
+    package = sources.runtime_name(modules, _ROOT)
+    sources.copy_renamed(modules, _ROOT, folder, package)
     for script in scripts:
-        sources.copy_script(script, folder / script.name)
+        sources.copy_script(script, folder / script.name, package)
     shutil.copyfile(_TEMPLATES / "README.md", folder / "README.md")
     lines = sources.requirements(folder)
     (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
