@@ -1,15 +1,22 @@
 """Read from an image file when the camera took the picture."""
 
+import re
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 
 from PIL import Image
 
+from cir.images.containers import exif_of, original_date
 from cir.images.decoding import FORMATS
 
 _EXIF, _ORIGINAL, _OFFSET = 0x8769, 0x9003, 0x9011
-_JPEG, _APP1, _START_OF_SCAN = b"\xff\xd8", 0xE1, 0xDA
+_JPEG = b"\xff\xd8"
 _WITHOUT_EXIF = (b"BM", b"GIF8")  # BMP and GIF cannot store EXIF
+# EXIF separates by colons; programs that change photographs also write other separators, parts of
+# seconds, or a time zone.
+_DATE = re.compile(
+    r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)[ T]+(\d\d?):(\d\d):(\d\d)(?:[.,]\d+)? *(Z|[+-]\d\d:?\d\d)?"
+)
 
 
 def taken(data: bytes) -> float | None:
@@ -17,33 +24,24 @@ def taken(data: bytes) -> float | None:
 
     A date without a time zone is read as UTC, so that the result is the same on each machine.
     """
-    if data.startswith(_WITHOUT_EXIF) or (data.startswith(_JPEG) and not _has_exif(data)):
+    exif = exif_of(data)
+    if data.startswith(_WITHOUT_EXIF) or (data.startswith(_JPEG) and not exif):
         return None
     try:
         with Image.open(BytesIO(data), "r", FORMATS) as image:
             written = image.getexif().get_ifd(_EXIF)
-        zone = _zone(str(written.get(_OFFSET, "")).strip("\0 "))
-        text = str(written[_ORIGINAL]).strip("\0 ")
-        return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").replace(tzinfo=zone).timestamp()
-    except Exception:  # EXIF may be broken in many ways; the picture is useful without a date
+        date, zone = str(written[_ORIGINAL]), str(written.get(_OFFSET, ""))
+    except Exception:  # other parts of the file may be broken in many ways
+        date, zone = original_date(exif)
+    found = _DATE.fullmatch(date.strip("\0 "))
+    if found is None:
         return None
-
-
-def _has_exif(data: bytes) -> bool:
-    """Return whether a JPEG file has an EXIF segment; most files on the web do not.
-
-    A segment is 0xFF, its kind, and its size in two bytes, which the size includes. The picture
-    itself comes last.
-    """
-    place = len(_JPEG)
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2]:
-        kind, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
-        if kind == _START_OF_SCAN:
-            return False
-        if kind == _APP1 and data[place + 4 : place + 8] == b"Exif":
-            return True
-        place += 1 if kind == 0xFF else 2 + size  # 0xFF may be repeated before a kind
-    return False
+    *numbers, its_zone = found.groups()
+    try:
+        taken_at = datetime(*map(int, numbers), tzinfo=_zone(its_zone or zone.strip("\0 ")))
+        return taken_at.timestamp()
+    except (ValueError, OverflowError):  # such as month 13
+        return None
 
 
 def _zone(text: str) -> timezone:

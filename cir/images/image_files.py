@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
@@ -50,8 +48,7 @@ def _digest(path: Path, name: str) -> str | UserError:
 
 def stored(path: Path, name: str, max_side: int) -> bytes:
     """Return the file's bytes, or a smaller JPEG if its longer side exceeds `max_side` pixels."""
-    with Image.open(path) as opened:
-        small = max(opened.size) <= max_side
-    if small:
+    header = decoding.header(path, name)
+    if max(header.width, header.height) <= max_side:
         return path.read_bytes()
     return decoding.encode(decoding.fit(decoding.decode(path, name), max_side))

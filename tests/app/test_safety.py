@@ -118,7 +118,7 @@ def refused(response, status, part):
         (HTML, 415, "is not supported"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "is not supported"),
         (b"\0" * 100, 415, "is not supported"),
-        (b"\x89PNG\r\n\x1a\n", 415, "is not supported"),
+        (b"\x89PNG\r\n\x1a\n", 422, "data end early"),
         (png(plain("red"))[:60], 422, "cannot be decoded"),
         (encoded(Image.effect_noise((90, 90), 90), "JPEG")[:2000], 422, "cannot be decoded"),
         (png_of_size(50_000, 50_000), 413, "too large"),

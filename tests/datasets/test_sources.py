@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cir.datasets.folder import LARGEST
 from cir.datasets.sources import FolderSource, Listed, ShardSource, find_source, open_source
 from cir.images import decoding as images
 from cir.images import shards
+from tests.helpers import encoders
 from tests.helpers.fake_search_model import plain
 
 
@@ -319,7 +321,15 @@ def with_exif(date, offset=None, form="JPEG"):
         ("2001:09:09 03:46:40", "+02:00", 1e9),
         ("2001:09:08 20:16:40", "-05:30", 1e9),
         ("2001:09:09 01:46:40", "nonsense", 1e9),
+        ("2001-09-09 01:46:40", None, 1e9),
+        ("2001/09/09 01:46:40", None, 1e9),
+        ("2001-09-09T01:46:40Z", "+05:00", 1e9),
+        ("2001-09-09T03:46:40.25+02:00", None, 1e9),
+        ("2001:09:09 01:46:40.750", None, 1e9),
+        ("2001:09:09 03:46:40", "+0200", 1e9),
         ("0000:00:00 00:00:00", None, None),
+        ("2001:13:09 01:46:40", None, None),
+        ("2001:09:09", None, None),
         ("    :  :     :  :  ", None, None),
         ("yesterday", None, None),
         (None, None, None),
@@ -336,6 +346,20 @@ def test_exif_is_found_behind_other_segments():
     others = b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0" + b"\xff\xfe\x00\x06Exif" + b"\xff\xff"
     assert taken(whole[:2] + others + whole[2:]) == 1e9
     assert taken(images.encode(plain("red"))) is None
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_date_survives_odd_entries_and_broken_metadata(form, order):
+    odd = {0x011A: (10, struct.pack(f"{order}ii", -1, 0)), 0x0128: (2, b"inches\0")}
+    date = {0x9003: (2, b"2001-09-09 03:46:40\0"), 0x9011: (2, b"+02:00\0"), 0x9000: (2, b"x\0")}
+    exif = b"Exif\0\0" + encoders.exif(odd, date, order)
+    buffer = io.BytesIO()
+    plain("red").save(buffer, form, exif=exif)
+    assert taken(buffer.getvalue()) == 1e9
+    if form == "PNG":
+        start, rest = buffer.getvalue()[:33], buffer.getvalue()[33:]
+        assert taken(start + encoders.png_chunk(b"tEXt", b"a", 0) + rest) == 1e9
 
 
 def test_broken_files_have_no_date():

@@ -1,11 +1,9 @@
 """Check and decode images that clients send."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
-from io import BytesIO
 from threading import Lock
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from cir.app.web.faults import TooLarge, Unreadable, WrongType
 from cir.core.errors import UserError
@@ -16,20 +14,7 @@ _one_large = Lock()
 UPLOAD = "you sent"  # as in "the image you sent cannot be decoded"
 
 
-@dataclass(frozen=True)
-class Header:
-    """The properties of an image that are known before it is decoded.
-
-    `content_type` follows from the format of the data, not from a file name or a client.
-    """
-
-    format: str
-    content_type: str
-    width: int
-    height: int
-
-
-def header(encoded: bytes, name: str = UPLOAD) -> Header:
+def header(encoded: bytes, name: str = UPLOAD) -> images.Header:
     """Read the header of an encoded image.
 
     Raises:
@@ -40,20 +25,16 @@ def header(encoded: bytes, name: str = UPLOAD) -> Header:
     if not encoded:
         raise WrongType(f"the image {name} is empty (0 bytes)")
     try:
-        opened = Image.open(BytesIO(encoded), "r", images.FORMATS)
-    except UnidentifiedImageError:
+        return images.header(encoded, name)
+    except images.UnknownFormatError:
         raise WrongType(
             f"the format of the image {name} is not supported: expected one of "
             f"{', '.join(images.FORMATS)}"
         ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooLarge(f"the image {name} is too large: {error}") from None
-    except Exception as error:  # Pillow's parsers raise errors of many kinds
-        raise Unreadable(f"the image {name} cannot be opened: {error}") from None
-    with opened:
-        width, height = opened.size
-        content_type = Image.MIME.get(opened.format, "application/octet-stream")
-        return Header(opened.format, content_type, width, height)
+    except images.TooManyPixelsError as error:
+        raise TooLarge(f"the {error}") from None
+    except UserError as error:
+        raise Unreadable(f"the {error}") from None
 
 
 def decode(

@@ -1,0 +1,117 @@
+"""Rewrite image files without the metadata and the small faults that Pillow refuses.
+
+Pillow reads most of a file's metadata before its pixels, and refuses the whole file if they are
+broken or large. The functions here copy only the parts of a file that its pixels need.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from cir.images import containers
+from cir.images.containers import JPEG, PNG, Part
+from cir.images.jpeg_ends import END, pixels_are_whole
+
+_NEEDED_OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_NEEDED_OF_WEBP = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
+_WEBP_METADATA = 0x20 | 0x08 | 0x04  # flags of an ICC profile, EXIF and XMP
+_TIFF, _BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
+# Tags of size, samples, compression, strips and tiles, colours and planes; no others.
+_NEEDED_OF_TIFF = {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320}
+_NEEDED_OF_TIFF |= {322, 323, 324, 325, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}
+_NUMBERS = (3, 4, 16)  # the types SHORT, LONG and LONG8
+_OTHER_TYPES = {347: 7, 529: 5, 532: 5}  # JPEG tables are bytes, coefficients are rationals
+
+
+def rewritten(data: bytes) -> Iterator[tuple[bytes, int | None]]:
+    """Yield the file in other forms with the same pixels, the likeliest to be read first.
+
+    With each comes the EXIF orientation of the original, or None if the form still holds it.
+    Formats without metadata that disturb yield nothing, and neither do files without pixels.
+    """
+    if data.startswith(JPEG):
+        plain, turned = _jpeg(data), containers.orientation(containers.exif_of(data))
+        yield plain, turned
+        if pixels_are_whole(plain):
+            yield data + END, None
+            yield plain + END, turned
+    elif data.startswith(PNG):
+        if any(part.kind == b"IDAT" for part in containers.png_chunks(data)):
+            yield _png(data), containers.orientation(containers.exif_of(data))
+    elif containers.is_webp(data):
+        yield _webp(data), containers.orientation(containers.exif_of(data))
+    elif data.startswith(_TIFF + _BIG_TIFF):
+        yield _tiff(data), None
+    elif data.startswith(b"BM"):
+        yield _bmp(data), None
+
+
+def _jpeg(data: bytes) -> bytes:
+    kept, end = JPEG, len(JPEG)
+    for part in containers.jpeg_segments(data):
+        end = part.end
+        metadata = 0xE0 <= part.kind <= 0xEF or part.kind == 0xFE
+        if not metadata or _tells_colours(part):
+            kept += data[part.start : end]
+    return kept + data[end:]
+
+
+def _tells_colours(part: Part) -> bool:
+    """Return whether a segment is JFIF's or Adobe's, by which decoders know the colour space."""
+    if part.kind == 0xE0:
+        return part.content.startswith(b"JFIF") and len(part.content) >= 14
+    return part.kind == 0xEE and part.content.startswith(b"Adobe") and len(part.content) >= 12
+
+
+def _png(data: bytes) -> bytes:
+    kept = [PNG]
+    for part in containers.png_chunks(data):
+        checksum = struct.pack(">I", zlib.crc32(part.kind + part.content))
+        # Decoders leave out a chunk that is not critical if its checksum is wrong.
+        sound = part.kind[:1].isupper() or data[part.end - 4 : part.end] == checksum
+        if part.kind in _NEEDED_OF_PNG and sound:
+            kept.append(data[part.start : part.end])
+    return b"".join(kept)
+
+
+def _webp(data: bytes) -> bytes:
+    kept = b""
+    for part in containers.webp_chunks(data):
+        chunk = data[part.start : part.end]
+        if part.kind == b"VP8X" and part.content:
+            chunk = chunk[:8] + bytes([chunk[8] & ~_WEBP_METADATA]) + chunk[9:]
+        if part.kind in _NEEDED_OF_WEBP:
+            kept += chunk + b"\0" * (len(chunk) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(kept)) + b"WEBP" + kept
+
+
+def _tiff(data: bytes) -> bytes:
+    """Append to a TIFF a first directory that has only the needed tags, and point to it."""
+    order = "<" if data.startswith(b"II") else ">"
+    big = data.startswith(_BIG_TIFF)
+    pointer, number, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+    at = 8 if big else 4
+    entries = []
+    try:
+        (place,) = struct.unpack_from(order + pointer, data, at)
+        (count,) = struct.unpack_from(order + number, data, place)
+        place += struct.calcsize(order + number)
+        size = struct.calcsize(order + entry)
+        for first in range(place, min(place + count * size, len(data)), size):
+            tag, kind, *_ = struct.unpack_from(order + entry, data, first)
+            if tag in _NEEDED_OF_TIFF and kind in (*_NUMBERS, _OTHER_TYPES.get(tag)):
+                entries.append(data[first : first + size])
+    except (struct.error, OverflowError):  # the directory ends early, or is nowhere
+        pass
+    padded = data + b"\0" * (len(data) % 2)
+    start = padded[:at] + struct.pack(order + pointer, len(padded))
+    directory = struct.pack(order + number, len(entries)) + b"".join(entries)
+    return start + padded[len(start) :] + directory + struct.pack(order + pointer, 0)
+
+
+def _bmp(data: bytes) -> bytes:
+    """Return a BMP whose header leaves the number of colours open.
+
+    Pillow takes a palette of black and white for one bit a pixel, whatever the header says.
+    """
+    return data[:46] + bytes(4) + data[50:]
