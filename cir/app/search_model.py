@@ -159,11 +159,10 @@ class RetrieverModel(SearchModel):
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
         assert self._tagger is not None, "there is no tagger"
         with self._sentences:
-            labels = self._tagger.word_labels(texts)
-        edits = _LabelsAtHand(labels).tag(texts)
+            readings = self._tagger.read(texts)
         return [
-            TaggedText(edit, tuple(zip(split_words(text), found, strict=True)))
-            for text, edit, found in zip(texts, edits, labels, strict=True)
+            TaggedText(reading.edit, tuple(zip(split_words(text), reading.labels, strict=True)))
+            for text, reading in zip(texts, readings, strict=True)
         ]
 
     @torch.inference_mode()
@@ -196,16 +195,6 @@ class RetrieverModel(SearchModel):
             return image
         nothing = EditFeatures.gather([Edit("")] * len(image), [], image[:0])
         return arithmetic(image, nothing).float()
-
-
-class _LabelsAtHand(Tagger):
-    """Applies the tagger's rule from labels to edits to labels that are known already."""
-
-    def __init__(self, labels: list[list[str]]):
-        self._found = labels
-
-    def word_labels(self, texts: Sequence[str], batch_size: int = 64) -> list[list[str]]:
-        return self._found
 
 
 def load(folder: Path | str, tagger: Path | str | None = None) -> RetrieverModel:

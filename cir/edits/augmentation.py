@@ -83,7 +83,7 @@ class Augmenter:
         """Vary `template`; sometimes append a variation of `other`."""
         start = template.template
         if rng.random() < self._strength.composed:
-            start = compose(self._material.clauses, rng)
+            start = compose(self._material.clauses, self._words.verbs, rng)
         text = self._allowed(self._vary(start, rng), template)
         if rng.random() < self._strength.joined and _slots(text) + len(other.slots) < 6:
             text = _join(text, self._allowed(self._vary(other.template, rng), other), rng)

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -26,6 +26,16 @@ _AGREEING = {
     "takes": ("takes", "take"),
     "replaces": ("replaces", "replace"),
 }
+# Verbs of EditWords.verbs: (sense, form).
+_VERBS = {
+    form: (sense, place)
+    for sense, forms in {
+        "adding": ("add", "adding", "added"),
+        "removing": ("remove", "removing", "removed"),
+        "exchanging": ("exchange", "exchanging", "exchanged"),
+    }.items()
+    for place, form in enumerate(forms)
+}
 _RARE_JOINTS = (" together with ", " along with ", " as well as ")
 _OBJECTS = {"A": POSITIVE_SLOT, "a": POSITIVE_SLOT, "R": NEGATIVE_SLOT, "r": NEGATIVE_SLOT}
 _DETERMINERS = {"A": ("a", "a", "a", "the", "the", ""), "R": ("the", "the", "the", "the", "a", "")}
@@ -39,8 +49,9 @@ class Clauses:
 
     In a clause, {A} stands for one or more objects to add with their determiners, and {R} for
     objects to remove; {a} and {r} stand for objects without determiners. Fields such as {is},
-    {has} and {it} agree with the number of objects. A joint comes between two clauses. Idle
-    sentences ask for no edit.
+    {has} and {it} agree with the number of objects. {add}, {adding} and {added} stand for a verb of
+    `EditWords.verbs["adding"]` in this form, {remove} and {exchange} with their forms for the other
+    verbs. A joint comes between two clauses. Idle sentences ask for no edit.
     """
 
     adding: list[str]
@@ -72,7 +83,7 @@ class Clauses:
 def read_clauses(path: Path | str) -> Clauses:
     """Read data/edit_clauses.json. Raises UserError for other keys and for unknown fields."""
     clauses = read_fields(path, Clauses)
-    known = {*_OBJECTS, *_AGREEING}
+    known = {*_OBJECTS, *_AGREEING, *_VERBS}
     for clause in (text for some in vars(clauses).values() for text in some):
         unknown = set(_FIELD.findall(clause)) - known
         if unknown:
@@ -80,22 +91,28 @@ def read_clauses(path: Path | str) -> Clauses:
     return clauses
 
 
-def compose(clauses: Clauses, rng: random.Random) -> str:
-    """Make the text of a template: one clause, or one that adds and one that removes."""
+def compose(
+    clauses: Clauses, verbs: Mapping[str, Sequence[Sequence[str]]], rng: random.Random
+) -> str:
+    """Make the text of a template: one clause, or one that adds and one that removes.
+
+    `verbs` are those of `EditWords.verbs`.
+    """
     kind = rng.random()
     if kind < 0.3:
-        text = _render(rng.choice(clauses.exchanging), rng)
+        text = _render(rng.choice(clauses.exchanging), verbs, rng)
     elif kind < 0.65:
-        text = _render(rng.choice(rng.choice((clauses.adding, clauses.removing))), rng)
+        text = _render(rng.choice(rng.choice((clauses.adding, clauses.removing))), verbs, rng)
     else:
-        both = [_render(rng.choice(some), rng) for some in (clauses.adding, clauses.removing)]
+        some = (clauses.adding, clauses.removing)
+        both = [_render(rng.choice(clause), verbs, rng) for clause in some]
         rng.shuffle(both)
         text = rng.choice(clauses.joints).join(both)
     return text[0].upper() + text[1:] + rng.choice((".", ".", "", "", "!"))
 
 
-def _render(clause: str, rng: random.Random) -> str:
-    """Fill the fields of a clause with slots and agreeing words.
+def _render(clause: str, verbs: Mapping[str, Sequence[Sequence[str]]], rng: random.Random) -> str:
+    """Fill the fields of a clause with slots, verbs and agreeing words.
 
     An agreeing word agrees with the objects before it, or with the next ones if it comes first.
     """
@@ -106,6 +123,9 @@ def _render(clause: str, rng: random.Random) -> str:
 
     def replace(found: re.Match) -> str:
         nonlocal number, upcoming
+        if found[1] in _VERBS:
+            sense, form = _VERBS[found[1]]
+            return rng.choice(verbs[sense])[form]
         if found[1] not in _OBJECTS:
             return _AGREEING[found[1]][0 if number == 1 else 1]
         number, upcoming = upcoming, next(numbers)

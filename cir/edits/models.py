@@ -1,9 +1,9 @@
 """Create the token classifier to train: a small DistilBERT from scratch, or a pretrained encoder.
 
 A tagger that starts from scratch memorises a thousand nouns, whatever pieces its tokenizer cuts
-them into. Its vocabulary therefore has only the words around the objects. All other words are one
-[UNK], so that the tagger finds a noun by its place in the sentence, and new nouns look like known
-ones.
+them into. Its vocabulary therefore has only the words around the objects, and some beginnings and
+endings by which it reads all other words (`cir.edits.reading.pieces`). So the tagger finds a noun
+by its place in the sentence, and new nouns look like known ones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,6 +27,7 @@ from cir.core.hub import why_not_fetched
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
+from cir.edits.reading.pieces import shape_pieces
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import Template
 from cir.edits.reading.word_splitter import LABELS
@@ -126,11 +127,16 @@ def context_words(
 def context_tokenizer(words: Iterable[str], longest: int) -> PreTrainedTokenizerFast:
     """Create a lower-casing WordPiece tokenizer in which each word is one piece.
 
-    `words` come from `split_words`; any other word becomes [UNK]. `longest` is the model's limit
-    in pieces. The same words give the same tokenizer.
+    `words` come from `split_words`; any other word becomes [UNK], which
+    `cir.edits.reading.pieces.Pieces` replaces by pieces for the word's look. `longest` is the
+    model's limit in pieces. The same words give the same tokenizer.
     """
     normalizer = normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=False)
-    pieces = [*_SPECIAL, *sorted({normalizer.normalize_str(word) for word in words})]
+    pieces = [
+        *_SPECIAL,
+        *shape_pieces(),
+        *sorted({normalizer.normalize_str(word) for word in words}),
+    ]
     ids = {piece: number for number, piece in enumerate(pieces)}
     backend = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     backend.normalizer = normalizer

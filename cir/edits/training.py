@@ -21,6 +21,7 @@ from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.edits.augmentation import Augmenter
 from cir.edits.params import TrainTagger
+from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.templates import TaggedSentence, Template
 from cir.edits.reading.word_splitter import LABELS
 
@@ -90,24 +91,17 @@ class Collator:
     """Makes padded batches of sentences; the first piece of each word has the word's label."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        self._tokenizer = tokenizer
+        self._pieces = Pieces(tokenizer)
+        self._room = tokenizer.model_max_length - self._pieces.special
 
     def __call__(self, sentences: Sequence[TaggedSentence]) -> dict[str, torch.Tensor]:
-        batch = self._tokenizer(
-            [list(sentence.words) for sentence in sentences],
-            is_split_into_words=True,
-            truncation=True,
-            padding=True,
-            return_tensors="pt",
-        )
-        labels = torch.full_like(batch["input_ids"], _IGNORED)
-        for row, sentence in enumerate(sentences):
-            previous = None
-            for position, word in enumerate(batch.word_ids(row)):
-                if word is not None and word != previous:
-                    labels[row, position] = _LABEL_IDS[sentence.labels[word]]
-                previous = word
-        return {**batch, "labels": labels}
+        pieces = self._pieces([sentence.words for sentence in sentences])
+        ids, attention, firsts = self._pieces.batch(pieces, self._room)
+        labels = torch.full_like(ids, _IGNORED)
+        for row, (sentence, places) in enumerate(zip(sentences, firsts, strict=True)):
+            of_words = [_LABEL_IDS[label] for label in sentence.labels[: len(places)]]
+            labels[row, torch.from_numpy(places)] = torch.tensor(of_words)
+        return {"input_ids": ids, "attention_mask": attention, "labels": labels}
 
 
 def train(

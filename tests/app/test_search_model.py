@@ -95,13 +95,13 @@ def test_texts_are_encoded_as_they_are_written(model, encoder):
 
 def test_a_sentence_is_read_once_and_by_the_tagger_s_own_rule(model, tagger, monkeypatch):
     reads = []
-    read = Tagger.word_labels
+    read = Tagger.read
 
     def counted(self, texts, batch_size=64):
         reads.append(len(texts))
         return read(self, texts, batch_size)
 
-    monkeypatch.setattr(Tagger, "word_labels", counted)
+    monkeypatch.setattr(Tagger, "read", counted)
     tagged = model.tag(SENTENCES)
     assert reads == [len(SENTENCES)]
     assert [one.edit for one in tagged] == tagger.tag(SENTENCES)
@@ -211,7 +211,7 @@ def test_what_was_saved_is_loaded(retriever, model, tagger, tmp_path):
         folder.mkdir()
     retriever.model.save(folders[0])
     tagger._model.save_pretrained(folders[1])
-    tagger._tokenizer.save_pretrained(folders[1])
+    tagger._pieces._tokenizer.save_pretrained(folders[1])
     loaded = search_model.load(*folders)
     assert loaded.fingerprint() == model.fingerprint()
     assert loaded.tag(SENTENCES) == model.tag(SENTENCES)

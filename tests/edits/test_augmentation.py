@@ -164,12 +164,27 @@ def test_what_is_not_clear_is_not_reversed(text):
 
 def test_clauses_agree_with_their_objects():
     clauses = Clauses(["{A} {is} here, keep {it}"], ["{r} {goes}"], ["{R} {is} {a}"], [], [" and "])
-    made = {compose(clauses, random.Random(n)).rstrip(".!").lower() for n in range(500)}
+    made = {compose(clauses, {}, random.Random(n)).rstrip(".!").lower() for n in range(500)}
     single = {text for text in made if text.count("<") == 1}
     assert "the <positive_object> is here, keep it" in single
     assert "<negative_object> goes" in single
     assert "<negative_object> and <negative_object> go" in made
     assert not any(" are " in text or "them" in text for text in single)
+
+
+def test_clauses_take_verbs_in_the_form_they_name():
+    both = "{add} {a} after {removing} {r}, once {added}"
+    clauses = Clauses(["{a}"], ["{r}"], [both], [], [" and "])
+    verbs = {
+        "adding": [["add", "adding", "added"], ["draw", "drawing", "drawn"]],
+        "removing": [["cut", "cutting", "cut"]],
+    }
+    made = {compose(clauses, verbs, random.Random(n)).lower() for n in range(300)}
+    plain = {text for text in made if text.count("<") == 2 and text.endswith("n")}
+    assert plain == {
+        f"{verb} <positive_object> after cutting <negative_object>, once drawn"
+        for verb in ("add", "draw")
+    }
 
 
 def test_made_up_words_look_like_words_and_are_new():

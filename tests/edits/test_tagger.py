@@ -124,9 +124,9 @@ def tagger(folder):
 
 
 def test_it_learns_the_sentence_and_not_the_nouns(tagger):
-    texts = ["add a zeppelin and remove the purple gnu", "remove the  shoe   rack"]
+    texts = ["add a zeppelin and remove the teal gnu", "remove the  shoe   rack"]
     assert tagger.tag(texts) == [
-        Edit(texts[0], add=("zeppelin",), remove=("purple gnu",)),
+        Edit(texts[0], add=("zeppelin",), remove=("teal gnu",)),
         Edit(texts[1], remove=("shoe rack",)),
     ]
 
@@ -173,8 +173,12 @@ def test_marks_that_say_something_are_read(training):
     """Only what nobody could read is passed over: "-" and "+" are words of the tagger's."""
     model, _, _ = training
     tagger = Tagger(model, context_tokenizer([*CONTEXT, "-"], longest=24))
-    assert list(tagger._cut(0, ["-", "hat"]))
-    assert not list(tagger._cut(0, ["zeppelin", "."]))
+    assert list(windows(tagger, ["-", "hat"]))
+    assert not list(windows(tagger, ["zeppelin", "."]))
+
+
+def windows(tagger, words):
+    return list(tagger._cut(0, [words], tagger._pieces([words])))
 
 
 def test_two_thousand_words(tagger):
@@ -188,9 +192,9 @@ def test_two_thousand_words(tagger):
 @pytest.mark.parametrize("count", [1, 21, 22, 23, 24, 40, 200])
 def test_windows_cover_each_word_once(tagger, count):
     words = ["hat"] * (count - 1) + ["add"]
-    kept = [word for window in tagger._cut(0, words) for word in window.kept]
-    assert kept == list(range(count))
-    assert all(w.first <= w.kept.start and w.kept.stop <= w.last for w in tagger._cut(0, words))
+    found = windows(tagger, words)
+    assert [word for window in found for word in window.kept] == list(range(count))
+    assert all(w.first <= w.kept.start and w.kept.stop <= w.last for w in found)
 
 
 def test_the_first_piece_of_a_word_carries_its_label():

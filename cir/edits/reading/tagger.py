@@ -1,5 +1,6 @@
 """Read the edit that a sentence asks for, with a token classifier over its words."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from transformers.utils import logging
 
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.reading.word_splitter import LABELS, spans_of, word_spans
+from cir.edits.reading.pieces import Pieces
+from cir.edits.reading.readings import Calibration, Reading
+from cir.edits.reading.word_splitter import LABELS, split_words
 
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
 _OVERLAP = 4  # a quarter of a window is context for each of its neighbours
@@ -38,10 +41,11 @@ class Tagger:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
         self._model = model.eval()
-        self._tokenizer = tokenizer
+        self._pieces = Pieces(tokenizer)
         self._labels = [model.config.id2label[index] for index in range(len(LABELS))]
+        self._calibration = Calibration.of(model.config)
         limit = getattr(model.config, "max_position_embeddings", 512)
-        self._room = min(limit, tokenizer.model_max_length) - 2 - _offset(model)
+        self._room = min(limit, tokenizer.model_max_length) - self._pieces.special - _offset(model)
 
     @classmethod
     def load(cls, folder: Path | str, device: str | torch.device = "cpu") -> "Tagger":
@@ -68,81 +72,88 @@ class Tagger:
         return cls(model.to(device), tokenizer)
 
     def tag(self, texts: Sequence[str], batch_size: int = 64) -> list[Edit]:
-        """Return the edit of each text, with its objects as written, in the order of the text.
+        """Return the edit of each text, with its objects in the order of the text.
 
-        A text without objects gives an empty edit. A text that is longer than the model's limit is
-        read in overlapping windows.
+        The objects are written as in the text, but in plain characters (see
+        `cir.edits.reading.word_splitter.plain`). A text without objects gives an empty edit. A
+        text that is longer than the model's limit is read in overlapping windows.
         """
-        edits = []
-        for text, labels in zip(texts, self.word_labels(texts, batch_size), strict=True):
-            positions = word_spans(text)
-            found: dict[str, list[str]] = {"pos": [], "neg": []}
-            for label, first, after in spans_of(labels):
-                found[label].append(text[positions[first][0] : positions[after - 1][1]])
-            names = {label: tuple(" ".join(n.split()) for n in found[label]) for label in found}
-            edits.append(Edit(text, add=names["pos"], remove=names["neg"]))
-        return edits
+        return [reading.edit for reading in self.read(texts, batch_size)]
 
-    @torch.inference_mode()
     def word_labels(self, texts: Sequence[str], batch_size: int = 64) -> list[list[str]]:
         """Return the labels of the words of `split_words(text)`, for each text."""
-        words = [[text[start:end] for start, end in word_spans(text)] for text in texts]
-        labels = [["other"] * len(some) for some in words]
-        windows = [window for index, some in enumerate(words) for window in self._cut(index, some)]
+        return [labels for labels, _ in self._labels_and_margins(texts, batch_size)]
+
+    def read(self, texts: Sequence[str], batch_size: int = 64) -> list[Reading]:
+        """Return the edit of each text as `tag` does, and how sure it is."""
+        return [
+            Reading.of_labels(text, labels, [self._calibration(margin) for margin in margins])
+            for text, (labels, margins) in zip(
+                texts, self._labels_and_margins(texts, batch_size), strict=True
+            )
+        ]
+
+    def margins(self, texts: Sequence[str], batch_size: int = 64) -> list[float]:
+        """Return the margin of the least sure word of each text, for `Calibration.fit`."""
+        found = self._labels_and_margins(texts, batch_size)
+        return [min(margins, default=math.inf) for _, margins in found]
+
+    @torch.inference_mode()
+    def _labels_and_margins(
+        self, texts: Sequence[str], batch_size: int
+    ) -> list[tuple[list[str], list[float]]]:
+        words = [split_words(text) for text in texts]
+        pieces = self._pieces(words)
+        found = [(["other"] * len(some), [math.inf] * len(some)) for some in words]
+        windows = [w for index in range(len(texts)) for w in self._cut(index, words, pieces)]
         windows.sort(key=lambda window: window.last - window.first)  # to need less padding
         for start in range(0, len(windows), batch_size):
             batch = windows[start : start + batch_size]
-            for window, found in zip(batch, self._read(batch, words), strict=True):
+            read = self._read([pieces[w.text][w.first : w.last] for w in batch])
+            for window, (best, margin) in zip(batch, read, strict=True):
+                labels, margins = found[window.text]
                 for word in window.kept:
-                    labels[window.text][word] = found.get(word - window.first, "other")
-        return labels
+                    place = word - window.first
+                    if place < len(best):  # a single word may be longer than the model's limit
+                        labels[word], margins[word] = self._labels[best[place]], margin[place]
+        return found
 
-    def _read(self, batch: list[_Window], words: list[list[str]]) -> list[dict[int, str]]:
-        """Return the labels of each window by word; the first piece of a word decides its label."""
-        encoded = self._tokenizer(
-            [words[window.text][window.first : window.last] for window in batch],
-            is_split_into_words=True,
-            truncation=True,
-            max_length=self._room + 2,
-            padding=True,
-            return_tensors="pt",
-        )
-        inputs = {name: tensor.to(self._model.device) for name, tensor in encoded.items()}
-        best = self._model(**inputs).logits.argmax(dim=-1).tolist()
-        return [
-            {
-                word: self._labels[best[row][position]]
-                for position, word in reversed(list(enumerate(encoded.word_ids(row))))
-                if word is not None
-            }
-            for row in range(len(batch))
-        ]
+    def _read(
+        self, sentences: Sequence[Sequence[tuple[int, ...]]]
+    ) -> Iterator[tuple[list[int], list[float]]]:
+        """Yield the labels and margins of each sentence; a word's first piece decides its label."""
+        ids, attention, firsts = self._pieces.batch(sentences, self._room)
+        device = self._model.device
+        logits = self._model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
+        best = logits.topk(2, dim=-1)
+        labels = best.indices[..., 0].cpu().numpy()
+        margins = (best.values[..., 0] - best.values[..., 1]).float().cpu().numpy()
+        for row, places in enumerate(firsts):
+            yield labels[row, places].tolist(), margins[row, places].tolist()
 
-    def _cut(self, index: int, words: list[str]) -> Iterator[_Window]:
+    def _cut(
+        self, index: int, words: list[list[str]], pieces: list[list[tuple[int, ...]]]
+    ) -> Iterator[_Window]:
         """Cut a text into windows that fit the model; most texts fit into one.
 
         A text without a known word, for example in another script, gives no window, because the
         model could only guess.
         """
-        if not words:
-            return
-        encoded = self._tokenizer(
-            words, is_split_into_words=True, add_special_tokens=False, verbose=False
-        )
-        sizes = [0] * len(words)
-        known = False
-        for piece, word in zip(encoded["input_ids"], encoded.word_ids(), strict=True):
-            sizes[word] += 1
-            known |= piece != self._tokenizer.unk_token_id and words[word] not in _SAYS_NOTHING
-        if not known:
+        sizes = [len(some) for some in pieces[index]]
+        said = [
+            some
+            for word, some in zip(words[index], pieces[index], strict=True)
+            if word not in _SAYS_NOTHING
+        ]
+        if not any(map(self._pieces.known, said)):
             return
         first = kept = 0
         while True:
             last, used = first, 0
-            while last < len(words) and (last == first or used + sizes[last] <= self._room):
+            while last < len(sizes) and (last == first or used + sizes[last] <= self._room):
                 used += sizes[last]
                 last += 1
-            if last == len(words):
+            if last == len(sizes):
                 yield _Window(index, first, last, range(kept, last))
                 return
             context = (last - first) // _OVERLAP
