@@ -135,15 +135,17 @@ def indexed_store(
     batch_size: int | None = None,
     allow_empty: bool = False,
     folder: Path | None = None,
+    moved: bool = False,
 ) -> Iterator[tuple[Store, IndexReport]]:
     """Open the store at `place`, index the source into it, and report files that failed.
 
     The store notes `folder`, in which the model lies, so that it can be served without naming it.
-    Raises UserError as `open_store` and `index` do.
+    With `moved`, the source may be another one than before: images that the store has from there
+    are not encoded again. Raises UserError as `open_store` and `index` do.
     """
     made_with = "" if folder is None else str(folder.absolute())
     info = StoreInfo(model.fingerprint(), model.dim, source.name, made_with)
-    with open_store(place, info) as store:
+    with open_store(place, info, moved) as store:
         report = index(source, model, store, batch_size, allow_empty=allow_empty)
         for sentence in report.unreadable:
             say(f"not indexed: {sentence}")

@@ -87,7 +87,17 @@ def _opened(
                 f"the one in {model_folder}: serve the model that made it (--model), or index "
                 "again into another store"
             )
-        yield store, open_source(store.info.source)
+        yield store, _source_of(store, place)
+
+
+def _source_of(store: Store, place: str) -> ImageSource:
+    try:
+        return open_source(store.info.source)
+    except UserError as error:
+        raise UserError(
+            f"the images of the store {place} are gone: {error}; if they lie elsewhere now, say "
+            f"where with cir index FOLDER --moved --store {place}"
+        ) from None
 
 
 def _gallery_to_index(gallery: Path, store: Path, fingerprint: str) -> Path | None:

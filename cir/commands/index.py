@@ -31,7 +31,7 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     indexing.add_argument("folder", type=Path, metavar="FOLDER", help=about)
     about = (
         "a folder, or a Qdrant server (http://localhost:6333, with #COLLECTION if there are "
-        "several); default: %(default)s"
+        "several; https:// without a port is port 443); default: %(default)s"
     )
     indexing.add_argument("--store", default=DEFAULT_STORE, metavar="PATH|URL", help=about)
     add_models_option(indexing, "that of the store, or else ", model=MODEL)
@@ -44,6 +44,11 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     indexing.add_argument("--batch-size", type=count, metavar="N", help=about)
     about = "empty the store if the folder has no images (without this, that is an error)"
     indexing.add_argument("--allow-empty", action="store_true", help=about)
+    about = (
+        "the folder that was indexed lies at FOLDER now: the store notes its new place, and images "
+        "that it has are not encoded again (without this, another folder is an error)"
+    )
+    indexing.add_argument("--moved", action="store_true", help=about)
     indexing.set_defaults(run=_index)
 
 
@@ -57,7 +62,7 @@ def _index(options: argparse.Namespace) -> str:
 
     source = find_source(options.folder, options.tags)
     model = search_model.load(folder)
-    how = options.batch_size, options.allow_empty, folder
+    how = options.batch_size, options.allow_empty, folder, options.moved
     with indexed_store(options.store, source, model, *how) as (store, report):
         total = store.count()
     return f"{options.store}: {_said(report)}; {total:,} images can be searched"

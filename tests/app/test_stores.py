@@ -77,12 +77,12 @@ class Opener:
         self.client = Locked(QdrantClient(":memory:")) if kind == "memory" else None
         self.collection = f"test-{uuid.uuid4()}"
 
-    def __call__(self, info=INFO):
+    def __call__(self, info=INFO, moved=False):
         if self.kind == "edge":
-            return EdgeStore.open(self.folder / "store", info)
+            return EdgeStore.open(self.folder / "store", info, moved)
         if self.kind == "memory":
-            return ServerStore.open(self.client, self.collection, info, "memory")
-        return open_store(f"{URL}#{self.collection}", info)
+            return ServerStore.open(self.client, self.collection, info, "memory", moved)
+        return open_store(f"{URL}#{self.collection}", info, moved)
 
     def info(self):
         """Return what the place is for, without opening it."""
@@ -426,6 +426,27 @@ def test_another_model_another_source_and_no_store_are_refused(opener):
 
 
 @each_kind
+def test_a_source_that_moved_is_noted(opener):
+    store = opener(replace(INFO, model="/models/mine"))
+    store.upsert(some_images(3), some_vectors(3))
+    opener.close(store)
+    there = replace(INFO, source="folder:/disk/photos")
+    with pytest.raises(UserError, match="if it is the same folder in a new place, give --moved"):
+        opener(there)
+    opened = opener(there, moved=True)
+    noted = replace(there, model="/models/mine")
+    assert opened.info == opener.info() == noted
+    assert opened.count() == 3
+    opener.close(opened)
+    for info in (replace(there, fingerprint="model-two"), replace(there, dim=9)):
+        with pytest.raises(UserError, match="holds vectors of the model"):
+            opener(info, moved=True)
+    with pytest.raises(UserError, match="not those of folder:/photos"):
+        opener(INFO)
+    assert opener.info() == noted
+
+
+@each_kind
 def test_a_source_whose_name_is_no_utf8_comes_back(opener):
     info = replace(INFO, source=os.fsdecode(b"folder:/caf\xe9"))
     opener.close(opener(info))
@@ -697,6 +718,20 @@ def test_servers_that_are_too_old_or_something_else(answering, monkeypatch, answ
         open_store(answering, INFO)
     with pytest.raises(UserError, match=sentence):
         read_info(answering)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("https://qdrant.example.com", "https://qdrant.example.com:443"),
+        ("https://qdrant.example.com:6333", "https://qdrant.example.com:6333"),
+        ("https://example.com/qdrant", "https://example.com:443/qdrant"),
+        ("http://qdrant", "http://qdrant:6333"),
+        ("http://qdrant:80", "http://qdrant:80"),
+    ],
+)
+def test_an_address_without_a_port(address, asked):
+    assert connect(address)._client.rest_uri == asked
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:9", "https://127.0.0.1:9#mine", "http://"])

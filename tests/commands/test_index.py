@@ -61,6 +61,32 @@ def test_a_folder_is_indexed_into_the_default_store(photos, model):
     assert "0 indexed, 3 unchanged" in answer(photos)
 
 
+def test_a_library_that_moved_is_not_encoded_again(photos, model):
+    answer(photos, "--tags", tags_of(photos))
+    encoded = model.encoded_images
+    there = photos.parent / "disk" / "library"
+    there.parent.mkdir()
+    photos.rename(there)
+    (there / "blue.png").rename(there / "sea.png")
+    plain("yellow").save(there / "yellow.png")
+    with pytest.raises(UserError, match="if it is the same folder in a new place, give --moved"):
+        answer(there)
+    said = answer(there, "--moved")
+    assert said.startswith(".search: 1 indexed, 2 unchanged, 1 moved, 0 removed; 4 images")
+    assert model.encoded_images == encoded + 1
+    with open_store(".search", None) as store:
+        assert store.info.source == f"folder:{there}"
+        found = {image.paths[0]: image.tags for image in store.images()}
+    assert found == {"red.png": ("warm",), "green.png": (), "sea.png": (), "yellow.png": ()}
+    assert "0 indexed, 4 unchanged" in answer(there)
+
+
+def tags_of(photos):
+    path = photos.parent / "tags.csv"
+    path.write_text("file,tag\nred.png,warm\n")
+    return path
+
+
 def test_a_store_within_the_folder_is_none_of_its_images(photos, monkeypatch):
     monkeypatch.setenv("CIR_MODELS", str(photos.parent / "models"))
     monkeypatch.chdir(photos)

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def open_store(place: str, info: StoreInfo | None) -> Store:
+def open_store(place: str, info: StoreInfo | None, moved: bool = False) -> Store:
     """Open a store.
 
     Args:
@@ -44,10 +44,10 @@ def open_store(place: str, info: StoreInfo | None) -> Store:
     if _is_folder(place):
         from cir.app.stores.edge import EdgeStore
 
-        return EdgeStore.open(Path(place), info)
+        return EdgeStore.open(Path(place), info, moved)
     from cir.app.stores.server import ServerStore
 
-    return ServerStore.open(*_collection(place), info, place)
+    return ServerStore.open(*_collection(place), info, place, moved)
 
 
 def read_info(place: str) -> StoreInfo | None:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -183,8 +184,18 @@ class Store(ABC):
         self.close()
 
 
-def require(place: str, found: StoreInfo, asked: StoreInfo) -> None:
-    """Raise UserError unless an existing store has the purpose that was asked for."""
+def agreed(place: str, found: StoreInfo, asked: StoreInfo, moved: bool) -> StoreInfo:
+    """Return the purpose that an existing store is to note from now on.
+
+    Args:
+        place: the store's name in error messages.
+        found: the purpose that the store notes.
+        asked: the purpose for which it is opened; its model's folder may be a new one.
+        moved: whether the images may lie in a new folder.
+
+    Raises:
+        UserError: the store has vectors of another model, or images of another source.
+    """
     instead = "index into another store (--store), or remove this one first"
     if (found.fingerprint, found.dim) != (asked.fingerprint, asked.dim):
         raise UserError(
@@ -192,16 +203,12 @@ def require(place: str, found: StoreInfo, asked: StoreInfo) -> None:
             f"{found.dim}), but the model in use is {asked.fingerprint} (length {asked.dim}): "
             f"{instead}"
         )
-    if found.source != asked.source:
+    if found.source != asked.source and not moved:
         raise UserError(
             f"the store {place} holds the images of {found.source}, not those of "
-            f"{asked.source}: {instead}"
+            f"{asked.source}: {instead}; if it is the same folder in a new place, give --moved"
         )
-
-
-def moved(found: StoreInfo, asked: StoreInfo | None) -> bool:
-    """Return whether the model of an existing store now lies in another folder, to be noted."""
-    return asked is not None and asked.model not in ("", found.model)
+    return replace(asked, model=asked.model or found.model)
 
 
 def missing(place: str) -> UserError:

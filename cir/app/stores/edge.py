@@ -41,8 +41,10 @@ class EdgeStore(Store):
         self._closed = False
 
     @classmethod
-    def open(cls, folder: Path, info: StoreInfo | None) -> "EdgeStore":
+    def open(cls, folder: Path, info: StoreInfo | None, moved: bool = False) -> "EdgeStore":
         """Open the store in a folder; create it if `info` is given and it does not exist.
+
+        With `moved`, the images may lie in a new place, which the store notes.
 
         Raises UserError if the store has another purpose, is in use by another process, is
         broken, is not a store, or does not exist and `info` is None.
@@ -70,13 +72,11 @@ class EdgeStore(Store):
             found = _read_info(folder)
         except OSError as error:
             raise _unusable(folder, error) from None
-        if info is not None:
-            base.require(str(folder), found, info)
+        held = found if info is None else base.agreed(str(folder), found, info, moved)
         shard = _load(folder, found)  # from here on, no other process has the store open
-        if base.moved(found, info):
-            found = info
-            files.write_json(folder / _INFO, records.info_payload(info))
-        return cls(folder, found, shard)
+        if held != found:
+            files.write_json(folder / _INFO, records.info_payload(held))
+        return cls(folder, held, shard)
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
         vectors = self._check(images, vectors)

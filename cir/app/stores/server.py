@@ -33,9 +33,14 @@ warnings.filterwarnings("ignore", message="Local mode performs exact")
 
 
 def connect(url: str, key: str | None = None) -> QdrantClient:
-    """Return a client of the server at an address, without a request to the server."""
+    """Return a client of the server at an address, without a request to the server.
+
+    An address without a port stands for HTTPS's own port, or for Qdrant's with HTTP.
+    """
+    port = 443 if url.startswith("https://") else 6333
+    more = {"timeout": _SECONDS, "check_compatibility": False}
     try:
-        return QdrantClient(url=url, api_key=key, timeout=_SECONDS, check_compatibility=False)
+        return QdrantClient(url=url, port=port, api_key=key, **more)
     except _ERRORS as error:
         raise UserError(f"{url} is not the address of a Qdrant server: {_reason(error)}") from error
 
@@ -55,13 +60,19 @@ class ServerStore(Store):
 
     @classmethod
     def open(
-        cls, client: QdrantClient, collection: str, info: StoreInfo | None, place: str
+        cls,
+        client: QdrantClient,
+        collection: str,
+        info: StoreInfo | None,
+        place: str,
+        moved: bool = False,
     ) -> "ServerStore":
         """Open the store in a collection; create it if `info` is given and it does not exist.
 
-        Error messages call the store `place`. Raises UserError if the server cannot be reached or
-        is older than 1.16, or if the collection has another purpose, was made by another program,
-        or does not exist and `info` is None.
+        With `moved`, the images may lie in a new place, which the store notes. Error messages call
+        the store `place`. Raises UserError if the server cannot be reached or is older than 1.16,
+        or if the collection has another purpose, was made by another program, or does not exist
+        and `info` is None.
         """
         with _failing(place):
             _require_version(client, place)
@@ -70,15 +81,13 @@ class ServerStore(Store):
                     raise base.missing(place)
                 _create(client, collection, info)
             found = _read_info(client, collection, place)
-        if info is not None:
-            base.require(place, found, info)
+        held = found if info is None else base.agreed(place, found, info, moved)
         with _failing(place):
             _index_fields(client, collection)
-            if base.moved(found, info):
-                found = info
-                written = {_METADATA: records.info_payload(info)}
+            if held != found:
+                written = {_METADATA: records.info_payload(held)}
                 client.update_collection(collection, metadata=written)
-        return cls(client, collection, found, place)
+        return cls(client, collection, held, place)
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
         vectors = self._check(images, vectors)
