@@ -5,6 +5,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from cir.images.containers import BIG_TIFF, tiff_directory
+from cir.images.mending import needed_of_tiff
+
 # Tags of a TIFF, and two of their values.
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT = (
     *(256, 257, 258, 262),
@@ -43,7 +46,7 @@ def load_rgb(opened: Image.Image) -> Image.Image:
 
 def of_a_tiff(data: bytes) -> NotShownError:
     """Describe the pixels of a TIFF that Pillow does not open; raise if it has no directory."""
-    tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+    tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data.startswith(BIG_TIFF) else 8])
     file = BytesIO(data)
     file.seek(tags.next)
     tags.load(file)
@@ -119,6 +122,10 @@ def _deep_png_to_rgb(opened: Image.Image) -> Image.Image:
 def _prepare_tiff(opened: Image.Image) -> None:
     """Give the pixels to libtiff where Pillow's own reader mixes them up."""
     tags = opened.tag_v2
+    directory = tiff_directory(opened.fp)
+    # Behind an entry whose values are not there, Pillow reads no further ones.
+    if not directory.whole or needed_of_tiff(directory).keys() - tags.keys():
+        raise ValueError("its directory of tags is cut or broken")
     apart = tags.get(_PLANES, 1) == 2
     if opened.mode == "LA" and apart:
         raise NotShownError("is a TIFF with grey and transparency in planes apart, an unknown kind")

@@ -6,12 +6,13 @@ Nothing here fails on broken files: what cannot be read is not there.
 import re
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 JPEG, PNG, SCANS = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", 0xDA
 EXIF = b"Exif\0\0"
 
-_TIFF = (b"II*\0", b"MM\0*")
+TIFF, BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
+_MOST_ENTRIES = 1 << 16
 _EXIF_SEGMENT = 0xE1
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _ORIENTATION, _EXIF_DIRECTORY, _ORIGINAL, _ZONE = 0x0112, 0x8769, 0x9003, 0x9011
@@ -33,33 +34,72 @@ def is_webp(data: bytes) -> bool:
 
 
 def jpeg_segments(data: bytes) -> Iterator[Part]:
-    """Yield the segments of a JPEG before its first scan; `content` is without the size."""
+    """Yield the whole segments of a JPEG before its first scan; `content` is without the size."""
     place = len(JPEG)
     while match := _MARKER.match(data, place):
         size = int.from_bytes(data[match.end() : match.end() + 2], "big")
         if match[1][0] == SCANS or size < 2:
             return
         place = match.end() + size
+        if place > len(data):
+            return
         yield Part(match[1][0], match.end() - 2, data[match.end() + 2 : place], place)
 
 
 def png_chunks(data: bytes) -> Iterator[Part]:
-    """Yield the chunks of a PNG; `content` is without the checksum."""
+    """Yield the chunks of a PNG whose content is whole; `content` is without the checksum."""
     place = len(PNG)
     while len(data) >= place + 8:
         size, kind = struct.unpack_from(">I4s", data, place)
+        if place + 8 + size > len(data):
+            return
         yield Part(kind, place, data[place + 8 : place + 8 + size], place + 12 + size)
         place += 12 + size
 
 
 def webp_chunks(data: bytes) -> Iterator[Part]:
-    """Yield the chunks of a WebP."""
+    """Yield the whole chunks of a WebP."""
     place = 12
     while len(data) >= place + 8:
         kind, size = struct.unpack_from("<4sI", data, place)
+        if place + 8 + size > len(data):
+            return
         end = place + 8 + size + size % 2
         yield Part(kind, place, data[place + 8 : place + 8 + size], end)
         place = end
+
+
+class TiffDirectory(NamedTuple):
+    """The first directory of a TIFF: its entries as they are by tag and type.
+
+    `whole` is false if the file ends before the last entry. `pointer` and `number` are the formats
+    (see `struct`) of a place in the file and of a number of entries.
+    """
+
+    entries: dict[tuple[int, int], bytes]
+    whole: bool
+    pointer: str
+    number: str
+    place: int
+
+
+def tiff_directory(file: BinaryIO) -> TiffDirectory:
+    """Read the first directory of a TIFF, but none of the values behind it."""
+    file.seek(0)
+    head = file.read(16)
+    order, big = "<" if head.startswith(b"II") else ">", head.startswith(BIG_TIFF)
+    pointer, number, size, at = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 4)
+    found = TiffDirectory({}, False, order + pointer, order + number, 0)
+    try:
+        found = found._replace(place=struct.unpack_from(found.pointer, head, at)[0])
+        file.seek(found.place)
+        (count,) = struct.unpack(found.number, file.read(struct.calcsize(number)))
+        for _ in range(min(count, _MOST_ENTRIES)):
+            entry = file.read(size)
+            found.entries[struct.unpack_from(f"{order}HH", entry)] = entry
+    except (struct.error, OverflowError, ValueError, OSError):  # the directory is cut or nowhere
+        return found
+    return found._replace(whole=len(entry) == size if count else False)
 
 
 def exif_of(data: bytes) -> bytes:
@@ -76,7 +116,7 @@ def exif_of(data: bytes) -> bytes:
     elif is_webp(data):
         found = [part.content for part in webp_chunks(data) if part.kind == b"EXIF"]
     else:
-        found = [data] if data.startswith(_TIFF) else []
+        found = [data] if data.startswith(TIFF) else []
     return found[0].removeprefix(EXIF) if found else b""
 
 

@@ -7,15 +7,15 @@ broken or large. The functions here copy only the parts of a file that its pixel
 import struct
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 
 from cir.images import containers
-from cir.images.containers import JPEG, PNG, Part
+from cir.images.containers import JPEG, PNG, Part, TiffDirectory
 from cir.images.jpeg_ends import END, pixels_are_whole
 
 _NEEDED_OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _NEEDED_OF_WEBP = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_METADATA = 0x20 | 0x08 | 0x04  # flags of an ICC profile, EXIF and XMP
-_TIFF, _BIG_TIFF = (b"II*\0", b"MM\0*"), (b"II+\0", b"MM\0+")
 # Tags of size, samples, compression, strips and tiles, colours and planes; no others.
 _NEEDED_OF_TIFF = {256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320}
 _NEEDED_OF_TIFF |= {322, 323, 324, 325, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}
@@ -40,8 +40,10 @@ def rewritten(data: bytes) -> Iterator[tuple[bytes, int | None]]:
             yield _png(data), containers.orientation(containers.exif_of(data))
     elif containers.is_webp(data):
         yield _webp(data), containers.orientation(containers.exif_of(data))
-    elif data.startswith(_TIFF + _BIG_TIFF):
-        yield _tiff(data), None
+    elif data.startswith(containers.TIFF + containers.BIG_TIFF):
+        plain = _tiff(data)
+        if plain is not None:
+            yield plain, None
     elif data.startswith(b"BM"):
         yield _bmp(data), None
 
@@ -85,28 +87,27 @@ def _webp(data: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(kept)) + b"WEBP" + kept
 
 
-def _tiff(data: bytes) -> bytes:
-    """Append to a TIFF a first directory that has only the needed tags, and point to it."""
-    order = "<" if data.startswith(b"II") else ">"
-    big = data.startswith(_BIG_TIFF)
-    pointer, number, entry = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
-    at = 8 if big else 4
-    entries = []
-    try:
-        (place,) = struct.unpack_from(order + pointer, data, at)
-        (count,) = struct.unpack_from(order + number, data, place)
-        place += struct.calcsize(order + number)
-        size = struct.calcsize(order + entry)
-        for first in range(place, min(place + count * size, len(data)), size):
-            tag, kind, *_ = struct.unpack_from(order + entry, data, first)
-            if tag in _NEEDED_OF_TIFF and kind in (*_NUMBERS, _OTHER_TYPES.get(tag)):
-                entries.append(data[first : first + size])
-    except (struct.error, OverflowError):  # the directory ends early, or is nowhere
-        pass
-    padded = data + b"\0" * (len(data) % 2)
-    start = padded[:at] + struct.pack(order + pointer, len(padded))
-    directory = struct.pack(order + number, len(entries)) + b"".join(entries)
-    return start + padded[len(start) :] + directory + struct.pack(order + pointer, 0)
+def _tiff(data: bytes) -> bytes | None:
+    """Return a TIFF whose first directory has only the needed tags, in the same place.
+
+    Returns None if the directory is cut, because tags that matter may be lost.
+    """
+    directory = containers.tiff_directory(BytesIO(data))
+    if not directory.whole:
+        return None
+    entries = needed_of_tiff(directory)
+    count = struct.pack(directory.number, len(entries))
+    listed = count + b"".join(entries.values()) + struct.pack(directory.pointer, 0)
+    return data[: directory.place] + listed + data[directory.place + len(listed) :]
+
+
+def needed_of_tiff(directory: TiffDirectory) -> dict[int, bytes]:
+    """Return the entries on which the pixels depend, by tag."""
+    return {
+        tag: entry
+        for (tag, kind), entry in directory.entries.items()
+        if tag in _NEEDED_OF_TIFF and kind in (*_NUMBERS, _OTHER_TYPES.get(tag))
+    }
 
 
 def _bmp(data: bytes) -> bytes:
