@@ -113,8 +113,8 @@ def captions(folder: Path, retriever: Retriever, measure: Measure) -> list[Resul
     """Search the captioned images of the folder by each caption, if there are any."""
     if not (folder / "captions.jsonl").is_file():
         return []
-    described = captioned_folder.read(folder / "captions.jsonl")
-    paths = {name: folder / "images" / name for name in described}
+    described, there = captioned_folder.find(folder, Path("captions.jsonl"))
+    paths = {name: there[name] for name in described}
     images = encode_images(retriever, paths)
     if not images.ids:
         raise UserError(f"none of {len(paths)} captioned images of {folder} can be read")

@@ -141,7 +141,8 @@ def indexed_store(
 
     The store notes `folder`, in which the model lies, so that it can be served without naming it.
     With `moved`, the source may be another one than before: images that the store has from there
-    are not encoded again. Raises UserError as `open_store` and `index` do.
+    are not encoded again. What was left out is counted by reason. Raises UserError as `open_store`
+    and `index` do.
     """
     made_with = "" if folder is None else str(folder.absolute())
     info = StoreInfo(model.fingerprint(), model.dim, source.name, made_with)
@@ -149,6 +150,8 @@ def indexed_store(
         report = index(source, model, store, batch_size, allow_empty=allow_empty)
         for sentence in report.unreadable:
             say(f"not indexed: {sentence}")
+        if source.left_out:
+            say(source.left_out)
         yield store, report
 
 

@@ -16,9 +16,8 @@ from cir.classes.scoring import ranking_file as class_submission
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
-from cir.core.tables import printable
 from cir.images import decoding as images
-from cir.images import image_files
+from cir.images import image_files, walk
 from cir.images.shards import ImageShards
 
 if TYPE_CHECKING:
@@ -112,17 +111,13 @@ def find_images(place: Path) -> dict[str, Path]:
         return {place.name: place}
     if not place.is_dir():
         raise UserError(f"{place} is no folder, and no image file")
-    inside, others = folders.walked(place)
+    inside, others = folders.find_images(place)
     if not inside:
         raise UserError(f"{place} has no images: expected files such as a.jpg or dogs/b.png")
-    found = {path.relative_to(place).as_posix(): path for path in inside}
+    found = {name: place / name for name in inside}
     folders.require_utf8(found, f"file names in {place}")
-    if others:
-        names = [printable(path.relative_to(place).as_posix()) for path in others]
-        say(
-            f"{counted(len(others), f'entry of {place} is', f'entries of {place} are')} left out, "
-            f"being hidden, links to folders or no images by their names: {listed(names)}"
-        )
+    if sentence := walk.told(others):
+        say(f"{place}: {sentence}")
     return found
 
 

@@ -27,7 +27,10 @@ MODEL = "text_search"
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the command to the command line."""
     indexing = commands.add_parser("index", help="make the images of a folder searchable")
-    about = "images at any depth (JPG, PNG, BMP, WebP, GIF), or shards of the pipeline's data"
+    about = (
+        "images at any depth (JPG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000), or shards of the "
+        "pipeline's data"
+    )
     indexing.add_argument("folder", type=Path, metavar="FOLDER", help=about)
     about = (
         "a folder, or a Qdrant server (http://localhost:6333, with #COLLECTION if there are "
@@ -49,6 +52,8 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
         "that it has are not encoded again (without this, another folder is an error)"
     )
     indexing.add_argument("--moved", action="store_true", help=about)
+    about = "also follow links that lead out of the folder, as those into a cache of DVC do"
+    indexing.add_argument("--follow-links", action="store_true", help=about)
     indexing.set_defaults(run=_index)
 
 
@@ -60,7 +65,7 @@ def _index(options: argparse.Namespace) -> str:
     from cir.app.indexing import indexed_store
     from cir.datasets.sources import find_source
 
-    source = find_source(options.folder, options.tags)
+    source = find_source(options.folder, options.tags, options.follow_links)
     model = search_model.load(folder)
     how = options.batch_size, options.allow_empty, folder, options.moved
     with indexed_store(options.store, source, model, *how) as (store, report):

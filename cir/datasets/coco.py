@@ -1,100 +1,183 @@
 """Compose triplets from a COCO instances JSON and its folder of images."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.file_names import FileNames
+from cir.core.tables import printable
 from cir.datasets.object_sets import compose
 from cir.datasets.params import CocoData
 from cir.edits.reading.templates import Template
-from cir.images import image_files
+from cir.images import image_files, walk
 from cir.images.splitting import Split, by_share
+
+Id = int | float | str
+_ONE = {"images": "image", "annotations": "annotation", "categories": "category"}
+
+
+class _Entry(BaseModel):
+    """An entry of a COCO file; other keys are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ImageEntry(_Entry):
+    """An image; its sides are in pixels."""
+
+    id: Id
+    file_name: Annotated[str, Field(min_length=1)]
+    width: PositiveFloat
+    height: PositiveFloat
+
+
+class Category(_Entry):
+    """A category of objects."""
+
+    id: Id
+    name: str
+
+
+class Instance(_Entry):
+    """An object in an image. Its size comes from its area or, without one, from its box."""
+
+    id: Any = None
+    image_id: Id
+    category_id: Id
+    area: Any = None
+    bbox: Any = None
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> "Instance":
+        if not _is_size(self.area) and not self._has_box():
+            raise ValueError("has neither area nor bbox: expected a number, or four of them")
+        return self
+
+    @property
+    def size(self) -> float:
+        """Return the area in square pixels."""
+        return self.area if _is_size(self.area) else self.bbox[2] * self.bbox[3]
+
+    def _has_box(self) -> bool:
+        box = self.bbox
+        return isinstance(box, list) and len(box) == 4 and all(map(_is_size, box[2:]))
+
+
+def _is_size(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
+
+
+Entry = TypeVar("Entry", ImageEntry, Instance, Category)
 
 
 @dataclass(frozen=True)
-class Annotated:
+class ShownObjects:
     """The paths of the images in an instances JSON, and the categories that they show."""
 
     paths: Mapping[str, Path]
     shown: Mapping[str, frozenset[str]]
 
 
-def read(annotations: Path, image_folder: Path, min_area: float) -> Annotated:
+def read(annotations: Path, image_folder: Path, min_area: float) -> ShownObjects:
     """Read which categories each image shows; a crowd counts like a single object.
 
     An image shows a category if the category's instances together fill at least the share
     `min_area` of the image, because nobody asks to remove a speck. The area of an instance is its
-    `area`, or that of its box. File names are ids and must be unique.
+    `area` or, without one, that of its box. File names are ids and must be unique.
 
     Raises UserError for another form of file, for annotations of unknown images or categories, for
     repeated names, and for missing image files.
     """
     content = files.read_json(annotations)
-    listed_images, instances, categories = _parts(content, annotations)
+    listed_images = _entries(content, annotations, "images", ImageEntry)
+    instances = _entries(content, annotations, "annotations", Instance)
+    categories = _entries(content, annotations, "categories", Category)
     names = _by_id(annotations, categories, "categories", "name")
     file_names = _by_id(annotations, listed_images, "images", "file_name")
     _refuse_unknown(annotations, instances, "image_id", file_names, "images")
     _refuse_unknown(annotations, instances, "category_id", names, "categories")
-    paths = {name: image_folder / name for name in file_names.values()}
-    absent = [name for name, path in paths.items() if not path.is_file()]
-    if absent:
-        raise UserError(
-            f"{annotations} lists {len(paths)} images, and {len(absent)} of them are not in "
-            f"{image_folder}: {listed(absent)}"
-        )
-    filled: dict[Any, Counter[str]] = {key: Counter() for key in file_names}
+    paths = _paths(annotations, image_folder, list(file_names.values()))
+    filled: dict[Id, Counter[str]] = {key: Counter() for key in file_names}
     for instance in instances:
-        filled[instance["image_id"]][names[instance["category_id"]]] += _area(instance, annotations)
+        filled[instance.image_id][names[instance.category_id]] += instance.size
     shown = {}
     for image in listed_images:
-        least = min_area * _side(image, "width", annotations) * _side(image, "height", annotations)
-        areas = filled[image["id"]].items()
-        shown[image["file_name"]] = frozenset(name for name, area in areas if area >= least)
-    return Annotated(paths, shown)
+        least = min_area * image.width * image.height
+        areas = filled[image.id].items()
+        shown[image.file_name] = frozenset(name for name, area in areas if area >= least)
+    return ShownObjects(paths, shown)
 
 
-def _parts(content: Any, path: Path) -> tuple[list[dict], list[dict], list[dict]]:
-    keys = {
-        "images": ("id", "file_name"),
-        "annotations": ("image_id", "category_id"),
-        "categories": ("id", "name"),
-    }
-    for part, needed in keys.items():
-        entries = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(entries, list) or not entries:
-            raise UserError(f'{path} is not a COCO instances file: expected a list under "{part}"')
-        for number, entry in enumerate(entries):
-            missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise UserError(f'{path}: {part}[{number}] has no "{missing[0]}"')
-    return content["images"], content["annotations"], content["categories"]
+def _entries(content: Any, path: Path, part: str, form: type[Entry]) -> list[Entry]:
+    """Return the entries of a part in their form; raise UserError that names those of another."""
+    entries = content.get(part) if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f'{path} is not a COCO instances file: expected a list under "{part}"')
+    try:
+        return TypeAdapter(list[form]).validate_python(entries)
+    except ValidationError as error:
+        problems: dict[int, str] = {}
+        for problem in error.errors(include_url=False):
+            number = problem["loc"][0]
+            problems.setdefault(number, _problem(entries[number], number, problem, part))
+    raise UserError(
+        f"{path}: {len(problems)} of {len(entries)} {part} cannot be used: "
+        + listed(list(problems.values()), "; ")
+    )
 
 
-def _by_id(path: Path, entries: Sequence[dict], part: str, label: str) -> dict[Any, str]:
+def _problem(entry: Any, number: int, problem: Mapping[str, Any], part: str) -> str:
+    """Say what is wrong with an entry, by its id or, if it has none, by its place."""
+    known = isinstance(entry, dict) and entry.get("id") is not None
+    name = f"{_ONE[part]} {str(entry['id'])[:40]}" if known else f"{part}[{number}]"
+    key = problem["loc"][1] if len(problem["loc"]) > 1 else None
+    if problem["type"] == "value_error":
+        return f"{name} {problem['ctx']['error']}"
+    if key is None or not isinstance(entry, dict):
+        return f"{name} is not an object"
+    if entry.get(key) is None:
+        return f'{name} has no "{key}"'
+    expected = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{name} has the {key} {str(entry[key])[:40]!r}: {expected}"
+
+
+def _by_id(path: Path, entries: Sequence[Any], part: str, label: str) -> dict[Id, str]:
     """Map ids of entries to labels; raises UserError if an id or a label is repeated."""
     for key in ("id", label):
-        counts = Counter(entry[key] for entry in entries)
+        counts = Counter(getattr(entry, key) for entry in entries)
         repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
             raise UserError(
                 f"{path}: {len(repeated)} values of {key} are repeated in {part}: "
                 f"{listed(repeated)}"
             )
-    return {entry["id"]: entry[label] for entry in entries}
+    return {entry.id: getattr(entry, label) for entry in entries}
 
 
 def _refuse_unknown(
-    path: Path, instances: Sequence[dict], key: str, known: Mapping[Any, str], part: str
+    path: Path, instances: Sequence[Instance], key: str, known: Mapping[Id, str], part: str
 ) -> None:
-    unknown = [instance for instance in instances if instance[key] not in known]
+    unknown = [instance for instance in instances if getattr(instance, key) not in known]
     if unknown:
         which = [
-            f"{key} {instance[key]} of annotation {instance.get('id')}" for instance in unknown
+            f"{key} {getattr(instance, key)} of annotation {instance.id}" for instance in unknown
         ]
         raise UserError(
             f"{path}: {len(unknown)} of {len(instances)} annotations refer to none of its {part}: "
@@ -102,19 +185,29 @@ def _refuse_unknown(
         )
 
 
-def _area(instance: dict, path: Path) -> float:
-    box = instance.get("bbox", ())
-    area = instance.get("area", box[2] * box[3] if len(box) == 4 else None)
-    if not isinstance(area, int | float) or area < 0:
-        raise UserError(f"{path}: annotation {instance.get('id')} has neither area nor bbox")
-    return area
+def _paths(annotations: Path, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each name; raise UserError for names without a file."""
+    paths = {name: folder / name for name in names if _is_file(folder / name)}
+    if len(paths) < len(names):
+        spelt = FileNames(walk.walk(folder).images if folder.is_dir() else [])
+        for name in names:
+            alike = spelt.find(name)
+            if name not in paths and len(alike) == 1:
+                paths[name] = folder / alike[0]
+    absent = [printable(name) for name in names if name not in paths]
+    if absent:
+        raise UserError(
+            f"{annotations} lists {len(names)} images, and {len(absent)} of them are not in "
+            f"{folder}: {listed(absent)}"
+        )
+    return {name: paths[name] for name in names}
 
 
-def _side(image: dict, key: str, path: Path) -> float:
-    side = image.get(key)
-    if not isinstance(side, int | float) or side <= 0:
-        raise UserError(f"{path}: image {image['file_name']} has no {key}")
-    return side
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the name is too long for a file, or holds a byte of zero
+        return False
 
 
 def load(
@@ -166,7 +259,7 @@ def load(
 
 
 def _rows(
-    annotated: Annotated, shown: Mapping[str, frozenset[str]], max_side: int
+    annotated: ShownObjects, shown: Mapping[str, frozenset[str]], max_side: int
 ) -> Iterator[tuple[str, bytes, list[str]]]:
     for name, names in shown.items():
         yield name, image_files.stored(annotated.paths[name], name, max_side), sorted(names)

@@ -6,31 +6,41 @@
 The images are beside data.csv, or in `images/` beside it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.file_names import FileNames
 from cir.core.records import Triplet
-from cir.core.tables import Row, leads_out, read_table
+from cir.core.tables import Row, leads_out, printable, read_table
 from cir.datasets.params import ContestData
 from cir.edits.reading.templates import Template
-from cir.images import image_files
+from cir.images import image_files, walk
 from cir.images import splitting as split
 from cir.images.splitting import Split
 
 COLUMNS = ("query_image", "query_text", "target_image")
+_NEAR = 0.05  # a share that is missed by more is told
 
 
 @dataclass(frozen=True)
 class Queries:
-    """The queries of one data.csv, and the paths of their images."""
+    """The queries of one data.csv, and the paths of their images.
+
+    Attributes:
+        triplets: the queries; an image file has one name, the first that data.csv gives it.
+        paths: the image files by these names.
+        unnamed: number of images in the folder that no query uses.
+        left_out: number of other entries of the folder, by reason; see cir.images.walk.
+    """
 
     triplets: tuple[Triplet, ...]
     paths: Mapping[str, Path]
-    unnamed: int  # number of images in the folder that no query uses
+    unnamed: int
+    left_out: Counter[str]
 
     def rows(self, max_side: int) -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
         """Yield rows for `shards.write`; images with a side above `max_side` pixels are reduced."""
@@ -41,9 +51,9 @@ class Queries:
 def read(folder: Path, blank_sentences: bool = False) -> Queries:
     """Read data.csv and check that each image in it exists; no image is decoded.
 
-    A byte order mark, Windows line ends, more columns and spaces around values are allowed, and
-    blank sentences if `blank_sentences` says so. Raises one UserError with all errors of the file.
-    Rows are counted as in a spreadsheet: the header is row 1.
+    What a table may look like, see cir.core.tables. Blank sentences are allowed if
+    `blank_sentences` says so. Raises one UserError with all errors of the file. Rows are counted as
+    in a spreadsheet: the header is row 1.
     """
     path = folder / "data.csv"
     rows = read_table(path, COLUMNS)
@@ -52,10 +62,8 @@ def read(folder: Path, blank_sentences: bool = False) -> Queries:
     image_folder = folder / "images" if (folder / "images").is_dir() else folder
     optional = ("query_text",) if blank_sentences else ()
     problems = _blank_values(rows, [column for column in COLUMNS if column not in optional])
-    images = [
-        path for path in image_folder.rglob("*") if path.suffix.lower() in image_files.SUFFIXES
-    ]
-    names = FileNames([image.relative_to(image_folder).as_posix() for image in images])
+    there = walk.walk(image_folder, known=("data.csv", "images"))
+    names = FileNames(there.images)
     paths: dict[str, Path] = {}
     absent: dict[str, int] = {}
     for row in rows:
@@ -66,17 +74,48 @@ def read(folder: Path, blank_sentences: bool = False) -> Queries:
             else:
                 paths[name] = found
     if absent:
-        where = listed([f"{name} of row {number}" for name, number in absent.items()])
-        problems.append(
-            f"{len(absent)} of {len(absent) + len(paths)} images are not in {image_folder}: {where}"
-        )
+        problems += _told_absent(absent, len(paths), rows, image_folder, names)
     if problems:
         raise UserError(f"{path}: " + "; ".join(problems))
+    first: dict[Path, str] = {}
+    for name, found in paths.items():
+        first.setdefault(found, name)
     triplets = tuple(
-        Triplet(f"row-{row.number:05d}", row["query_image"], row["query_text"], row["target_image"])
+        Triplet(
+            f"row-{row.number:05d}",
+            first[paths[row["query_image"]]],
+            row["query_text"],
+            first[paths[row["target_image"]]],
+        )
         for row in rows
     )
-    return Queries(triplets, paths, len(set(images) - set(paths.values())))
+    used = set(first)
+    unnamed = sum(image_folder / name not in used for name in there.images)
+    left_out = Counter(
+        reason
+        for reason, own in there.left_out.items()
+        for name in own
+        if image_folder / name not in used
+    )
+    return Queries(triplets, {name: found for found, name in first.items()}, unnamed, left_out)
+
+
+def _told_absent(
+    absent: Mapping[str, int],
+    found: int,
+    rows: Sequence[Row],
+    folder: Path,
+    names: FileNames,
+) -> list[str]:
+    """Say which images are not there, and whether another column holds the names of images."""
+    where = listed([f"{printable(name[:80])} of row {n}" for name, n in absent.items()])
+    said = [f"{len(absent)} of {len(absent) + found} images are not in {folder}: {where}"]
+    named = sum(_find(folder, names, row["query_text"]) is not None for row in rows)
+    if named > len(rows) / 2:
+        said.append(
+            f"query_text names images in {named} of {len(rows)} rows: are the columns exchanged?"
+        )
+    return said
 
 
 def _blank_values(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
@@ -92,10 +131,13 @@ def _blank_values(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
 
 def _find(folder: Path, names: FileNames, name: str) -> Path | None:
     """Return the file that a table calls `name`; names that lead out of the folder have none."""
-    if leads_out(name):
+    if not name or leads_out(name):
         return None
-    if (folder / name).is_file():
-        return folder / name
+    try:
+        if (folder / name).is_file():
+            return folder / name
+    except OSError:  # the name is too long for a file, as a sentence may be
+        return None
     alike = names.find(name)
     return folder / alike[0] if len(alike) == 1 else None
 
@@ -116,8 +158,12 @@ def load(
     given = {name: read(folder) for name, folder in _folders(data.root).items()}
     workers = data.processes()
     digests = {name: image_files.check(part.paths, workers) for name, part in given.items()}
-    unnamed = sum(part.unnamed for part in given.values())
-    info: dict = {"source": "contest", "given": list(given), "images_without_query": unnamed}
+    info: dict = {
+        "source": "contest",
+        "given": list(given),
+        "images_without_query": sum(part.unnamed for part in given.values()),
+        "left_out": dict(sum((part.left_out for part in given.values()), Counter())),
+    }
     if "test" in given:
         training = set(digests["train"].values()) | set(digests.get("val", {}).values())
         info["test_images_also_in_training"] = len(training & set(digests["test"].values()))
@@ -132,11 +178,31 @@ def load(
         given = {**given, **parts}
         kept = sum(len(part.triplets) for part in parts.values())
         info["queries"] = len(whole.triplets)
+        info["asked_and_kept"] = {
+            name: (round(share / sum(parted.values()), 3), len(parts[name].triplets))
+            for name, share in parted.items()
+        }
         info["queries_lost_between_parts"] = len(whole.triplets) - kept
+    info["repeated_queries"] = sum(map(_repeated, given.values()))
+    info["targets_with_copies"] = {
+        name: _with_copies(given[name], digests.get(name, digests["train"]))
+        for name in split.SPLITS
+    }
     return {
         name: Split(len(part.paths), part.rows(data.max_side), part.triplets, info)
         for name, part in ((name, given[name]) for name in split.SPLITS)
     }
+
+
+def _repeated(part: Queries) -> int:
+    """Count the queries that say the same as an earlier one, image for image and word for word."""
+    return len(part.triplets) - len({(t.reference, t.text, t.target) for t in part.triplets})
+
+
+def _with_copies(part: Queries, digests: Mapping[str, str]) -> int:
+    """Count the queries whose target lies in their gallery under a second name too."""
+    copies = Counter(digests[name] for name in part.paths)
+    return sum(copies[digests[t.target]] > 1 for t in part.triplets)
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -164,11 +230,14 @@ def _divide(
         paths = {n: path for n, path in whole.paths.items() if part_of[digests[n]] == part}
         kept = tuple(t for t in whole.triplets if t.reference in paths and t.target in paths)
         if not kept:
+            apart = max(n for n in range(len(shares)) if len(split.links_apart(links, n)) == n)
             raise UserError(
                 f"{len(whole.triplets)} queries with {len(whole.paths)} images leave none for "
-                f"{part}, as no image may be in two parts: give train/ and test/ folders instead"
+                f"{part}: no image may be in two parts, and at most {apart} of these queries have "
+                f"no image in common, fewer than the {len(shares)} parts {', '.join(shares)}: give "
+                "train/ and test/ folders instead"
             )
-        parts[part] = Queries(kept, paths, whole.unnamed)
+        parts[part] = replace(whole, triplets=kept, paths=paths)
     return parts
 
 
@@ -180,10 +249,30 @@ def remarks(info: Mapping) -> list[str]:
             f"{lost:,} of {info['queries']:,} queries are left out: their two images are in "
             "different parts, and no image may be in two"
         )
+    parts = info.get("asked_and_kept", {})
+    kept = sum(own for _, own in parts.values())
+    if any(abs(own - share * kept) > max(1, _NEAR * kept) for share, own in parts.values()):
+        given = ", ".join(f"{name} {own / kept:.0%}" for name, (_, own) in parts.items())
+        asked = ", ".join(f"{name} {share:.0%}" for name, (share, _) in parts.items())
+        said.append(
+            f"the queries are divided as {given}, not as {asked}: many of them hang together by "
+            "common images, and no image may be in two parts"
+        )
     if shared := info.get("test_images_also_in_training"):
         said.append(
             f"{shared:,} images of test/ are also in train/ or val/: the scores will be too high"
         )
+    if repeated := info.get("repeated_queries"):
+        said.append(f"{repeated:,} queries repeat an earlier one, and count each time")
+    for part, count in info.get("targets_with_copies", {}).items():
+        if count:
+            said.append(
+                f"the target of {count:,} queries of {part} lies there under a second name too: as "
+                "ties count against a query, these cannot be right at first place"
+            )
     if unnamed := info["images_without_query"]:
         said.append(f"{unnamed:,} images are left out: no query uses them")
+    if left_out := info.get("left_out"):
+        counts = [f"{count:,} {reason}" for reason, count in sorted(left_out.items())]
+        said.append(f"left out: {'; '.join(counts)}")
     return said

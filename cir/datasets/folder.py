@@ -13,8 +13,9 @@ from cir.core.errors import UserError
 from cir.core.file_names import FileNames
 from cir.core.progress import say
 from cir.core.tables import printable, read_table
+from cir.images import walk
+from cir.images.walk import NOTHING, OUTSIDE, UNREAD
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
 LARGEST = 256 << 20  # bytes of a file; nobody looks at a larger picture
 _COLUMNS = ["file", "tag"]
 _LINK_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR)  # of a file, of a folder
@@ -54,32 +55,38 @@ class Problem:
 class FolderSource:
     """The images of a folder, as an `ImageSource` (see cir.datasets.sources).
 
-    Images are recognised by their suffix, in any letter case. Hidden files and folders are left
-    out. A link to a file in the folder is listed like a file. A link to a folder inside is left
-    out, because its images are listed in their own place; so rings of links do no harm. A link
-    that leads outside is refused and becomes a `Problem`.
+    What counts as an image, and what is left out, see cir.images.walk. A link to a file in the
+    folder is listed like a file. A link that leads outside is refused and becomes a `Problem`,
+    unless such links are to be followed.
 
     Args:
         root: the folder.
+        follow_links: list and read the files that links out of the folder lead to, too.
         tags_csv: a CSV file with the columns file (a `Listed.path`) and tag. A file with several
             tags has several rows. Without `tags_csv`, the images keep their tags.
     """
 
-    def __init__(self, root: Path | str, tags_csv: Path | str | None = None):
+    def __init__(
+        self,
+        root: Path | str,
+        tags_csv: Path | str | None = None,
+        follow_links: bool = False,
+    ):
         self._root = os.path.realpath(root)
         if not Path(self._root).is_dir():
             raise UserError(f"{printable(os.fspath(root))} is not a folder of images")
-        self.name = f"folder:{self._root}"
+        self.name = f"{'links' if follow_links else 'folder'}:{self._root}"
         self.problems: tuple[Problem, ...] = ()
+        self.left_out: str | None = None
         self._tags_csv = tags_csv
+        self._follow_links = follow_links
 
     def listed(self) -> Iterator[Listed]:
         tagged = self._tags_csv is not None
-        problems: list[Problem] = []
-        found = sorted(self._walk("", problems))
-        self.problems = tuple(problems)
-        tags = self._tags([path for path, _, _ in found]) if tagged else {}
-        for path, size, date in found:
+        found = walk.walk(self._root, "all" if self._follow_links else "none")
+        self.problems, self.left_out = _problems(found), found.sentence((OUTSIDE, NOTHING, UNREAD))
+        tags = self._tags(found.images) if tagged else {}
+        for path, size, date in self._listed(sorted(found.images)):
             yield Listed(path, size, date, tags.get(path, ()) if tagged else None)
 
     def _tags(self, paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -109,7 +116,7 @@ class FolderSource:
 
     def _read(self, path: str) -> bytes:
         try:
-            opened = self._open(path)
+            opened = self._open_anywhere(path) if self._follow_links else self._open(path)
         except OSError as error:
             if error.errno not in _LINK_IN_THE_WAY:
                 raise
@@ -141,59 +148,39 @@ class FolderSource:
         finally:
             os.close(here)
 
+    def _open_anywhere(self, path: str) -> int:
+        # Opening a pipe without a writer would block.
+        return os.open(Path(self._root, path), os.O_RDONLY | os.O_NONBLOCK)
+
     def _inside(self, path: str) -> str | None:
         """Resolve all links of a path; return None if the path leads outside the folder."""
         real = os.path.realpath(Path(self._root, path)) + "/"
         prefix = self._root.rstrip("/") + "/"
         return real[len(prefix) :].rstrip("/") if real.startswith(prefix) else None
 
-    def _walk(self, folder: str, problems: list[Problem]) -> Iterator[tuple[str, int, float]]:
-        """Yield path, size and date of each image in a folder or below, in any order."""
-        waiting = [folder]
-        while waiting:
-            folder = waiting.pop()
+    def _listed(self, paths: Sequence[str]) -> Iterator[tuple[str, int, float]]:
+        """Yield path, size and date of each file; a file that is gone is a problem."""
+        for path in paths:
             try:
-                with os.scandir(Path(self._root, folder)) as scan:
-                    entries = [entry for entry in scan if not entry.name.startswith(".")]
+                status = Path(self._root, path).stat()
             except OSError as error:
-                if not folder:
-                    raise UserError(f"{self._root} cannot be read: {error.strerror}") from None
-                problems.append(_unread(folder, error))
-                continue
-            for entry in entries:
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(path)
-                    elif entry.is_symlink() and entry.is_dir():
-                        self._refuse_outside(path, problems)
-                    elif is_image_name(entry.name) and self._takes(entry, path, problems):
-                        status = entry.stat()
-                        yield path, status.st_size, status.st_mtime
-                except OSError as error:
-                    problems.append(_unread(path, error))
-
-    def _takes(self, entry: os.DirEntry, path: str, problems: list[Problem]) -> bool:
-        """Return whether the entry is a file inside; a bad link is added to `problems`."""
-        if not entry.is_symlink():
-            return entry.is_file()
-        if self._refuse_outside(path, problems):
-            return False
-        if not Path(entry.path).exists():
-            problems.append(Problem(path, f"{printable(path)} is a link to nothing", False))
-        return entry.is_file()
-
-    def _refuse_outside(self, path: str, problems: list[Problem]) -> bool:
-        outside = self._inside(path) is None
-        if outside:
-            sentence = f"{printable(path)} is a link that leads out of the folder and is refused"
-            problems.append(Problem(path, sentence, False))
-        return outside
+                self.problems += (_unread(path, str(error.strerror)),)
+            else:
+                yield path, status.st_size, status.st_mtime
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a file name has the suffix of an image."""
-    return Path(name).suffix.lower() in SUFFIXES
+def _problems(found: walk.Found) -> tuple[Problem, ...]:
+    """Make a problem of every link that is not followed, and of all that cannot be read."""
+    refused, nothing = (
+        "is a link that leads out of the folder and is refused",
+        "is a link to nothing",
+    )
+    problems = [
+        *(Problem(path, f"{printable(path)} {refused}", False) for path in found.named(OUTSIDE)),
+        *(Problem(path, f"{printable(path)} {nothing}", False) for path in found.named(NOTHING)),
+        *(_unread(path, why) for path, why in found.errors.items()),
+    ]
+    return tuple(problems)
 
 
 def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
@@ -227,9 +214,9 @@ def _whole(image: BinaryIO, size: int, path: str) -> bytes:
 
 def _is_listed_form(path: str) -> bool:
     """Return whether `listed` can yield a path: nothing hidden, no "..", the suffix of an image."""
-    hidden = any(not part or part.startswith(".") for part in path.split("/"))
-    return not hidden and "\0" not in path and is_image_name(path)
+    hidden = any(not part or walk.left_out(part) for part in path.split("/"))
+    return not hidden and "\0" not in path and walk.is_image_name(path)
 
 
-def _unread(path: str, error: OSError) -> Problem:
-    return Problem(path, f"{printable(path)} cannot be read: {error.strerror}", True)
+def _unread(path: str, why: str) -> Problem:
+    return Problem(path, f"{printable(path)} cannot be read: {why}", True)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -30,6 +31,9 @@ class ImageSource(Protocol):
     problems: tuple[Problem, ...]
     """The problems of the last listing."""
 
+    left_out: str | None
+    """A sentence that counts, by reason, what else the last listing left out."""
+
     def listed(self) -> Iterator[Listed]:
         """Yield all images, sorted by path. Raises UserError if the place does not exist."""
 
@@ -48,6 +52,7 @@ class ShardSource:
     """
 
     problems: tuple[Problem, ...] = ()
+    left_out: str | None = None
 
     def __init__(self, folder: Path | str):
         place = os.path.realpath(folder)
@@ -71,7 +76,11 @@ class ShardSource:
             return self._shards.encoded(path)
 
 
-_KINDS = {"folder": FolderSource, "shards": ShardSource}
+_KINDS = {
+    "folder": FolderSource,
+    "links": partial(FolderSource, follow_links=True),
+    "shards": ShardSource,
+}
 
 
 def open_source(name: str) -> ImageSource:
@@ -81,17 +90,21 @@ def open_source(name: str) -> ImageSource:
     """
     kind, _, place = name.partition(":")
     if kind not in _KINDS or not place:
-        raise UserError(f"expected images in folder:PLACE or in shards:PLACE, got {name}")
+        expected = " or ".join(f"{kind}:PLACE" for kind in _KINDS)
+        raise UserError(f"expected images in {expected}, got {name}")
     return _KINDS[kind](place)
 
 
-def find_source(folder: Path, tags_csv: Path | None = None) -> ImageSource:
+def find_source(
+    folder: Path, tags_csv: Path | None = None, follow_links: bool = False
+) -> ImageSource:
     """Open a folder: of shards if it contains images-00000.parquet, of image files otherwise.
 
-    Raises UserError if it is not a folder, or if tags are given for shards.
+    With `follow_links`, links of image files that lead out of the folder are followed. Raises
+    UserError if it is not a folder, or if tags are given for shards.
     """
     if not any(folder.glob("images-*.parquet")):
-        return FolderSource(folder, tags_csv)
+        return FolderSource(folder, tags_csv, follow_links)
     if tags_csv is not None:
         raise UserError(f"{folder} contains shards, which have their own tags: leave --tags out")
     return ShardSource(folder)

@@ -12,8 +12,6 @@ from cir.core.errors import UserError
 from cir.core.progress import progress
 from cir.images import decoding
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
-
 _WORTH_WORKERS = 500  # checking fewer images takes less time than starting processes
 
 

@@ -56,9 +56,33 @@ def by_links(
     may be in both. Random parts lose many links of densely linked images (nearly half, with shares
     of 0.7, 0.1 and 0.2). This function starts from random parts and moves one image after another
     to the part that maximises sum(share * log(1 + links kept in the part)), until no image moves.
-    If no link is lost, that sum is largest when the kept links are divided by the shares.
+    If no link is lost, that sum is largest when the kept links are divided by the shares. In the
+    end it deals out the groups of images that hang together by kept links, the largest first, each
+    to the part that lacks most of its share. Every part gets a link if that is possible at all: if
+    there are as many links without a common image as parts.
     """
-    names, weights = list(shares), list(shares.values())
+    rng = np.random.default_rng(seed)
+    part = _searched(links, shares, rng, {})
+    groups = _groups(links, part)
+    if len(groups) < len(shares) and (apart := links_apart(links, len(shares))):
+        pinned = {image: number for number, link in enumerate(apart) for image in link}
+        part = _searched(links, shares, rng, pinned)
+        groups = _groups(links, part)
+    names = list(shares)
+    dealt = _dealt([len(group) for group in groups], list(shares.values()), rng)
+    for group, number in zip(groups, dealt, strict=True):
+        part.update((image, number) for link in group for image in link)
+    return {image: names[number] for image, number in part.items()}
+
+
+def _searched(
+    links: Sequence[tuple[Image, Image]],
+    shares: Mapping[str, float],
+    rng: np.random.Generator,
+    pinned: Mapping[Image, int],
+) -> dict[Image, int]:
+    """Return the number of each image's part after the moves; `pinned` images do not move."""
+    weights = list(shares.values())
     near: dict[Image, list[Image]] = {}
     for one, other in links:
         for image, neighbour in ((one, other), (other, one)):
@@ -66,16 +90,78 @@ def by_links(
             if one != other:  # a link of an image to itself cannot be lost
                 near[image].append(neighbour)
     images = list(near)
-    rng = np.random.default_rng(seed)
-    part = dict(zip(images, rng.choice(len(names), len(images), p=weights).tolist(), strict=True))
-    kept = [0] * len(names)
+    drawn = rng.choice(len(weights), len(images), p=weights).tolist()
+    part = {**dict(zip(images, drawn, strict=True)), **pinned}
+    kept = [0] * len(weights)
     for one, other in links:
         kept[part[one]] += one != other and part[one] == part[other]
     for _ in range(_SWEEPS):
-        moves = [_move(images[i], near, part, kept, weights) for i in rng.permutation(len(images))]
+        order = (images[i] for i in rng.permutation(len(images)))
+        moves = [_move(image, near, part, kept, weights) for image in order if image not in pinned]
         if not any(moves):
             break
-    return {image: names[part[image]] for image in images}
+    return part
+
+
+def _groups(
+    links: Sequence[tuple[Image, Image]], part: Mapping[Image, int]
+) -> list[list[tuple[Image, Image]]]:
+    """Return the kept links, those that hang together by common images in one list."""
+    above: dict[Image, Image] = {}
+
+    def top(image: Image) -> Image:
+        while (higher := above.setdefault(image, image)) != image:
+            above[image] = above[higher]
+            image = higher
+        return image
+
+    kept = [(one, other) for one, other in links if part[one] == part[other]]
+    for one, other in kept:
+        above[top(one)] = top(other)
+    groups: dict[Image, list[tuple[Image, Image]]] = {}
+    for link in kept:
+        groups.setdefault(top(link[0]), []).append(link)
+    return list(groups.values())
+
+
+def _dealt(sizes: Sequence[int], shares: Sequence[float], rng: np.random.Generator) -> list[int]:
+    """Return the part of each group: the largest first, to the part that lacks most links.
+
+    A part without a group gets the smallest group of a part that has several.
+    """
+    lacks = np.array(shares) * sum(sizes)
+    order = sorted(rng.permutation(len(sizes)).tolist(), key=lambda group: -sizes[group])
+    parts = [0] * len(sizes)
+    for group in order:
+        parts[group] = int(np.argmax(lacks))
+        lacks[parts[group]] -= sizes[group]
+    for part in range(len(shares)):
+        spare = [group for group in order if parts.count(parts[group]) > 1]
+        if part not in parts and spare:
+            parts[min(spare, key=lambda group: (sizes[group], lacks[parts[group]]))] = part
+    return parts
+
+
+def links_apart(links: Sequence[tuple[Image, Image]], count: int) -> list[tuple[Image, Image]]:
+    """Return `count` links of which no two have an image in common, or [] if there are fewer.
+
+    Some largest set of such links has a link at one of the first link's two images. Of an image's
+    neighbours, 2 * count + 1 suffice: the other links cannot use all of them.
+    """
+    if count == 0 or not links:
+        return []
+    for image in dict.fromkeys(links[0]):
+        ends = {
+            other if one == image else one: (one, other)
+            for one, other in links
+            if image in (one, other)
+        }
+        for link in list(ends.values())[: 2 * count + 1]:
+            rest = [other for other in links if not set(other) & set(link)]
+            found = links_apart(rest, count - 1)
+            if len(found) == count - 1:
+                return [link, *found]
+    return []
 
 
 def _move(

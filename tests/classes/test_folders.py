@@ -101,11 +101,28 @@ def test_what_is_odd_but_harmless_is_told(tmp_path):
     splits = make_splits(class_folders(root), seed=0)
     assert sum(split.images for split in splits.values()) == 12
     assert splits["query"].info["notes"] == [
-        "7 entries of mine are left out, being no images by their names and places: "
-        ".hidden, A\\udce9.txt, __MACOSX and 4 more",
+        "mine: left out: 4 hidden (.hidden, __MACOSX, b/._000.png and 1 more); 2 beside the "
+        "class folders (A\\udce9.txt, readme.txt); 1 of a system, such as thumbnails and bins "
+        "(a/Thumbs.db)",
         "6 file names in mine stand in more than one class and are kept apart by their ids: "
         "000.png (a, b), 001.png (a, b), 002.png (a, b) and 3 more",
     ]
+
+
+def test_thumbnails_and_bins_are_neither_images_nor_classes(tmp_path):
+    root = fill(tmp_path / "mine", {"cat": 12, "dog": 12, "thumbs": 12})
+    save(root / "cat" / "@eaDir" / "cat-0.png" / "SYNOPHOTO_THUMB_M.jpg", 900)
+    save(root / "#recycle" / "old.png", 901)
+    save(root / "dog" / "new.jfif", 902)
+    (root / "dog" / "b.HEIC").write_bytes(b"?")
+    splits = make_splits(class_folders(root), seed=0)
+    found = {name: label for own in ids(splits).values() for name, label in own.items()}
+    assert len(found) == 37
+    assert found["dog/new.jfif"] == "dog"
+    assert splits["train"].info["notes"][0] == (
+        "mine: left out: 2 of a system, such as thumbnails and bins (#recycle, cat/@eaDir); 1 of a "
+        "format that is not read (dog/b.HEIC)"
+    )
 
 
 def test_parts_taken_for_classes_are_told(tmp_path):
@@ -215,7 +232,7 @@ def test_unreadable_images_and_empty_folders_are_left_out(tmp_path):
     assert info["left_out"] == {"unreadable images": 5}
     assert info["notes"] == [
         "left out: 2 of 5 class folders in mine hold no image: bare, void",
-        "1 entry of mine is left out, being no images by their names and places: void/list.txt",
+        "mine: left out: 1 without the suffix of an image (void/list.txt)",
         "left out: 5 of 27 images cannot be used: a/a-1.png, a/gone.png, b/b-2.png and 2 more",
     ]
 

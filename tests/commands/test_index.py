@@ -182,6 +182,35 @@ def test_an_emptied_folder(photos):
     assert "3 removed; 0 images can be searched" in answer(photos, "--allow-empty")
 
 
+def test_what_was_left_out_is_counted_in_one_sentence(photos, capsys):
+    (photos / "red.png").rename(photos / "red.jfif")
+    for name in ("a.HEIC", ".DS_Store", "notes.txt"):
+        (photos / name).touch()
+    assert "3 indexed" in answer(photos)
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert told == [
+        "left out: 1 hidden (.DS_Store); 1 of a format that is not read (a.HEIC); 1 without the "
+        "suffix of an image (notes.txt)"
+    ]
+
+
+def test_links_out_of_the_folder_are_followed_on_request(photos, capsys):
+    """As in a folder that DVC tracks with links into its cache."""
+    links = photos.parent / "links"
+    links.mkdir()
+    for path in photos.iterdir():
+        (links / path.name).symlink_to(path)
+    plain("black").save(links / "black.png")
+    assert "1 indexed" in answer(links)
+    assert (
+        "red.png is a link that leads out of the folder and is refused" in capsys.readouterr().err
+    )
+    assert "3 indexed, 1 unchanged" in answer(links, "--follow-links")
+    with open_store(".search", None) as store:
+        assert store.info.source == f"links:{links}"
+    assert "3 removed, 3 unreadable; 1 images" in answer(links)
+
+
 def test_wrong_options(photos, capsys):
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SystemExit):

@@ -1,5 +1,6 @@
 """COCO annotations to triplets: small sets worked out by hand, every promise on random ones."""
 
+import codecs
 import json
 from collections import Counter
 
@@ -185,6 +186,42 @@ def test_instances_add_up_and_boxes_stand_in_for_areas(tmp_path):
     assert coco.read(path, tmp_path / "images", 0.21).shown["0.png"] == frozenset()
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"area": 20, "bbox": None},
+        {"area": None, "bbox": [0, 0, 2, 10]},
+        {"area": float("nan"), "bbox": [0, 0, 2, 10.0]},
+        {"area": 20, "bbox": [0]},
+        {"bbox": [None, None, 2, 10]},
+    ],
+)
+def test_either_size_will_do(tmp_path, sizes):
+    path, _ = instances(tmp_path, 1, annotations=[{"image_id": 0, "category_id": 50, **sizes}])
+    assert coco.read(path, tmp_path / "images", 0.1).shown["0.png"] == {"speck"}
+    assert coco.read(path, tmp_path / "images", 0.11).shown["0.png"] == frozenset()
+
+
+def test_a_name_may_be_spelt_in_other_ways(tmp_path):
+    path, content = instances(tmp_path, 1)
+    (tmp_path / "images" / "a").mkdir()
+    (tmp_path / "images" / "0.png").rename(tmp_path / "images" / "a" / "caf\u00e9.png")
+    content["images"][0]["file_name"] = "a\\cafe\u0301.png"
+    path.write_bytes(codecs.BOM_UTF8 + json.dumps(content).encode())
+    found = coco.read(path, tmp_path / "images", 0.1).paths["a\\cafe\u0301.png"]
+    assert found == tmp_path / "images" / "a" / "caf\u00e9.png"
+
+
+def test_several_wrong_entries_are_counted(tmp_path):
+    path, content = instances(tmp_path)
+    for number in (5, 6, 7, 8):
+        content["annotations"][number] |= {"category_id": None, "image_id": None}
+    path.write_text(json.dumps(content))
+    sentence = r'4 of 90 annotations cannot be used: annotation 5 has no "image_id"; .* and 1 more$'
+    with pytest.raises(UserError, match=sentence):
+        coco.read(path, tmp_path / "images", 0.01)
+
+
 def change(key, number, **values):
     def apply(content):
         content[key][number] = content[key][number] | values
@@ -209,8 +246,33 @@ def drop(key, number, name):
         (change("images", 3, file_name="2.png"), r"1 values of file_name .* in images: 2\.png"),
         (change("images", 3, id=2), r"1 values of id are repeated in images: 2"),
         (change("categories", 3, name="thing 2"), r"values of name .* in categories: thing 2"),
-        (drop("annotations", 5, "image_id"), r'annotations\[5\] has no "image_id"'),
-        (drop("images", 5, "width"), r"image 5\.png has no width"),
+        (drop("annotations", 5, "image_id"), r'1 of 90 .*: annotation 5 has no "image_id"$'),
+        (drop("images", 5, "width"), r'image 5 has no "width"$'),
+        (change("images", 3, file_name=None), r'1 of 30 images .*: image 3 has no "file_name"$'),
+        (
+            change("images", 3, file_name=7),
+            r"image 3 has the file_name '7': input should be a .*g$",
+        ),
+        (
+            change("images", 3, width="20"),
+            r"image 3 has the width '20': input should be a .*number$",
+        ),
+        (change("images", 3, height=0), r"image 3 has the height '0': input should be greater"),
+        (change("images", 3, id=None), r'images\[3\] has no "id"$'),
+        (change("images", 3, file_name="x" * 999), r"1 of them are not in"),
+        (change("images", 3, file_name="x\0"), r"1 of them are not in .*: x\\x00$"),
+        (lambda content: content["images"].append(4), r"images\[30\] is not an object$"),
+        (change("categories", 3, name=None), r'category 30 has no "name"$'),
+        (change("annotations", 4, image_id=[1]), r"annotation 4 has the image_id '\[1\]': input"),
+        (change("annotations", 4, area=None, bbox=None), r"annotation 4 has neither area nor bbox"),
+        (
+            change("annotations", 4, area="9", bbox=[1, 2]),
+            r"annotation 4 has neither area nor bbox",
+        ),
+        (
+            change("annotations", 4, area=-1, bbox=[1, 2, "3", 4]),
+            r"annotation 4 has neither area nor bbox",
+        ),
         (lambda content: content.pop("categories"), r'expected a list under "categories"'),
         (lambda content: content["annotations"].clear(), r'expected a list under "annotations"'),
         (

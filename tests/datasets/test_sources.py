@@ -32,13 +32,26 @@ def paths(source):
 
 def test_images_are_listed_by_suffix_at_any_depth_sorted_by_path(tmp_path):
     names = ["b.jpg", "a.JPEG", "a/z.Png", "a-b.webp", "a/deep/er/x.gif", "y.bmp", "ü 北 .jpg"]
+    names += ["c.jfif", "d.tiff", "e.jp2", "thumbs/f.jpg"]
     others = [".hidden.jpg", ".git/a.jpg", "a/.b/c.png", "d.svg", "e.txt", "jpg", "f.jpg.txt", "g."]
+    others += [
+        "h.HEIC",
+        "a/@eaDir/z.Png/SYNOPHOTO_THUMB_M.jpg",
+        "$RECYCLE.BIN/i.jpg",
+        "Thumbs/j.jpg",
+    ]
+    others += [".Trash-1000/k.jpg", "Thumbs.db"]
     put(tmp_path, *names, *others)
     (tmp_path / "folder.jpg").mkdir()
     source = FolderSource(tmp_path)
     found = {image.path: image for image in source.listed()}
     assert list(found) == sorted(names)
     assert source.problems == ()
+    assert source.left_out == (
+        "left out: 4 hidden (.Trash-1000, .git, .hidden.jpg and 1 more); 4 of a system, such as "
+        "thumbnails and bins ($RECYCLE.BIN, Thumbs, Thumbs.db and 1 more); 4 without the suffix of "
+        "an image (e.txt, f.jpg.txt, g. and 1 more); 2 of a format that is not read (d.svg, h.HEIC)"
+    )
     status = (tmp_path / "b.jpg").stat()
     assert found["b.jpg"] == Listed("b.jpg", status.st_size, status.st_mtime)
     assert source.read("a/deep/er/x.gif") == b"an image"
@@ -76,9 +89,32 @@ def test_links_inside_count_and_links_outside_are_refused(tmp_path):
     assert told["nothing.jpg"] == "nothing.jpg is a link to nothing"
     assert all("leads out of the folder" in told[path] for path in told.keys() - {"nothing.jpg"})
     assert not any(problem.may_return for problem in source.problems)
+    assert source.left_out == "left out: 1 links to folders (again)"
     for path in ("out.jpg", "passwd.png", "out/secret.jpg", "sub/next/c.jpg"):
         with pytest.raises(UserError, match="leads out of the folder and is refused"):
             source.read(path)
+
+
+def test_links_that_lead_out_are_followed_if_asked(tmp_path):
+    """As in a folder that DVC tracks with links into its cache."""
+    inside, outside = tmp_path / "photos", tmp_path / "cache"
+    put(inside, "a.jpg")
+    put(outside, "0f/1234", "album/b.jpg", "album/deep/c.jpg")
+    (inside / "tracked.jpg").symlink_to(outside / "0f" / "1234")
+    (inside / "album").symlink_to(outside / "album")
+    (inside / "again").symlink_to(outside / "album" / "deep")
+    (inside / "above").symlink_to(tmp_path)
+    (outside / "album" / "ring").symlink_to(outside / "album")
+    (inside / "nothing.jpg").symlink_to(outside / "gone.jpg")
+    source = find_source(inside, follow_links=True)
+    assert source.name == f"links:{inside}"
+    expected = ["a.jpg", "again/c.jpg", "album/b.jpg", "album/deep/c.jpg", "tracked.jpg"]
+    assert paths(source) == expected
+    assert [problem.path for problem in source.problems] == ["nothing.jpg"]
+    assert open_source(source.name).read("album/deep/c.jpg") == b"an image"
+    assert source.read("tracked.jpg") == b"an image"
+    with pytest.raises(UserError, match="is not an image of the folder"):
+        source.read("../cache/album/b.jpg")
 
 
 def test_links_in_a_ring_are_survived(tmp_path):
@@ -209,7 +245,9 @@ def test_no_folder_and_no_such_kind(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
         paths(source)
     for name in ("ftp:/a", "folder", "folder:", "/a"):
-        with pytest.raises(UserError, match="expected images in folder:PLACE or in shards:PLACE"):
+        with pytest.raises(
+            UserError, match="expected images in folder:PLACE or links:PLACE or shards"
+        ):
             open_source(name)
 
 

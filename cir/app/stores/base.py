@@ -203,12 +203,17 @@ def agreed(place: str, found: StoreInfo, asked: StoreInfo, moved: bool) -> Store
             f"{found.dim}), but the model in use is {asked.fingerprint} (length {asked.dim}): "
             f"{instead}"
         )
-    if found.source != asked.source and not moved:
+    if _place(found.source) != _place(asked.source) and not moved:
         raise UserError(
             f"the store {place} holds the images of {found.source}, not those of "
             f"{asked.source}: {instead}; if it is the same folder in a new place, give --moved"
         )
     return replace(asked, model=asked.model or found.model)
+
+
+def _place(source: str) -> str:
+    """Return the name of a source without whether links are followed in the folder."""
+    return f"folder:{source.removeprefix('links:')}" if source.startswith("links:") else source
 
 
 def missing(place: str) -> UserError:

@@ -11,8 +11,10 @@ from cir.core.errors import UserError
 from cir.core.progress import progress
 from cir.core.tables import printable
 from cir.images import decoding as images
-from cir.images import image_files
+from cir.images import image_files, walk
 from cir.images.shards import Row
+
+_BESIDE = "beside the class folders"
 
 
 @dataclass(frozen=True)
@@ -33,23 +35,25 @@ def require_root(root: Path) -> None:
 def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFile]:
     """Find the images in `folder`/<class>/, at any depth; an id is `prefix` and the path below.
 
-    Notes count hidden files, files that are no images, links to folders, and class folders
+    One note counts by reason what is left out (see cir.images.walk), and another one class folders
     without images if unusable data are left out.
 
     Raises UserError for a folder that is missing, has no class folders, or has empty ones.
     """
     children = _children(folder)
-    classes = [child for child in children if child.is_dir() and not _is_hidden(child.name)]
+    classes = [path for path in children if path.is_dir() and not walk.left_out(path.name)]
     if not classes:
         raise UserError(f"{folder} has no folders: expected one for each class, with its images")
     found, empty = [], []
-    others = sorted(set(children) - set(classes))
+    others: dict[str, list[str]] = {}
+    for path in (child for child in children if child not in classes):
+        others.setdefault(walk.left_out(path.name) or _BESIDE, []).append(path.name)
     for own in classes:
-        inside, rest = walked(own)
-        others += rest
+        inside, rest = find_images(own)
+        for reason, paths in rest.items():
+            others.setdefault(reason, []).extend(f"{own.name}/{path}" for path in paths)
         for path in inside:
-            name = f"{prefix}{path.relative_to(folder).as_posix()}"
-            found.append(ImageFile(name, own.name, path))
+            found.append(ImageFile(f"{prefix}{own.name}/{path}", own.name, own / path))
         if not inside:
             empty.append(printable(own.name))
     if empty:
@@ -59,7 +63,7 @@ def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFil
             raise UserError(sentence)
         findings.permit(sentence)
         findings.notes.append(f"left out: {sentence}")
-    _note_others(folder, others, findings)
+    _note(others, folder, findings)
     _note_equal_names(folder, found, findings)
     _note_inner_folders(folder, found, findings)
     return found
@@ -70,42 +74,31 @@ def read_flat(folder: Path, findings: Findings) -> list[Path]:
 
     Raises UserError for a folder that is missing or has no images.
     """
-    children = _children(folder)
-    found = [path for path in children if _is_image(path, folder)]
-    if not found:
-        inner = sum(child.is_dir() for child in children)
+    inside, others = find_images(folder, deep=False) if folder.is_dir() else ([], {})
+    if not inside:
+        inner = sum(child.is_dir() for child in _children(folder))
         raise UserError(
             f"{folder} has no images: expected the files there, not in folders of their own "
             f"({counted(inner, 'folder is', 'folders are')} there)"
         )
-    _note_others(folder, sorted(set(children) - set(found)), findings)
-    return found
+    _note(others, folder, findings)
+    return [folder / name for name in inside]
 
 
-def walked(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Find the images in a folder at any depth, and everything else except folders, both sorted.
+def find_images(folder: Path, deep: bool = True) -> tuple[list[str], dict[str, list[str]]]:
+    """Find the images in a folder, and everything else by reason; see cir.images.walk.
 
-    Hidden files, including those that macOS packs into __MACOSX, do not count as images. Links to
-    folders are not followed.
+    Links to nothing count as images, so that the check of the images names them.
     """
-    inside = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    found = [path for path in inside if _is_image(path, folder)]
-    return found, sorted(set(inside) - set(found))
+    found = walk.walk(folder, deep=deep)
+    nothing = found.left_out.pop(walk.NOTHING, [])
+    return sorted(found.images + nothing), found.left_out
 
 
 def _children(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder")
     return sorted(folder.iterdir())
-
-
-def _is_image(path: Path, folder: Path) -> bool:
-    hidden = any(map(_is_hidden, path.relative_to(folder).parts))
-    return not hidden and path.suffix.lower() in image_files.SUFFIXES and not path.is_dir()
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def require_utf8(names: Collection[str], what: str) -> None:
@@ -124,14 +117,10 @@ def _is_utf8(name: str) -> bool:
         return False
 
 
-def _note_others(folder: Path, others: Sequence[Path], findings: Findings) -> None:
-    if others:
-        place = shown(folder)
-        names = listed([printable(path.relative_to(folder).as_posix()) for path in others])
-        findings.notes.append(
-            f"{counted(len(others), f'entry of {place} is', f'entries of {place} are')} left out, "
-            f"being no images by their names and places: {names}"
-        )
+def _note(others: dict[str, list[str]], folder: Path, findings: Findings) -> None:
+    """Count by reason what was left out, without the path of the data, as notes are stored."""
+    if sentence := walk.told(others):
+        findings.notes.append(f"{shown(folder)}: {sentence}")
 
 
 def _note_equal_names(folder: Path, found: Sequence[ImageFile], findings: Findings) -> None:

@@ -17,7 +17,7 @@ from cir.core.errors import UserError
 from cir.core.file_names import FileNames
 from cir.core.progress import say
 from cir.core.tables import printable, read_json_lines, read_table, strings
-from cir.images import image_files
+from cir.images import image_files, walk
 from cir.images.splitting import by_share
 from cir.text_search.data.params import CaptionedFolder
 from cir.text_search.data.queries import TextQuery, TextSplit
@@ -32,23 +32,7 @@ def load(params: CaptionedFolder, seed: int) -> dict[str, TextSplit]:
     images that do not exist.
     """
     root, shares = params.root, params.shares()
-    described = read(root / params.captions)
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder of images")
-    folder = root / "images" if (root / "images").is_dir() else root
-    paths = {
-        path.name: path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in image_files.SUFFIXES
-    }
-    names = FileNames(paths)
-    absent = [name for name in described if len(names.find(name)) != 1]
-    if absent:
-        raise UserError(
-            f"{len(absent)} of {len(described)} captioned images are not in {folder}: "
-            + listed(absent)
-        )
-    described = _by_file(described, names)
+    described, paths = find(root, params.captions)
     content = image_files.check(paths, params.processes())
     part_of = by_share(sorted({content[name] for name in described}), shares, seed)
     parts: dict[str, list[str]] = {part: [] for part in shares}
@@ -62,11 +46,35 @@ def load(params: CaptionedFolder, seed: int) -> dict[str, TextSplit]:
     }
 
 
-def _by_file(described: Mapping[str, list[str]], names: FileNames) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, captions in described.items():
-        found.setdefault(names.find(name)[0], []).extend(captions)
-    return found
+def find(root: Path, captions: Path) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """Return the captions of each captioned image, and the path of every image, by file name.
+
+    Images in inner folders count if they have a caption. What else lies in the folder is counted
+    on the screen. Raises UserError for a file or folder that is missing or malformed, and for
+    captions of images that do not exist.
+    """
+    described = read(root / captions)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder of images")
+    folder = root / "images" if (root / "images").is_dir() else root
+    there = walk.walk(folder, known=(str(captions), "images"))
+    names = FileNames(there.images)
+    absent = [printable(name) for name in described if len(names.find(name)) != 1]
+    if absent:
+        raise UserError(
+            f"{len(absent)} of {len(described)} captioned images are not in {folder}: "
+            + listed(absent)
+        )
+    by_file: dict[str, list[str]] = {}
+    for name, texts in described.items():
+        by_file.setdefault(names.find(name)[0], []).extend(texts)
+    for name in there.images:
+        if "/" in name and name not in by_file:
+            there.leave_out("in inner folders without a caption", name)
+    if sentence := there.sentence():
+        say(f"{folder}: {sentence}")
+    kept = sorted(name for name in there.images if "/" not in name or name in by_file)
+    return by_file, {name: folder / name for name in kept}
 
 
 def read(path: Path) -> dict[str, list[str]]:
