@@ -6,6 +6,7 @@
 # make photos     search the photos in FOLDER, by pretrained models that need no training
 # make bench      measure speed and memory
 # make lint       check style
+# make fuzz       try random inputs on the readers of images, tables, COCO and requests
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
 # make fresh      check that the dvc.lock files fit this code and these params; needs no data
 # make gate       check the metrics against metrics_gate.yaml
@@ -17,6 +18,7 @@
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
 # PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
 # SERVE="--port 9000" gives options to serve and photos; .venv/bin/cir serve --help lists them.
+# MINUTES=10 says how long make fuzz takes; it is 1.
 # FOLDER=~/Pictures names the photos; STORE=.photos, their index: another folder needs another one.
 # Each makes .venv first, and again whenever requirements.txt or pyproject.toml changes.
 
@@ -29,9 +31,10 @@ AGAINST ?= HEAD
 PARAMS ?=
 FOLDER ?=
 STORE ?= .photos
-export AGAINST PARAMS FOLDER STORE
+MINUTES ?= 1
+export AGAINST PARAMS FOLDER STORE MINUTES
 
-.PHONY: retriever repro test recipes serve photos photo-packages bench lint smoke fresh gate \
+.PHONY: retriever repro test recipes serve photos photo-packages bench lint fuzz smoke fresh gate \
     comment plots chromium check-clone check-folder
 
 retriever: .venv/ready
@@ -66,6 +69,9 @@ bench: .venv/ready
 lint: .venv/ready
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+
+fuzz: .venv/ready
+	@$(PYTHON) -m tests.fuzz --minutes "$$MINUTES"
 
 smoke: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m tools.smoke

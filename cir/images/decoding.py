@@ -1,5 +1,6 @@
 """Decode images of any common format to RGB; raise UserError for those that cannot be decoded."""
 
+import logging
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,7 +34,8 @@ _TURNS = {
 _EXCHANGING = (5, 6, 7, 8)  # orientations that exchange width and height
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# `decode` checks the size of every image itself, and odd metadata do not concern its callers.
+# `decode` checks the size of every image itself, and an image that fails gets one sentence.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from itertools import product
 
@@ -29,6 +30,7 @@ class Kind:
     tolerance: int = 0
 
 
+@cache
 def kinds() -> list[Kind]:
     """Return all kinds; the pixels are random, but the same each time."""
     makers: list[Callable[[np.random.Generator], Iterator[Kind]]] = [
