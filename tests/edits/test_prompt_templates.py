@@ -7,13 +7,16 @@ from itertools import product
 
 import pytest
 
+from cir.core.english import plural
 from cir.edits.reading.templates import fill, load_templates
 from cir.edits.reading.word_splitter import LABELS, spans_of
+from cir.edits.words import words_of
 from tests.helpers import ROOT
 
 ENTRIES = json.loads((ROOT / "prompt_templates.json").read_text(encoding="utf-8"))
 TEXTS = [entry["template"] for entry in ENTRIES]
 NAMES = (ROOT / "data" / "object_names.txt").read_text(encoding="utf-8").splitlines()
+FAMILIES = json.loads((ROOT / "data" / "held_out_families.json").read_text(encoding="utf-8"))
 
 # Short stand-ins for the slots keep the patterns below readable: @ is added, # is removed.
 SHORT = [
@@ -23,7 +26,7 @@ SHORT = [
 STYLES = """
     imperative question wish passive instead_of swap removed_first added_first distant
     list_commas list_and terse polite_rambling context determiner adjective declarative
-    comparative
+    comparative gerund sequence bare counting condition picture
 """
 COMMON_COUNTS = [(1, 0), (0, 1), (1, 1), (2, 1), (1, 2), (2, 2)]
 ALL_COUNTS = [pair for pair in product(range(4), repeat=2) if pair != (0, 0)]
@@ -45,12 +48,12 @@ DESCRIBING = """
     stylish delicious stale small gigantic graceful clumsy cozy cold luxurious cheap faded
     vibrant scary friendly plain ornate weird charming juicy mysterious glowing dull shabby
     sleek distracting lively curious unwanted soft comfortable messy crumpled gorgeous adorable
-    clunky bulky delicate annoying creepy happy rustic cracked tattered vintage quaint tiny
-    massive serene gentle hideous striped decorative crisp creamy wobbly cheerful lovely nice
-    large fresh silly strange lazy heavy sleepy sad useless gloomy lonely steaming chilled
-    smooth rough fuzzy fierce proud shy wet dry clean sturdy crooked handmade stunning towering
-    impressive ordinary squeaky empty full hard festive quiet exotic fancy funny spotted
-    miniature delightful
+    clunky bulky delicate annoying creepy happy rustic cracked tattered quaint tiny massive
+    serene gentle hideous crisp creamy wobbly cheerful lovely nice large fresh silly strange
+    lazy heavy sleepy sad useless gloomy lonely steaming chilled smooth rough fuzzy fierce proud
+    shy wet dry clean sturdy crooked stunning towering impressive ordinary squeaky empty full
+    hard festive quiet exotic fancy funny miniature delightful precious splendid brilliant
+    pretty merry grumpy pristine lavish dazzling outdated
 """
 
 
@@ -134,6 +137,36 @@ def test_exchanges_run_in_both_directions(pattern, least):
     assert len(matching(pattern)) >= least
 
 
+# "after removing the #": up to four words stand between the verb and the slot.
+_GERUND = r"\b(?!something|anything|everything|following|according)[a-z]+ing ([a-z']+ ){0,4}[@#]"
+_SEQUENCE = r"\b(first|then|next|once|before|after|afterwards|finally|as soon as|followed by"
+_SEQUENCE += r"|step one|now that|having)\b|1\. "
+_DETERMINED = r"\b(an?|the|this|that|these|those|my|your|his|any|every|each|some|another|both|one"
+_DETERMINED += r"|two|three|several|few|of|more|no) (\w+ ){0,2}[@#]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least"),
+    [
+        (_GERUND, 140),
+        (_SEQUENCE, 70),
+        (r"\b(pair|trio|quartet|dozen|handful|couple|bunch|group) (of )?(\w+ )?[@#]", 40),
+        (r"\b(if|unless|should you|provided|as long as|in case|whenever|were the)\b", 35),
+        (r"\bby an? (\w+ )?@|(ed|en) by\b", 25),
+    ],
+)
+def test_ways_of_asking(pattern, least):
+    assert len(matching(pattern)) >= least
+
+
+def test_slots_without_articles():
+    assert sum(not re.search(_DETERMINED, text) for text in SHORT) >= 70
+
+
+def test_pictures():
+    assert sum(entry["style"] == "picture" for entry in ENTRIES) >= 35
+
+
 def test_bare_requests_without_articles_or_marks():
     assert {"replace # with @", "swap # for @", "add @", "remove #", "no #, yes @"} <= set(SHORT)
 
@@ -194,9 +227,60 @@ def test_the_indefinite_article_before_a_slot_is_written_a():
     assert matching(r"\ban [@#]") == []
 
 
-def test_object_names_are_many_and_a_third_have_several_words():
-    assert len(NAMES) >= 1000
-    assert sum(" " in name for name in NAMES) >= len(NAMES) / 3
+def test_held_out_families_are_not_used_elsewhere():
+    """The verbs and phrases of a family are in its templates alone: at least 70 in all, 4 each."""
+    others = [ROOT / "data" / name for name in ("edit_words.json", "edit_clauses.json")]
+    elsewhere = "\n".join([*(path.read_text(encoding="utf-8") for path in others), *NAMES]).lower()
+    assert len(FAMILIES) >= 8
+    held_out: Counter[str] = Counter()
+    for family in FAMILIES:
+        assert set(family) == {"family", "verbs", "phrases", "names"}
+        forms = [form for verb in family["verbs"] for form in verb] + family["phrases"]
+        assert all(len(verb) == 3 for verb in family["verbs"])
+        of_family = rf"\b({'|'.join(map(re.escape, forms))})\b"
+        assert not re.search(of_family, elsewhere), family["family"]
+        found = matching(of_family)
+        assert len(found) >= 4, family["family"]
+        held_out.update(found)
+    assert len(held_out) >= 70
+    assert set(held_out.values()) == {1}  # no template belongs to two families
+
+
+def test_names_of_held_out_families_share_no_word_with_other_names():
+    joints = words_of(phrase for family in FAMILIES for phrase in family["phrases"])
+    names = [name for family in FAMILIES for name in family["names"]]
+    words = Counter(word for name in names for word in set(name.split()) - joints)
+    assert len(names) >= 80
+    assert max(words.values()) == 1
+    others = {word for name in NAMES for word in re.split(r"[ -]", name)}
+    assert not words.keys() & (others | {plural(word) for word in others})
+    for family in FAMILIES:
+        for name in family["names"]:
+            assert any(phrase in name for phrase in family["phrases"]), name
+
+
+def test_object_names_are_many_and_long():
+    assert len(NAMES) >= 2050
+    assert sum(" " in name for name in NAMES) >= len(NAMES) / 2
+    assert sum(3 <= len(name.split()) <= 6 for name in NAMES) >= 450
+
+
+def test_parts_of_names():
+    """Names have parts after "of" and "with", and describing words that belong to them."""
+    for joint, least in [("of", 60), ("with", 100), ("that", 15), ("for", 20), ("in", 10)]:
+        assert sum(f" {joint} " in name for name in NAMES) >= least, joint
+    belonging = (
+        r"(\w+-)+\w+ed|smart|portable|antique|vintage|solar|wireless|electric|digital|folding"
+    )
+    assert sum(bool(re.match(rf"({belonging}) ", name)) for name in NAMES) >= 60
+
+
+def test_many_long_names_share_no_word_with_another_name():
+    joints = set("of with that for in on from and by across beside".split())
+    words = {name: set(re.split("[ -]", name)) - joints for name in NAMES}
+    counts = Counter(word for name in NAMES for word in words[name])
+    alone = [name for name in NAMES if all(counts[word] == 1 for word in words[name])]
+    assert sum(len(name.split()) >= 3 for name in alone) >= 110
 
 
 def test_object_names_are_sorted_unique_and_normalised():
