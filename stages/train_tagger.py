@@ -1,6 +1,7 @@
 """Train the tagger on the expanded templates and measure it on every held-out split."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,12 @@ from cir.edits import training
 from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import read_clauses
 from cir.edits.expansion import SPLITS, from_dataset
+from cir.edits.held_out import PEOPLE
+from cir.edits.measuring import calibration, measure
 from cir.edits.models import context_words, fresh_model, pretrained_model
 from cir.edits.params import FromScratch, Pretrained, TrainTagger
-from cir.edits.reading.metrics import breakdown
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence, Template
-from cir.edits.results import Metrics, Size, Split
 from cir.edits.words import read_edit_words
 from stages.params import StageParams, load
 from stages.run import code_of, run
@@ -35,7 +36,6 @@ MODEL = Path("models/tagger")
 METRICS = Path("metrics/tagger.json")
 CURVE = Path("metrics/curves/tagger.csv")
 COLUMNS = ("step", "loss", "learning_rate", "eval_loss", "eval_exact_edit")
-TESTED = ("seen", "unseen_templates", "unseen_objects", "both_unseen")
 
 
 class Params(StageParams):
@@ -49,7 +49,7 @@ def main() -> None:
     params = load(Params)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    splits = {name: from_dataset(load_from_disk(DATA / name)) for name in SPLITS}
+    splits = {name: from_dataset(load_from_disk(DATA / name)) for name in (*SPLITS, *PEOPLE)}
     recipe = params.model_dump(exclude={"tensorboard"})
     checkpoints = checkpoint_folder("tagger", recipe, *code_of(__file__), DATA, WORDS, CLAUSES)
     with files.exclusive(MODEL, checkpoints):
@@ -75,7 +75,7 @@ def _train(
     }
     material = Material(
         templates=templates["train"],
-        held_out=templates["validation"] + templates["test"],
+        held_out=templates["validation"] + templates["test"] + templates["families"],
         names=names["train"],
         words=read_edit_words(WORDS).without(names["train"], held_out=names["test"]),
         clauses=read_clauses(CLAUSES).without(names["test"]),
@@ -91,6 +91,8 @@ def _train(
     model, history = training.train(
         model, tokenizer, sentences, validation, recipe, params.seed, checkpoints, curve.follow
     )
+    fitted = calibration(Tagger(model, tokenizer), splits[PEOPLE[0]])
+    model.config.calibration = asdict(fitted)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return history
@@ -105,19 +107,10 @@ def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrai
 
 
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
-    tagger = Tagger.load(MODEL, DEVICE)
-    results = []
-    for name in TESTED:
-        predicted = tagger.word_labels([sentence.text for sentence in splits[name]])
-        results.append(Split(split=name, **breakdown(splits[name], predicted)))
-        print(f"{name}: {results[-1].exact_edit:.2%} exact edits of {len(splits[name]):,}")
-    (unseen,) = [result for result in results if result.split == "both_unseen"]
-    Metrics(
-        tagger_exact_edit=unseen.exact_edit,
-        tagger_span_f1=unseen.span_f1,
-        splits=results,
-        sizes=[Size(split=name, sentences=len(sentences)) for name, sentences in splits.items()],
-    ).write(METRICS)
+    metrics = measure(Tagger.load(MODEL, DEVICE), splits)
+    for split in metrics.splits:
+        print(f"{split.split}: {split.exact_edit:.2%} exact edits of {split.count:,}")
+    metrics.write(METRICS)
 
 
 if __name__ == "__main__":

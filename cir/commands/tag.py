@@ -14,6 +14,7 @@ from cir.core.records import Edit
 from cir.core.tables import read_json_lines, strings
 
 if TYPE_CHECKING:
+    from cir.edits.reading.readings import Reading
     from cir.edits.reading.tagger import Tagger
 
 _LINES_AT_ONCE = 256
@@ -49,7 +50,7 @@ def _tag(options: argparse.Namespace) -> int:
     if options.sentence is not None:
         if not options.sentence.strip():
             raise UserError("the sentence to tag is empty")
-        _print_edits(_load_tagger(options).tag([options.sentence]), ["the sentence"])
+        _print(_load_tagger(options).read([options.sentence]), ["the sentence"])
         return 0
     tagger = _load_tagger(options)
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
@@ -60,7 +61,7 @@ def _tag(options: argparse.Namespace) -> int:
             print(f"error: line {number} is empty; expected a sentence", file=sys.stderr)
             del texts[number]
             status = 1
-        _print_edits(tagger.tag(list(texts.values())), [f"line {number}" for number in texts])
+        _print(tagger.read(list(texts.values())), [f"line {number}" for number in texts])
     return status
 
 
@@ -72,11 +73,14 @@ def _batches(lines: TextIO) -> Iterator[list[tuple[int, str]]]:
         yield batch
 
 
-def _print_edits(edits: list[Edit], places: list[str]) -> None:
-    for edit, place in zip(edits, places, strict=True):
-        if not edit.add and not edit.remove:
-            print(f"note: {place} names no object to add or to remove", file=sys.stderr)
+def _print(readings: list["Reading"], places: list[str]) -> None:
+    """Print each edit with its confidence as JSON, and what is odd about it to standard error."""
+    for reading, place in zip(readings, places, strict=True):
+        for remark in reading.remarks():
+            print(f"note: {place}: {remark}", file=sys.stderr)
+        edit = reading.edit
         record = {"text": edit.text, "add": edit.add, "remove": edit.remove}
+        record["confidence"] = round(reading.confidence, 3)
         print(json.dumps(record, ensure_ascii=False), flush=True)
 
 

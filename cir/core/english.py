@@ -45,6 +45,15 @@ _ADDS_ES_AFTER_O = {"buffalo", "echo", "hero", "mango", "mosquito", "potato", "t
 _SINGULAR_IN_S = ("ss", "us", "is", "as", "lens")
 
 
+FUNCTION_WORDS = frozenset(
+    """
+    a an the this that these those which who whose and or nor but so not no all any some each both
+    of in on at to from with without for by into onto over under between behind beside near up down
+    out off is are it its your my his her our their
+    """.split()
+)
+
+
 def article(name: str) -> str:
     """Return "a" or "an", whichever English puts before `name`."""
     if _VOWEL_LETTER_NAME.match(name) or _VOWEL_NUMBER.match(name):
@@ -58,11 +67,14 @@ def article(name: str) -> str:
 
 
 def plural(name: str) -> str:
-    """Return the plural of a name, by its last word or the word before "of", "with", "on" or "in".
+    """Return the plural of a name, by its last word or the word before "of", "with" and the like.
 
-    A name that already looks plural ("scissors", "binoculars") is returned unchanged.
+    A name that already looks plural ("scissors", "binoculars") is returned unchanged, and so is one
+    with a verb ("robot that folds towels").
     """
-    head, *rest = re.split(r"(?=\s(?:of|with|on|in)\s)", name, maxsplit=1)
+    if " that " in name:
+        return name
+    head, *rest = re.split(r"(?=\s(?:of|with|on|in|for|from|at)\s)", name, maxsplit=1)
     last = re.split(r"[\s\-]", head)[-1]
     return head[: len(head) - len(last)] + _plural_word(last) + "".join(rest)
 

@@ -10,13 +10,14 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cir.core.english import article
 from cir.edits.clauses import Clauses, compose
 from cir.edits.expansion import fill_in_order
 from cir.edits.made_up_names import NameMaker
 from cir.edits.params import Varied
+from cir.edits.reading.disturbances import can_be_mistyped, mistype
 from cir.edits.reading.templates import (
     NEGATIVE_SLOT,
     POSITIVE_SLOT,
@@ -69,7 +70,15 @@ class Augmenter:
         phrases = (*words.openings, *words.greetings, *words.adverbs, *words.endings, *words.asides)
         idle = words_of(phrases) | words.alternatives.keys()  # "image", "shot"
         others = _seldom_objects(material.templates) - self._kept - idle
-        self._name = NameMaker(material.names, sorted(others), strength.made_up, strength.coloured)
+        verbs = words_of(form for some in words.verbs.values() for forms in some for form in forms)
+        others |= {word for word in verbs | {*words.describing} if len(word) > 3}
+        self._name = NameMaker(
+            material.names,
+            sorted(others),
+            made_up=strength.made_up,
+            coloured=strength.coloured,
+            extended=strength.extended,
+        )
         objects = "the|an?|any|some|all|that|this|my|your|it|them"
         direct = rf"(?= (?:{objects})\b| {_SLOT}|\s*[.,;!?]|$| from\b)"
         self._verb = re.compile(any_of(words.same_sense) + direct, re.IGNORECASE)
@@ -94,7 +103,8 @@ class Augmenter:
         if rng.random() < self._strength.surface:
             text = _resurface(text, rng)
         varied = Template(self._allowed(text, template), template.style)
-        return fill_in_order(varied, [self._name(rng) for _ in varied.slots])
+        sentence = fill_in_order(varied, [self._name(rng) for _ in varied.slots])
+        return _mistyped(sentence, rng) if rng.random() < self._strength.typed else sentence
 
     def _allowed(self, text: str, template: Template) -> str:
         """Return `text`, or the training template's text if `text` equals a held-out template."""
@@ -223,6 +233,15 @@ class Augmenter:
 
 
 _PLAIN_WORD = re.compile(r"[\w'’-]+")
+
+
+def _mistyped(sentence: TaggedSentence, rng: random.Random) -> TaggedSentence:
+    """Put a typing error into one or two words of a sentence."""
+    words = list(sentence.words)
+    long = [place for place, word in enumerate(words) if can_be_mistyped(word)]
+    for place in rng.sample(long, min(len(long), rng.choice((1, 1, 2)))):
+        words[place] = mistype(words[place], rng)
+    return replace(sentence, text=" ".join(words), words=tuple(words))
 
 
 def _kept_words(templates: Sequence[Template], words: EditWords) -> set[str]:

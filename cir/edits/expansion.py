@@ -20,13 +20,16 @@ from pathlib import Path
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as ListOf
 
-from cir.core.english import plural
+from cir.core.english import FUNCTION_WORDS, plural
 from cir.core.errors import UserError
 from cir.edits.params import ExpandTemplates
 from cir.edits.reading.templates import TaggedSentence, Template, fill
 from cir.edits.reading.word_splitter import LABELS, split_words
 
-SPLITS = ("train", "validation", "seen", "unseen_templates", "unseen_objects", "both_unseen")
+SPLITS = (
+    *("train", "validation", "seen", "unseen_templates", "unseen_objects", "both_unseen"),
+    "unseen_families",
+)
 COLOURS = (
     *("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown"),
     *("black", "white", "gray", "beige", "golden"),
@@ -82,17 +85,29 @@ def read_names(path: Path | str) -> list[str]:
 
 
 def expand(
-    templates: Sequence[Template], names: Sequence[str], recipe: ExpandTemplates, seed: int
+    templates: Sequence[Template],
+    names: Sequence[str],
+    recipe: ExpandTemplates,
+    seed: int,
+    families: tuple[Sequence[Template], Sequence[str]] = ((), ()),
 ) -> Expansion:
     """Fill each template exactly `recipe.fillings` times.
+
+    `families` are the templates that are held out as families (`cir.edits.held_out`), and the names
+    to fill them with; the other templates are split by `split_templates`.
 
     The fillings of a template depend only on the seed, the template and the names. Raises
     UserError if a side of the split has too few names for a template.
     """
     training, testing = _shares(recipe, "seen", "unseen_objects"), _shares(recipe, "both_unseen")
-    split = split_templates(templates, recipe.validation_templates, recipe.test_templates, seed)
+    apart, family_names = families
+    taken = set(apart)
+    rest = [item for item in templates if item not in taken]
+    split = split_templates(rest, recipe.validation_templates, recipe.test_templates, seed)
+    split["families"] = list(apart)
     fixed = [*COLOURS, *SHADES, *(piece for item in templates for piece in item.pieces)]
     sides = split_names(names, fixed, recipe.test_names, seed)
+    sides["families"] = list(family_names)
     plan = {  # template split: (where its sentences go, names, how many)
         "train": (
             ("train", "train", training["rest"]),
@@ -104,6 +119,7 @@ def expand(
             ("unseen_templates", "train", testing["rest"]),
             ("both_unseen", "test", testing["both_unseen"]),
         ),
+        "families": (("unseen_families", "families", recipe.fillings),),
     }
     sentences: dict[str, list[TaggedSentence]] = {name: [] for name in SPLITS}
     for kind, shares in plan.items():
@@ -200,6 +216,8 @@ def split_names(
 ) -> dict[str, list[str]]:
     """Hold out names so that training sentences contain none of their words, in any number.
 
+    Function words ("of", "with", "that") do not count.
+
     Names that share a word go to the same side: "wine bottle" is not held out while training uses
     "bottle". A name that shares a word with the `fixed` texts is for training, because training
     always contains these texts.
@@ -239,7 +257,8 @@ def _groups_by_word(names: Iterable[str]) -> list[_Group]:
 
 def _known_words(text: str) -> set[str]:
     words = {part for word in split_words(text.lower()) for part in (word, *word.split("-"))}
-    return {form for word in words if word.isalnum() for form in (word, plural(word))}
+    said = {word for word in words if word.isalnum()} - FUNCTION_WORDS
+    return {form for word in said for form in (word, plural(word))}
 
 
 def to_dataset(sentences: Iterable[TaggedSentence]) -> Dataset:

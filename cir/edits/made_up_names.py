@@ -4,9 +4,22 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from cir.core.english import plural
+from cir.core.english import FUNCTION_WORDS, plural
 from cir.edits.expansion import coloured_name
+from cir.edits.reading.pieces import ENDINGS
 from cir.edits.words import words_of
+
+# "Solar-powered" and "robot that folds towels": what joins the words of long names.
+_JOINED_TO = (
+    *("painted", "powered", "shaped", "lined", "sized", "framed", "carved", "woven", "topped"),
+    *("mounted", "controlled", "style", "themed", "proof", "free", "friendly", "handled"),
+)
+_DOES = (
+    *("folds", "holds", "plays", "spins", "glows", "sings", "shows", "makes", "carries", "waters"),
+    *("cleans", "tells", "opens", "lights up", "walks", "floats", "looks like", "turns into"),
+)
+_PREPOSITIONS = ("of", "of", "of", "with", "with", "for", "in", "on", "from", "with a", "without")
+_LENGTHS, _ODDS = (1, 2, 3, 4), (5, 4, 1.5, 0.5)  # words of a made-up name, and their odds
 
 
 class WordMaker:
@@ -36,33 +49,55 @@ class NameMaker:
 
     Args:
         names: object names of the training side.
-        others: words that are no objects in other sentences ("thing", "message"). Sometimes one of
-            them is used as a name, so that its place in the sentence decides.
+        others: words that are no objects in other sentences ("thing", "punch"). Sometimes one of
+            them is used in a name, so that its place in the sentence decides.
         made_up: share of names made of invented and other words.
         coloured: share of names with a colour in front.
+        extended: share of the made-up names with a part such as "of glass beads" or "that sings".
     """
 
     def __init__(
-        self, names: Sequence[str], others: Sequence[str], made_up: float, coloured: float
+        self,
+        names: Sequence[str],
+        others: Sequence[str],
+        made_up: float,
+        coloured: float,
+        extended: float,
     ):
         self._names = list(names)
-        self._parts = sorted(words_of(names))
+        self._parts = sorted(words_of(names) - FUNCTION_WORDS)
         self._others = list(others)
         self.made_up_word = WordMaker(self._parts)
         self._made_up = made_up
         self._coloured = coloured
+        self._extended = extended
 
     def __call__(self, rng: random.Random) -> str:
-        if rng.random() >= self._made_up:
-            name = rng.choice(self._names)
-        else:
-            count = rng.choices((1, 2, 3), (6, 4, 0.5))[0]
-            name = " ".join(self._word(rng) for _ in range(count))
+        name = rng.choice(self._names) if rng.random() >= self._made_up else self._compose(rng)
         name = coloured_name(name, self._coloured, rng)
         return plural(name) if rng.random() < 0.1 else name
 
+    def _compose(self, rng: random.Random) -> str:
+        words = [self._word(rng) for _ in range(rng.choices(_LENGTHS, _ODDS)[0])]
+        if rng.random() < self._extended / 2:
+            words[0:0] = [f"{self._word(rng)}-{rng.choice(_JOINED_TO)}"]
+        if rng.random() < self._extended:
+            words += self._extension(rng)
+        return " ".join(words)
+
+    def _extension(self, rng: random.Random) -> list[str]:
+        """Make the part of a name that follows its noun; it has no determiner of its own."""
+        thing = [self._word(rng) for _ in range(rng.choice((1, 1, 2)))]
+        if rng.random() < 0.6:
+            thing[-1] = plural(thing[-1])
+        if rng.random() < 0.25:
+            return ["that", rng.choice(_DOES), *(thing if rng.random() < 0.7 else ())]
+        return [rng.choice(_PREPOSITIONS), *thing]
+
     def _word(self, rng: random.Random) -> str:
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.4:
             return self.made_up_word(rng)
-        return rng.choice(self._parts if kind < 0.95 or not self._others else self._others)
+        if kind < 0.5:  # names have endings of all kinds: "security", "punching"
+            return self.made_up_word(rng)[:5] + rng.choice(ENDINGS)
+        return rng.choice(self._parts if kind < 0.85 or not self._others else self._others)

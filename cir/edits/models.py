@@ -7,6 +7,8 @@ by its place in the sentence, and new nouns look like known ones.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -24,6 +26,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from cir.core.errors import UserError, reason_of
 from cir.core.hub import why_not_fetched
+from cir.core.packaged import minilm_folder
 from cir.edits.clauses import Clauses
 from cir.edits.expansion import COLOURS, SHADES
 from cir.edits.params import FromScratch
@@ -33,6 +36,7 @@ from cir.edits.reading.templates import Template
 from cir.edits.reading.word_splitter import LABELS
 from cir.edits.words import PLACE, EditWords, words_of
 
+PACKAGED_MINILM = "package:all-MiniLM-L6-v2"  # the weights of requirements-photos.txt
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -60,17 +64,25 @@ def fresh_model(
 
 
 def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a pretrained encoder by its name on the hub or its folder, and add a layer of labels.
+    """Load a pretrained encoder and add a layer of labels.
+
+    `name` is that of the hub, a folder, or PACKAGED_MINILM.
 
     Raises UserError if `name` does not exist, if the hub cannot be reached, if the weights do not
     fit an architecture that transformers has as a token classifier, or if a tagger cannot read
     sentences with it, such as GPT-2 and XLNet.
     """
     set_seed(seed)  # the new layer's weights
+    with minilm_folder() if name == PACKAGED_MINILM else nullcontext(name) as source:
+        return _pretrained(name, source)
+
+
+def _pretrained(name: str, source: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the encoder `name` from the folder or the hub's name `source`."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(source)
         model, report = AutoModelForTokenClassification.from_pretrained(
-            name, output_loading_info=True, ignore_mismatched_sizes=True, **_label_names()
+            source, output_loading_info=True, ignore_mismatched_sizes=True, **_label_names()
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise UserError(
@@ -89,7 +101,7 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
     if not tokenizer.is_fast:
         raise UserError(f"tagger.checkpoint: {name!r} has no fast tokenizer.")
     if hasattr(tokenizer, "add_prefix_space"):  # byte-level tokenizers need it for split words
-        tokenizer = AutoTokenizer.from_pretrained(name, add_prefix_space=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, add_prefix_space=True)
     try:
         Tagger(model, tokenizer).tag(["Add a hat.", "Take out the cat, and add a red hat."])
     except Exception as error:  # each architecture and tokenizer fails in a way of its own
@@ -99,6 +111,9 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
             f"positions, such as DistilBERT, BERT or RoBERTa; the trial ended with: "
             f"{reason_of(error)}"
         ) from None
+    # Half of a small encoder's weights stand for single words. They stay as they are, so that words
+    # that training never shows keep their place among the others, and training takes less time.
+    model.get_input_embeddings().weight.requires_grad_(False)
     return model, tokenizer
 
 

@@ -48,7 +48,9 @@ class Varied(Section):
     """How often augmentation changes a sentence, or a word that allows it, in each way."""
 
     made_up: Share  # names made of invented words
+    extended: Share  # made-up names with a part such as "of glass beads" or "that sings"
     coloured: Share  # names with a colour in front
+    typed: Share  # sentences with a typing error
     determiner: Share
     described: Share  # adjectives in front of the object
     place: Share

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from cir.core.metrics_files import MetricsFile
 from cir.core.params import Section, Share
@@ -34,11 +34,23 @@ class Confusion(Section):
 
 
 class Split(Section):
-    """One split, measured by `cir.edits.reading.metrics.breakdown`."""
+    """One split, measured by `cir.edits.reading.metrics.breakdown`.
 
-    split: Literal["seen", "unseen_templates", "unseen_objects", "both_unseen"]
+    `exact_edit_forgiven` counts an edit with a describing word more or less as right, too.
+    """
+
+    split: Literal[
+        "seen",
+        "unseen_templates",
+        "unseen_objects",
+        "both_unseen",
+        "unseen_families",
+        "people_development",
+        "people",
+    ]
     count: PositiveInt
     exact_edit: Share
+    exact_edit_forgiven: Share
     span_precision: Share
     span_recall: Share
     span_f1: Share
@@ -54,10 +66,37 @@ class Size(Section):
     sentences: PositiveInt
 
 
+class Disturbed(Section):
+    """The sentences of `both_unseen`, disturbed as `cir.edits.reading.disturbances` does.
+
+    changed: share of the sentences that the disturbance changes.
+    of_clean: `exact_edit` as a share of the figure without a disturbance.
+    """
+
+    what: str
+    count: PositiveInt
+    changed: Share
+    exact_edit: Share
+    of_clean: NonNegativeFloat
+
+
+class Confident(Section):
+    """Sentences of the split `people` with a confidence between two limits."""
+
+    least: Share
+    most: Share
+    count: PositiveInt
+    confidence: Share  # their mean
+    exact_edit: Share
+
+
 class Metrics(MetricsFile):
-    """The two scalars are those of the split `both_unseen`."""
+    """The first two scalars are those of the split `both_unseen`, the third that of `people`."""
 
     tagger_exact_edit: Share
     tagger_span_f1: Share
+    tagger_people_exact_edit: Share
+    robustness: list[Disturbed]
+    reliability: list[Confident]
     splits: list[Split]
     sizes: list[Size]

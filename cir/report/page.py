@@ -100,6 +100,9 @@ def render(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         retrieval=results.retrieval,
         splits=_splits(results),
+        tagger=results.tagger,
+        reliability=_reliability(results),
+        disturbed_queries={row.what: row.accuracy for row in results.retrieval.robustness},
         split_names=wording.SPLITS,
         label_names=wording.LABELS,
         finetune=results.finetune,
@@ -122,6 +125,17 @@ def _splits(results: Results) -> list[Split]:
     """Return the splits of the tagger's metrics, from the hardest to the easiest."""
     order = list(wording.SPLITS)
     return sorted(results.tagger.splits, key=lambda split: order.index(split.split))
+
+
+def _reliability(results: Results) -> Markup:
+    rows = results.tagger.reliability
+    lines = {
+        "the tagger": ([row.confidence for row in rows], [row.exact_edit for row in rows]),
+        "a confidence that is always true": ([0.0, 1.0], [0.0, 1.0]),
+    }
+    figures = (f"{row.confidence:.0%}: {row.exact_edit:.0%} of {row.count:,}" for row in rows)
+    label = f"Confidence and exact edits: {', '.join(figures)}"
+    return line_plot(lines, "confidence", "exact edits", label, share=True)
 
 
 def _recall(table: pd.DataFrame) -> dict:

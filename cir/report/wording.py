@@ -8,6 +8,9 @@ from cir.retrieval.results import Absent, Result
 
 NONE = "–"
 SPLITS = {
+    "people": "written by another hand",
+    "people_development": "the same, where settings were chosen",
+    "unseen_families": "unseen families of verbs and names",
     "both_unseen": "both unseen",
     "unseen_templates": "unseen templates",
     "unseen_objects": "unseen objects",

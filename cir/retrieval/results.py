@@ -139,6 +139,18 @@ class Paraphrases(Section):
     protocol: dict[str, str | bool]
 
 
+class Disturbed(Section):
+    """Accuracy if the sentences are typed in another way: see cir.retrieval.disturbed.
+
+    `of_clean` is `accuracy` as a share of that of the sentences as they are.
+    """
+
+    what: str
+    queries: PositiveInt
+    accuracy: Share
+    of_clean: NonNegativeFloat
+
+
 class _Audited(Figures):
     """The figures of the first result, all results, and what they owe to either input.
 
@@ -158,6 +170,7 @@ class Metrics(_Audited):
     """metrics/retrieval.json: the first result is the headline; the lists explain it."""
 
     novel_accuracy: Share | None = None
+    robustness: list[Disturbed] = Field(default_factory=list)
     by_kind: list[Kind]
     by_objects: list[Objects]
     errors: list[Cause]

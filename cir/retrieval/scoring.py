@@ -13,6 +13,7 @@ from cir.edits.reading.metrics import same_edit
 from cir.edits.reading.templates import Template
 from cir.images.shards import ImageShards
 from cir.retrieval.breakdown import accuracy_by, edits_to_group_by, error_counts, kind_of
+from cir.retrieval.disturbed import measure_disturbed
 from cir.retrieval.measuring import BOTH, EDIT, IMAGE, Measure, measure_inputs
 from cir.retrieval.near_misses import measure_near_misses
 from cir.retrieval.paraphrases import WAYS, measure_paraphrases
@@ -105,6 +106,13 @@ def score(
         composition=inputs.composition,
         near_misses=measure_near_misses(task, queries, measure),
         paraphrases=paraphrases,
+        robustness=measure_disturbed(
+            retriever,
+            task,
+            features,
+            edits_to_group_by(triplets, edits),
+            results[0].accuracy,
+        ),
         **_groups(triplets, edits, hard.correct),
         errors=error_counts(hard, triplets, edits),
         absent=absent,

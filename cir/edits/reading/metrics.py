@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cir.core.records import Edit
+from cir.edits.reading.readings import Reading
 from cir.edits.reading.templates import TaggedSentence
 from cir.edits.reading.word_splitter import LABELS, spans_of
 
@@ -36,12 +37,25 @@ def agreement(true: Sequence[Labels], predicted: Sequence[Labels]) -> dict[str, 
 
 
 def breakdown(sentences: Sequence[TaggedSentence], predicted: Sequence[Labels]) -> dict[str, Any]:
-    """Measure `agreement`, exact edits by number of objects and by style, and `confusion`."""
+    """Measure `agreement`, exact edits by number of objects and by style, and `confusion`.
+
+    `exact_edit_forgiven` is the share of edits that `same_edit` accepts with a describing word more
+    or less.
+    """
     exact = [list(s.labels) == list(p) for s, p in zip(sentences, predicted, strict=True)]
     objects = [len(sentence.add) + len(sentence.remove) for sentence in sentences]
     true = [sentence.labels for sentence in sentences]
+    forgiven = [
+        same_edit(
+            Reading.of_labels(sentence.text, sentence.labels).edit,
+            Reading.of_labels(sentence.text, labels).edit,
+            forgive_adjective=True,
+        )
+        for sentence, labels in zip(sentences, predicted, strict=True)
+    ]
     return {
         **agreement(true, predicted),
+        "exact_edit_forgiven": sum(forgiven) / len(forgiven),
         "by_objects": _exact_by("objects", objects, exact),
         "by_style": _exact_by("style", [sentence.style for sentence in sentences], exact),
         "confusion": confusion(true, predicted),

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 from transformers import PretrainedConfig
 
 from cir.core.records import Edit
@@ -112,35 +111,9 @@ class Calibration:
         """Read the calibration that training wrote to a model's config."""
         return cls(**(getattr(config, "calibration", None) or {}))
 
-    @classmethod
-    def fit(cls, margins: Sequence[float], right: Sequence[bool]) -> Self:
-        """Fit slope and offset by maximum likelihood, with Platt's smoothed targets.
-
-        Args:
-            margins: of each validation sentence, the margin of its least sure word.
-            right: whether all words of the sentence have the right label.
-        """
-        x = np.minimum(np.asarray(margins, dtype=float), _LARGEST_MARGIN)
-        hits = int(np.sum(right))
-        y = np.where(right, (hits + 1) / (hits + 2), 1 / (len(x) - hits + 2))
-        columns = np.stack([x, np.ones_like(x)], axis=1)
-        weights = np.array([1.0, 0.0])
-        for _ in range(100):  # Newton's method; the loss is convex
-            p = 1 / (1 + np.exp(-columns @ weights))
-            curvature = (columns * (p * (1 - p))[:, None]).T @ columns + 1e-6 * np.eye(2)
-            step = np.linalg.solve(curvature, columns.T @ (p - y))
-            weights -= step
-            if np.abs(step).max() < 1e-9:
-                break
-        slope, offset = map(float, weights)
-        return cls(max(slope, 0.0), offset)
-
     def __call__(self, margin: float) -> float:
         """Return the probability for one margin; an infinite one is sure."""
         if margin == math.inf:
             return 1.0
-        value = self.slope * min(margin, _LARGEST_MARGIN) + self.offset
+        value = self.slope * margin + self.offset
         return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
-
-
-_LARGEST_MARGIN = 30.0  # of two scores; beyond it, more says nothing

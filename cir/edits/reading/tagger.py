@@ -36,7 +36,8 @@ class Tagger:
 
     Args:
         model: a token classifier with the labels of `cir.edits.reading.word_splitter.LABELS`, in
-        any order. tokenizer: its tokenizer, a fast one.
+        any order. tokenizer: its tokenizer, a fast one. Raises ValueError if the tokenizer cannot
+            pad, or the model has no positions of its own.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
@@ -46,6 +47,8 @@ class Tagger:
         self._calibration = Calibration.of(model.config)
         limit = getattr(model.config, "max_position_embeddings", 512)
         self._room = min(limit, tokenizer.model_max_length) - self._pieces.special - _offset(model)
+        if self._room < 1:
+            raise ValueError(f"the model has {limit} positions")
 
     @classmethod
     def load(cls, folder: Path | str, device: str | torch.device = "cpu") -> "Tagger":
