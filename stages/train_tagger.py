@@ -100,7 +100,7 @@ def _train(
 
 def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if isinstance(params.tagger, Pretrained):
-        return pretrained_model(params.tagger.checkpoint, params.seed)
+        return pretrained_model(params.tagger.checkpoint, params.seed, params.tagger.layers)
     torch.set_num_threads(1)  # so small a model gains nothing from more; and metrics repeat exactly
     words = context_words(material.templates, material.names, material.words, material.clauses)
     return fresh_model(params.tagger, words, params.seed)

@@ -63,10 +63,12 @@ def fresh_model(
     return DistilBertForTokenClassification(config), tokenizer
 
 
-def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def pretrained_model(
+    name: str, seed: int, layers: int | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a pretrained encoder and add a layer of labels.
 
-    `name` is that of the hub, a folder, or PACKAGED_MINILM.
+    `name` is that of the hub, a folder, or PACKAGED_MINILM; `layers` keeps only the first layers.
 
     Raises UserError if `name` does not exist, if the hub cannot be reached, if the weights do not
     fit an architecture that transformers has as a token classifier, or if a tagger cannot read
@@ -74,15 +76,21 @@ def pretrained_model(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedT
     """
     set_seed(seed)  # the new layer's weights
     with minilm_folder() if name == PACKAGED_MINILM else nullcontext(name) as source:
-        return _pretrained(name, source)
+        return _pretrained(name, source, layers)
 
 
-def _pretrained(name: str, source: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _pretrained(
+    name: str, source: Path | str, layers: int | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the encoder `name` from the folder or the hub's name `source`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model, report = AutoModelForTokenClassification.from_pretrained(
-            source, output_loading_info=True, ignore_mismatched_sizes=True, **_label_names()
+            source,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **({} if layers is None else {"num_hidden_layers": layers}),
+            **_label_names(),
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise UserError(

@@ -38,10 +38,11 @@ class FromScratch(Section):
 
 
 class Pretrained(Section):
-    """A pretrained encoder: its name on the Hugging Face hub, or its folder."""
+    """A pretrained encoder: its name on the Hugging Face hub, its folder, or that of a package."""
 
     start: Literal["pretrained"] = "pretrained"
     checkpoint: str
+    layers: PositiveInt | None = None  # the first ones, which are kept; all without it
 
 
 class Varied(Section):
