@@ -38,10 +38,11 @@ SHADES = ("light", "dark")
 _SHADED = 0.1  # share of the coloured names: "dark red kite"
 
 _ASKS_FOR_PLURAL = re.compile(
-    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|dozen|some|several|many|a few|both"
-    r"|these|those|more|(?:all|both|most)(?: of)? (?:the|these|those|your|my)"
-    r"|(?:pair|couple|trio|quartet|dozens|hundreds|handful|bunch|group|cluster|number|lots|plenty)"
-    r" of)\s+$",
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|dozen"
+    r"|some|several|many|a few|both|these|those|more"
+    r"|(?:all|both|most)(?: of)? (?:the|these|those|your|my)"
+    r"|(?:pair|couple|trio|quartet|dozens|hundreds|handful|bunch|group|cluster|row|number|lots"
+    r"|plenty) of)\s+$",
     re.IGNORECASE,
 )
 
