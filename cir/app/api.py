@@ -50,24 +50,26 @@ class Json(Response):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def add_api(app: FastAPI, service: SearchService, readiness: Readiness) -> None:
+def add_api(
+    app: FastAPI, service: SearchService, readiness: Readiness, base_path: str = ""
+) -> None:
     """Add the routes of searches, of images and of the state of the service to the app.
 
     The routes belong to the app itself, because FastAPI matches the routes of an included router
     again at each request, which doubles the time in FastAPI.
     """
-    _add_searches(app, service)
+    _add_searches(app, service, base_path)
     _add_images(app, service)
     _add_state(app, service, readiness)
 
 
-def _add_searches(app: FastAPI, service: SearchService) -> None:
+def _add_searches(app: FastAPI, service: SearchService, base_path: str) -> None:
     kind = {"tags": ["search"]}
     answers = {200: {"model": AnswerBody}, **_REFUSALS}
     tagged = {200: {"model": TagBody}, **_REFUSALS}
 
     async def answered(search: Search) -> Response:
-        return Json(answer_body(await service.search(search)))
+        return Json(answer_body(await service.search(search), base_path))
 
     async def form_of(request: Request, kind: type[Form]) -> Search:
         image, fields = await read_form(request, service.settings.max_upload_bytes)

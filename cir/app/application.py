@@ -10,6 +10,7 @@ from cir.app.api import add_api
 from cir.app.page.page import page_router
 from cir.app.service import NO_TAGGER, SearchService
 from cir.app.settings import Settings
+from cir.app.web.addresses import BasePath, Heads
 from cir.app.web.bodies import BodyLimits
 from cir.app.web.docs import ASSETS, docs_router
 from cir.app.web.errors import Failures, add_error_handlers
@@ -42,15 +43,19 @@ def create_app(
         static_url=ASSETS,
         title=TITLE,
         description=_ABOUT if service.model.has_tagger else f"{_ABOUT} Note that {NO_TAGGER}.",
+        servers=[{"url": settings.base_path}] if settings.base_path else None,
     )
     add_error_handlers(app)
-    add_api(app, service, readiness)
+    add_api(app, service, readiness, settings.base_path)
     app.include_router(docs_router(TITLE))
     app.include_router(page_router(service))
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     # The middleware that is added last sees a request first.
+    app.add_middleware(Heads)
     app.add_middleware(Failures)
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(service.telemetry.middleware)
+    if settings.base_path:
+        app.add_middleware(BasePath, base_path=settings.base_path)
     return app

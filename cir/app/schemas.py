@@ -141,12 +141,12 @@ class ErrorBody(BaseModel):
     error: str
 
 
-def answer_body(answer: Answer) -> dict:
-    """Return an answer as JSON, in the form of AnswerBody."""
+def answer_body(answer: Answer, base_path: str = "") -> dict:
+    """Return an answer as JSON, in the form of AnswerBody; addresses lie below `base_path`."""
     edit = answer.edit
     return {
         "kind": answer.kind,
-        "hits": [_hit_body(hit) for hit in answer.hits],
+        "hits": [_hit_body(hit, base_path) for hit in answer.hits],
         "more": answer.more,
         "edit": None if edit is None else tag_body(TaggedText(edit, answer.words)),
         "seconds": {step: round(seconds, 6) for step, seconds in answer.seconds.items()},
@@ -173,7 +173,7 @@ def fields_of(items: Sequence[tuple[str, str]]) -> Mapping[str, str | list[str]]
     return fields
 
 
-def _hit_body(hit: Hit) -> dict:
+def _hit_body(hit: Hit, base_path: str) -> dict:
     image = hit.image
     return {
         "id": image.id,
@@ -184,6 +184,6 @@ def _hit_body(hit: Hit) -> dict:
         "width": image.width,
         "height": image.height,
         "tags": [safe_text(tag) for tag in image.tags],
-        "image": f"/images/{image.id}",
-        "thumbnail": f"/thumbnails/{image.id}",
+        "image": f"{base_path}/images/{image.id}",
+        "thumbnail": f"{base_path}/thumbnails/{image.id}",
     }

@@ -57,7 +57,8 @@ def serve(
         with _opened(place, model, model_folder, folder, tags) as (store, source):
             service = SearchService(model, store, source, settings)
             app = create_app(service, settings, Readiness(model, store, loaded, _held(place)))
-            address = server.address_of(listening)
+            address = server.address_of(listening) + settings.base_path.removeprefix("/")
+            address += "/" if settings.base_path else ""
             say(f"{store.count():,} images; open {address} (stop with Ctrl-C)")
             if settings.token is not None:
                 say(f"the first time, open {address}?token=... with the token")

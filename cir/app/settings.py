@@ -1,5 +1,6 @@
 """Set what a running service accepts, and from whom."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,8 +19,13 @@ class Settings:
         max_body_bytes: the size of a request without an image.
         body_seconds: the time in which the whole body of a request must arrive.
         token: the secret that a client has to send; None admits every client.
-        hosts: the host names, without port, that the Host header may give; empty allows any name.
-            They keep pages of other sites from using a service on loopback (DNS rebinding).
+        hosts: the host names that the Host header may give, each with a port or for any port;
+            empty allows any name. They keep pages of other sites from using a service on loopback
+            (DNS rebinding).
+        origins: the host names, in the same form, whose pages may send requests, whatever the Host
+            header gives: a reverse proxy may put another name there.
+        base_path: the path below which a reverse proxy shows the service, such as "/photos", or
+            "" for none.
         batch_size: the number of requests that one call of the model answers.
         thumbnail_bytes: the memory for thumbnails.
     """
@@ -30,6 +36,8 @@ class Settings:
     body_seconds: float = 60.0
     token: str | None = None
     hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    base_path: str = ""
     batch_size: int = 32
     thumbnail_bytes: int = 64_000_000
 
@@ -48,5 +56,21 @@ def host_names(allowed: Iterable[str], local: bool) -> tuple[str, ...]:
     A service that other machines can reach answers to any name, unless `allowed` gives some. The
     names of loopback are then allowed too, because a container checks its own health there.
     """
-    names = tuple(name.lower() for name in allowed)
+    names = tuple(allowed)
     return (*LOOPBACK, *names) if local or names else ()
+
+
+def host_name(text: str) -> str:
+    """Return a host name, or a name with a port, in lower case; ValueError for anything else."""
+    found = re.fullmatch(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text.lower())
+    if found is None:
+        raise ValueError(f'expected a host name such as photos.example.com, got "{text}"')
+    return found[0]
+
+
+def base_path(text: str) -> str:
+    """Return a base path without a slash at its end; ValueError for anything else."""
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError(f'expected a path such as /photos, got "{text}"')
+    return path

@@ -2,9 +2,10 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from cir.app.settings import Settings, check_token, host_names
+from cir.app.settings import Settings, base_path, check_token, host_name, host_names
 from cir.commands.index import DEFAULT_STORE, MODEL, model_of_store
 from cir.commands.options import add_models_option, model_folder, require_tags
 from cir.core.errors import UserError
@@ -36,8 +37,16 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
         "other users of this machine"
     )
     serving.add_argument("--token", help=about)
-    about = "a host name under which clients may reach the service (repeat it for several)"
-    serving.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=about)
+    about = (
+        "a host name under which clients reach the service, such as that of a reverse proxy; "
+        "NAME:PORT allows that port alone (repeat it for several)"
+    )
+    allowed = {"action": "append", "default": [], "metavar": "NAME"}
+    serving.add_argument("--allow-host", type=_checked(host_name), **allowed, help=about)
+    about = "the path below which a reverse proxy shows the service, such as /photos"
+    serving.add_argument(
+        "--base-path", type=_checked(base_path), default="", metavar="PATH", help=about
+    )
     about = "largest image that can be uploaded, in megabytes; default: %(default)g"
     serving.add_argument("--max-upload", type=_megabytes, default=20.0, metavar="MB", help=about)
     serving.set_defaults(run=_serve)
@@ -67,7 +76,13 @@ def _serve(options: argparse.Namespace) -> str:
         from cir.app.serving import serve
 
         upload, hosts = round(options.max_upload * 1e6), host_names(options.allow_host, local)
-        settings = Settings(max_upload_bytes=upload, token=token, hosts=hosts)
+        settings = Settings(
+            max_upload_bytes=upload,
+            token=token,
+            hosts=hosts,
+            origins=tuple(options.allow_host),
+            base_path=options.base_path,
+        )
         gallery = GALLERY if options.store is None else None
         serve(listening, settings, model, tagger, store, options.index, options.tags, gallery)
     return "stopped"
@@ -83,6 +98,18 @@ def _tagger(options: argparse.Namespace) -> Path | None:
         "dvc repro train_tagger (about 5 minutes)"
     )
     return None
+
+
+def _checked(read: Callable[[str], str]) -> Callable[[str], str]:
+    """Make a type for argparse of a function that raises ValueError with a sentence."""
+
+    def checked(text: str) -> str:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
 
 
 def _port(text: str) -> int:

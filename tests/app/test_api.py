@@ -216,6 +216,60 @@ def test_thumbnails_of_photographs_are_upright_small_and_alike(tmp_path):
     assert difference.mean() < 3
 
 
+def test_head_is_answered_as_get_is_without_a_body(service):
+    client, red = client_of(service), ids(service)["red"]
+    described = client.app.openapi()["paths"]
+    asked = [path.format(image_id=red) for path, kinds in described.items() if "get" in kinds]
+    assert {"/healthz", "/readyz", "/metrics", f"/images/{red}", f"/thumbnails/{red}"} == set(asked)
+    asked += ["/", "/?q=red", "/docs", "/docs/start.js", "/openapi.json", "/static/style.css"]
+    asked += ["/static-offline-docs/swagger-ui.css", "/nowhere", "/images/none"]
+    for path in asked:
+        got, head = client.get(path), client.request("HEAD", path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        assert head.headers["content-type"] == got.headers["content-type"]
+        if path not in ("/", "/?q=red", "/metrics"):  # these differ each time
+            assert head.headers["content-length"] == got.headers["content-length"], path
+    for path in ("/search/text", "/tag", "/page/search"):
+        assert client.request("HEAD", path).status_code == 405
+    assert 'method="HEAD",route="/healthz",status="200"' in client.get("/metrics").text
+    assert set(described["/healthz"]) == {"get"}
+
+
+def test_head_over_a_connection(service):
+    with running(service) as address, httpx.Client(base_url=address) as connection:
+        for _ in range(3):  # a body would break the next request of the connection
+            assert connection.head("/healthz").status_code == 200
+            assert connection.head("/?q=red").status_code == 200
+            assert connection.get("/healthz").json() == {"status": "alive"}
+
+
+def test_addresses_below_a_base_path(service):
+    settings = Settings(base_path="/my/photos", token="long-enough")
+    client, red = client_of(service, settings), ids(service)["red"]
+    key = {"headers": {"authorization": "Bearer long-enough"}}
+    for path in ("/healthz", "/", "/?q=red", "/docs", f"/images/{red}", "/static/style.css"):
+        below = client.get(f"/my/photos{path}", **key)
+        assert below.status_code == 200, path
+        if path not in ("/", "/?q=red"):  # their times differ
+            assert below.content == client.get(path, **key).content  # the proxy took it off
+    asked = client.post("/my/photos/search/text", json={"text": "red"}, **key)
+    assert names(asked)[0] == "red"
+    hit = asked.json()["hits"][0]
+    assert (hit["image"], hit["thumbnail"]) == (
+        f"/my/photos/images/{red}",
+        f"/my/photos/thumbnails/{red}",
+    )
+    for path in ("/my/photos2/healthz", "/my/healthz", "/photos/healthz"):
+        assert client.get(path, **key).status_code == 404
+    whole = client.get("/my/photos?q=a%20b")
+    assert (whole.status_code, whole.headers["location"]) == (308, "/my/photos/?q=a%20b")
+    assert client.get("/my/photos/").status_code == 401
+    opened = client.get("/my/photos/?token=long-enough")
+    assert (opened.status_code, opened.headers["location"]) == (303, "./")
+    assert client.app.openapi()["servers"] == [{"url": "/my/photos"}]
+    assert "/my/photos/healthz" not in client.get("/metrics", **key).text
+
+
 def test_thumbnails_are_kept_up_to_a_limit(tmp_path):
     with colour_service(tmp_path, settings=Settings(thumbnail_bytes=2000)) as service:
         client, all_ids = client_of(service), sorted(ids(service).values())
@@ -378,8 +432,8 @@ def test_the_pages_of_the_api_come_from_here_and_without_inline_code(client):
     links = [part.split('"')[0] for part in page.text.split('href="')[1:]]
     assert len(sources) == 2
     for address in sources + links:
-        assert address.startswith("/"), address
-        assert client.get(address).status_code == 200, address
+        assert not address.startswith(("/", "http")), address  # below a base path too
+        assert client.get(f"/{address}").status_code == 200, address
     assert "<script>" not in page.text
     assert "<style" not in page.text
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from cir.app.service import Search
+from cir.app.settings import Settings
 from tests.helpers.fake_search_model import plain
 from tests.helpers.page_gallery import NASTY, PAGE, gallery_service, picture
 from tests.helpers.search_app import ids, png, running
@@ -879,6 +880,48 @@ def test_escape_removes_the_image_after_the_sentence(visit, image_ids):
     expect(one.page.locator("#reference")).to_be_hidden()
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_below_a_base_path(service, visit, expected, image_ids, script):
+    """No request leaves the path: `visit` allows only what begins with it."""
+    with running(service, Settings(base_path="/my/photos")) as address:
+        below = f"{address}/my/photos"
+        one = visit(at=below, java_script_enabled=script)
+        one.box.fill("red and blue")
+        one.box.press("Enter")
+        one.page.wait_for_url(f"{below}/?q=red+and+blue*")
+        assert one.ids() == expected(text="red and blue")
+        if script:
+            below_a_base_path_with_the_script(one, below, expected)
+        one.page.locator(".grid .picture").nth(1).hover()
+        one.page.get_by_role("link", name="More like this").nth(1).click()
+        one.page.wait_for_url(f"{below}/?image_id=*")
+        one.page.get_by_role("link", name="Image search").click()
+        one.page.wait_for_selector(".starters")
+        assert one.page.url == f"{below}/"
+        one.page.get_by_role("link", name="API").click()
+        one.page.wait_for_url(f"{below}/docs")
+        if script:
+            expect(one.page.locator(".servers select")).to_have_value("/my/photos")
+
+
+def below_a_base_path_with_the_script(one, below, expected):
+    one.page.locator(".grid .picture").first.click()
+    view = one.page.get_by_role("dialog")
+    shown = view.locator("#view-image")
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+    original = view.get_by_role("link", name="Original file")
+    assert original.evaluate("link => link.href").startswith(f"{below}/images/")
+    one.page.keyboard.press("Escape")
+    chosen = one.ids()[0]
+    one.start_from(chosen)
+    one.search("add yellow")
+    assert one.words() == [["add", "yellow"]]
+    assert one.ids() == expected(image_id=chosen, text="add yellow")
+    one.page.reload()
+    assert one.page.url.startswith(f"{below}/?")
+    assert one.ids() == expected(image_id=chosen, text="add yellow")
+
+
 def test_the_large_view(visit, service, expected):
     one = visit("/?q=white")
     chosen = one.ids()[1]
@@ -894,7 +937,7 @@ def test_the_large_view(visit, service, expected):
     image = view.get_by_role("img", name=f"{record.tags[0]}.png")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
     original = view.get_by_role("link", name="Original file").get_attribute("href")
-    assert original == f"/images/{chosen}"
+    assert original == f"images/{chosen}"
     view.get_by_role("link", name="Like this, but…").click()
     expect(view).to_be_hidden()
     expect(one.box).to_be_focused()

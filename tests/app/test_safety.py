@@ -22,6 +22,7 @@ from cir.app.application import Settings, create_app
 from cir.app.indexing import index
 from cir.app.search_model import RetrieverModel
 from cir.app.service import SearchService
+from cir.app.settings import host_names
 from cir.app.stores import IndexedImage, StoreInfo, content_id, open_store
 from cir.app.web import uploads
 from cir.app.web.readiness import LoadedFiles, Readiness
@@ -546,10 +547,12 @@ def test_nobody_comes_in_without_the_token(service):
 def test_a_browser_gets_a_cookie_for_the_token(service):
     client = client_of(service, Settings(token=TOKEN))
     welcome = client.get(f"/?q=red&token={TOKEN}")
-    assert (welcome.status_code, welcome.headers["location"]) == (303, "/?q=red")
+    assert (welcome.status_code, welcome.headers["location"]) == (303, "./?q=red")
     cookie = welcome.headers["set-cookie"]
     assert TOKEN not in cookie
-    assert {"HttpOnly", "SameSite=lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+    parts = {part.strip() for part in cookie.split(";")}
+    assert {"HttpOnly", "SameSite=lax"} <= parts
+    assert not [part for part in parts if part.lower().startswith("path")]  # the page's own
     value = cookie.split(";")[0]
     assert client.get("/readyz", headers={"cookie": value}).status_code == 200
     assert client.get("/readyz", headers={"cookie": f"a=1; {value}"}).status_code == 200
@@ -564,7 +567,7 @@ def test_a_browser_gets_a_cookie_for_the_token(service):
 def test_a_token_with_a_plus_opens_the_page_as_it_was_typed(service):
     client = client_of(service, Settings(token="base64+like/=="))
     for typed in ("base64+like/==", "base64%2Blike%2F%3D%3D"):
-        assert client.get(f"/?q=a+b&token={typed}").headers["location"] == "/?q=a+b"
+        assert client.get(f"/?q=a+b&token={typed}").headers["location"] == "./?q=a+b"
     refused(client.get("/?token=base64-like/=="), 401, "token")
 
 
@@ -584,9 +587,62 @@ def test_pages_of_other_sites_cannot_ask(service):
         headers = {"origin": origin}
         response = client.post("/search/text", json={"text": "red"}, headers=headers)
         refused(response, 403, "does not answer requests from pages")
+    assert "start it with --allow-host" in response.json()["error"]
     own = {"origin": "http://localhost:8000"}
     assert client.post("/search/text", json={"text": "red"}, headers=own).status_code == 200
     assert "access-control-allow-origin" not in client.get("/healthz", headers=own).headers
+
+
+PROXY = "http://127.0.0.1:8123"  # the host that a proxy sends unless it is told to send its own
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origin", "host", "status"),
+    [
+        ("photos.example.com", "https://photos.example.com", PROXY, 200),
+        ("photos.example.com", "http://photos.example.com", PROXY, 200),
+        ("photos.example.com", "https://photos.example.com:8443", PROXY, 200),
+        ("photos.example.com", "https://PHOTOS.example.com", PROXY, 200),
+        ("photos.example.com:8443", "https://photos.example.com:8443", PROXY, 200),
+        ("photos.example.com:443", "https://photos.example.com", PROXY, 200),
+        ("photos.example.com:8443", "https://photos.example.com", PROXY, 403),
+        ("photos.example.com", "https://photos.example.com.evil.example", PROXY, 403),
+        ("photos.example.com", "https://evil.example", PROXY, 403),
+        ("photos.example.com", "null", PROXY, 403),
+        ("photos.example.com", "https://", PROXY, 403),
+        ("photos.example.com", "http://127.0.0.1:9000", PROXY, 403),
+        # The proxy sends its own name, with the port or without.
+        ("photos.example.com", "https://photos.example.com", "https://photos.example.com", 200),
+        ("photos.example.com", "https://evil.example", "https://photos.example.com", 403),
+        ("p.example:8443", "https://p.example:8443", "https://p.example:8443", 200),
+        ("p.example:8443", "https://p.example:8443", "https://p.example", 400),
+        ("[fd00::1]", "http://[fd00::1]:8080", PROXY, 200),
+        ("photos.example.com", PROXY, PROXY, 200),
+        ("photos.example.com", None, PROXY, 200),
+    ],
+)
+def test_pages_of_an_allowed_host_can_ask_through_a_proxy(service, allowed, origin, host, status):
+    names = (allowed,)
+    settings = Settings(hosts=host_names(names, local=True), origins=names)
+    headers = {} if origin is None else {"origin": origin}
+    client = Client(create_app(service, settings), host)
+    response = client.post("/search/text", json={"text": "red"}, headers=headers)
+    assert response.status_code == status, response.text
+
+
+def test_the_usual_port_of_a_host_may_be_left_out_or_given(service):
+    for host, origin in (
+        ("photos.example.com:443", "https://photos.example.com"),
+        ("photos.example.com:80", "http://photos.example.com"),
+        ("photos.example.com", "https://photos.example.com"),
+        ("[fd00::1]:80", "http://[fd00::1]"),
+    ):
+        headers = {"host": host, "origin": origin}
+        asked = client_of(service).post("/search/text", json={"text": "red"}, headers=headers)
+        assert asked.status_code == 200, host
+    headers = {"host": "photos.example.com:80", "origin": "https://photos.example.com"}
+    asked = client_of(service).post("/search/text", json={"text": "red"}, headers=headers)
+    assert asked.status_code == 403
 
 
 # ---- changes of the model and the store by others

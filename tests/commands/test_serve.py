@@ -296,7 +296,19 @@ def test_the_token_comes_from_an_option_or_the_environment(model, served, monkey
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--port", "70000"), ("--port", "x"), ("--max-upload", "0"), ("--max-upload", "x")]
+    "wrong",
+    [
+        ("--allow-host", "https://photos.example"),
+        ("--allow-host", "photos.example/"),
+        ("--allow-host", ""),
+        ("--base-path", "photos"),
+        ("--base-path", "/a b"),
+        ("--base-path", "https://photos.example/photos"),
+        ("--port", "70000"),
+        ("--port", "x"),
+        ("--max-upload", "0"),
+        ("--max-upload", "x"),
+    ],
 )
 def test_wrong_options(wrong, capsys):
     with pytest.raises(SystemExit):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from cir.app.settings import Settings
 from cir.commands.main import parser
 from cir.commands.options import model_folder
 from tests.helpers import ROOT
@@ -20,6 +21,11 @@ VARIABLES = {"CIR_TOKEN": "a-long-secret", "IMAGES": "/photos"}
 @pytest.fixture(scope="module")
 def services():
     return YAML(typ="safe").load((ROOT / "compose.yaml").read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def behind_nginx():
+    return YAML(typ="safe").load((ROOT / "proxy" / "compose.yaml").read_text())["services"]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,24 @@ def test_both_commands_are_ones_that_the_program_knows(services, dockerfile):
     assert (composed.host, composed.port, str(composed.index)) == ("0.0.0.0", 8000, "/images")
     assert composed.store == "http://qdrant:6333"
     assert composed.run == alone.run
+
+
+def test_nginx_stands_before_the_same_command_with_a_base_path(services, behind_nginx):
+    composed = parser().parse_args(services["app"]["command"])
+    proxied = parser().parse_args(behind_nginx["app"]["command"])
+    assert proxied.base_path == "/photos"
+    assert {**vars(proxied), "base_path": ""} == vars(composed)
+    (mounted,) = behind_nginx["proxy"]["volumes"]
+    place, inside, mode = mounted.split(":")
+    assert (inside, mode) == ("/etc/nginx/conf.d/default.conf", "ro")
+    config = (ROOT / place).read_text()
+    assert f"location {proxied.base_path} {{" in config
+    assert f"proxy_pass http://app:{composed.port};" in config
+    assert (
+        re.search(r"listen (\d+);", config)[1] == behind_nginx["proxy"]["ports"][0].split(":")[-1]
+    )
+    megabytes = int(re.search(r"client_max_body_size (\d+)m;", config)[1])
+    assert megabytes * 2**20 > Settings().max_upload_bytes + 100_000
 
 
 def test_what_the_commands_name_is_mounted_where_they_look(services, dockerfile):
@@ -99,9 +123,10 @@ def composing():
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
-def configured(command, **variables):
+def configured(command, *more, **variables):
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    command = [*command, "-f", str(ROOT / "compose.yaml"), "config", "-q"]
+    named = [word for path in ("compose.yaml", *more) for word in ("-f", str(ROOT / path))]
+    command = [*command, *named, "config", "-q"]
     return subprocess.run(
         command, env=clean | variables, capture_output=True, text=True, check=False
     )
@@ -113,6 +138,8 @@ def test_compose_takes_the_file_and_asks_for_what_it_needs():
         pytest.skip("there is no docker compose here")
     whole = configured(command, **VARIABLES)
     assert whole.returncode == 0, whole.stderr
+    proxied = configured(command, "proxy/compose.yaml", **VARIABLES)
+    assert proxied.returncode == 0, proxied.stderr
     for name in VARIABLES:
         rest = {key: value for key, value in VARIABLES.items() if key != name}
         refused = configured(command, **rest)

@@ -52,9 +52,12 @@ def file_name(path: str) -> str:
 
 
 def address(values: Mapping[str, Any], **changes: Any) -> str:
-    """Return the page's address with these values, without those that are None or empty."""
+    """Return the page's address with these values, without those that are None or empty.
+
+    It is relative, because the page may lie below a base path.
+    """
     asked = {name: value for name, value in {**values, **changes}.items() if value}
-    return "/?" + urlencode(asked, doseq=True, errors="replace") if asked else "/"
+    return "./?" + urlencode(asked, doseq=True, errors="replace") if asked else "./"
 
 
 def score(value: float) -> str:

@@ -5,10 +5,10 @@ from html import escape
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
-ASSETS = "/static-offline-docs"  # where fastapi_offline mounts its files
+ASSETS = "/static-offline-docs"  # where fastapi_offline mounts its files; links are relative
 _START = """\
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
@@ -28,7 +28,7 @@ _PAGE = """\
 <body>
 <div id="swagger-ui"></div>
 <script src="{assets}/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 """
@@ -37,7 +37,7 @@ _PAGE = """\
 def docs_router(title: str) -> APIRouter:
     """Return the routes of GET /docs and of the script that starts it."""
     router = APIRouter(include_in_schema=False)
-    page = _PAGE.format(title=escape(title), assets=ASSETS)
+    page = _PAGE.format(title=escape(title), assets=ASSETS.removeprefix("/"))
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:

@@ -38,6 +38,7 @@ class Doors:
     def __init__(self, app: ASGIApp, settings: Settings):
         self._app = app
         self._hosts = frozenset(host.lower() for host in settings.hosts)
+        self._origins = frozenset(host.lower() for host in settings.origins)
         self._token = settings.token
         self._cookie = None if settings.token is None else cookie_value(settings.token)
 
@@ -60,7 +61,7 @@ class Doors:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._hosts and _without_port(host) not in self._hosts:
+        if self._hosts and not _is_one_of(self._hosts, host):
             return _error(
                 400,
                 f"this service does not answer to the host name {_shown(host)}; open it as "
@@ -68,13 +69,30 @@ class Doors:
             )
         origin = headers.get("origin")
         reads = scope["method"] in ("GET", "HEAD")
-        if origin is not None and not reads and not _same_site(origin, host):
+        if origin is not None and not reads and not self._answers_pages_of(origin, host):
             return _error(
-                403, f"this service does not answer requests from pages of {_shown(origin)}"
+                403,
+                f"this service does not answer requests from pages of {_shown(origin)}; if that "
+                "is its own address behind a reverse proxy, start it with --allow-host and the "
+                "name of that host",
             )
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
         return self._without_token(scope, headers)
+
+    def _answers_pages_of(self, origin: str, host: str) -> bool:
+        """Whether a page is the service's own, or of an allowed host; the origin "null" is not."""
+        try:
+            parts = urlsplit(origin)
+            port = parts.port
+        except ValueError:
+            return False
+        usual = {"http": 80, "https": 443}.get(parts.scheme)
+        if usual is None or not parts.hostname:
+            return False
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        forms = {f"{name}:{port or usual}"} | ({name} if port in (None, usual) else set())
+        return host.lower() in forms or name in self._origins or bool(forms & self._origins)
 
     def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
         """Return None if the request has the token or the cookie, and else the answer to it."""
@@ -85,11 +103,11 @@ class Doors:
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in query if name == "token"]
-        opening = scope["path"] == "/" and scope["method"] == "GET"
+        opening = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
         # A token has no spaces; a space in an address was typed as "+".
         if opening and tokens and _same(tokens[-1].replace(" ", "+"), self._token):
             rest = [(name, value) for name, value in query if name != "token"]
-            return self._welcome("/" + ("?" + urlencode(rest) if rest else ""), scope)
+            return self._welcome("./" + ("?" + urlencode(rest) if rest else ""), scope)
         sentence = (
             "this service needs its token: open /?token=... in a browser, or send the header "
             "Authorization: Bearer ..."
@@ -99,11 +117,15 @@ class Doors:
         return response
 
     def _welcome(self, where: str, scope: Scope) -> Response:
-        """Set the cookie and redirect to the address without the token."""
+        """Set the cookie and redirect to the address without the token.
+
+        Cookie and redirection are relative, for a service below a path of its host.
+        """
         response = RedirectResponse(where, 303)
         response.set_cookie(
             COOKIE,
             self._cookie,
+            path=None,
             httponly=True,
             samesite="lax",
             secure=scope["scheme"] == "https",
@@ -134,18 +156,11 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(one, other)
 
 
-def _same_site(origin: str, host: str) -> bool:
-    """Whether the page that sends the request is from this host; the origin "null" is not."""
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower() != ""
-    except ValueError:
-        return False
-
-
-def _without_port(host: str) -> str:
-    """Return the name in a Host header in lower case; "[::1]:8000" gives "[::1]"."""
-    name, _, port = host.lower().rpartition(":")
-    return name if name and port.isdigit() else host.lower()
+def _is_one_of(names: frozenset[str], host: str) -> bool:
+    """Whether a Host header gives one of the names, which hold for any port or for their own."""
+    host = host.lower()
+    name, _, port = host.rpartition(":")
+    return host in names or (port.isdigit() and name in names)
 
 
 def _shown(text: str) -> str:

@@ -28,10 +28,10 @@ function values(offset) {
 }
 
 function address(data) {
-  if (data.has("image")) return "/"; // a file cannot be part of an address
+  if (data.has("image")) return "./"; // a file cannot be part of an address
   if (!data.get("q")) data.delete("q");
   const query = new URLSearchParams(data).toString();
-  return query ? `/?${query}` : "/";
+  return query ? `./?${query}` : "./";
 }
 
 function sentenceOf(body) {
@@ -43,7 +43,7 @@ function sentenceOf(body) {
 // Returns the server's answer and its body; null if there is none, or if a later search runs.
 async function answered(body, signal) {
   try {
-    const answer = await fetch("/page/search", { method: "POST", body, signal });
+    const answer = await fetch("page/search", { method: "POST", body, signal });
     const html = await answer.text();
     if (signal.aborted) return null;
     const kind = answer.headers.get("Content-Type") ?? "";

@@ -122,7 +122,7 @@ export function readSentence(delay = TAGGING_DELAY) {
     const data = new FormData();
     data.set("q", text);
     try {
-      const answer = await fetch("/page/chips", { method: "POST", body: data, signal });
+      const answer = await fetch("page/chips", { method: "POST", body: data, signal });
       const html = await answer.text();
       if (answer.ok && !state.edited && !signal.aborted) swap(html, ["chips"]);
     } catch { /* the search will show the error */ }

@@ -33,7 +33,7 @@ export function setImage(image) {
 
 export function indexed(id, name = "") {
   const label = `The image to start from${name ? `: ${name}` : ""}`;
-  return { id, address: `/thumbnails/${encodeURIComponent(id)}?size=256`, label };
+  return { id, address: `thumbnails/${encodeURIComponent(id)}?size=256`, label };
 }
 
 // Shrinks the image of a file so that its shorter side fits the preview.

@@ -13,13 +13,13 @@ export function open(hit) {
   const number = all.indexOf(hit);
   at("view").dataset.id = id;
   at("view").dataset.name = name;
-  at("view-image").src = `/images/${encodeURIComponent(id)}`;
+  at("view-image").src = `images/${encodeURIComponent(id)}`;
   at("view-image").alt = hit.querySelector("img").alt;
   at("view-title").textContent = name;
   const facts = hit.querySelector(".facts").cloneNode(true);
   facts.hidden = false;
   at("view-facts").replaceChildren(facts);
-  at("view-original").href = `/images/${encodeURIComponent(id)}`;
+  at("view-original").href = `images/${encodeURIComponent(id)}`;
   at("view-place").textContent = `${number + 1} of ${all.length} on this page`;
   at("view-previous").disabled = number === 0;
   at("view-next").disabled = number === all.length - 1;
