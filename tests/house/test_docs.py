@@ -33,7 +33,14 @@ THE_READERS |= {"root/class/image", "root/part/class/image"}
 # Groups of conf/, by the names that `-S` takes.
 THE_READERS |= {"benchmark/images", "benchmark/texts"}
 # Made by code or by a make target outside the pipeline, and not kept in git.
-MADE_ELSEWHERE = {".checkpoints", "comment.md", "composer.json", "dvc_plots/", "model.json"}
+MADE_ELSEWHERE = {
+    ".checkpoints",
+    "comment.md",
+    "composer.json",
+    "dvc_plots/",
+    "fuzz-failures/",
+    "model.json",
+}
 STAGES = {stage.address: stage for stage in read_stages()}
 OUTPUTS = {path.removesuffix("/${key}") for stage in STAGES.values() for path in stage.outputs}
 TAKE_A_VALUE = {"-S", "--set-param", "-n", "--name", "-j", "--jobs"}  # options of dvc
