@@ -28,11 +28,12 @@ from cir.app.web.errors import said
 from cir.app.web.faults import Unreadable, WrongType
 from cir.app.web.forms import read_form
 from cir.app.web.readiness import Readiness
+from cir.images.decoding import encode
 
 Form = TypeVar("Form", bound=ImageSearch)
 
 # Browsers may get these types only: a file in the folder may contain code, such as an SVG.
-_SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff")
+_SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp")
 _KEPT = {"cache-control": "private, max-age=86400"}  # the content of an id never changes
 _CLOSED = {"content-security-policy": "default-src 'none'; sandbox"}
 _REFUSALS: dict[int | str, dict] = {
@@ -109,7 +110,7 @@ def _add_images(app: FastAPI, service: SearchService) -> None:
 
     @app.get("/images/{image_id}", response_class=Response, responses=_ABSENT, **kind)
     async def image(image_id: str) -> Response:
-        """Send the file; its content type follows from its content."""
+        """Send the file, or a JPEG of it if no browser shows its format, such as TIFF."""
         return await service.in_thread(_original, service, image_id)
 
     @app.get("/thumbnails/{image_id}", response_class=Response, responses=jpeg, **kind)
@@ -123,10 +124,12 @@ def _add_images(app: FastAPI, service: SearchService) -> None:
 
 def _original(service: SearchService, image_id: str) -> Response:
     record, encoded = service.originals.read(image_id)
+    path = PurePosixPath(record.paths[0])
     content_type = uploads.header(encoded, record.paths[0]).content_type
     if content_type not in _SHOWN:
-        raise WrongType(f"the image {image_id} is {content_type}, which browsers do not get")
-    name = PurePosixPath(record.paths[0]).name.encode("utf-8", "replace")
+        picture = uploads.decode(encoded, service.settings.max_pixels, record.paths[0])
+        encoded, content_type, path = encode(picture), "image/jpeg", path.with_suffix(".jpg")
+    name = path.name.encode("utf-8", "replace")
     disposition = {"content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}"}
     return Response(encoded, headers={**_KEPT, **_CLOSED, **disposition}, media_type=content_type)
 

@@ -1,5 +1,6 @@
 """Serve the app: load the model, bring the store up to date, and answer until a signal comes."""
 
+import os
 import shutil
 import socket
 import tempfile
@@ -14,7 +15,7 @@ from cir.app.indexing import indexed_store
 from cir.app.search_model import SearchModel
 from cir.app.service import SearchService
 from cir.app.settings import Settings
-from cir.app.stores import Store, StoreInfo, open_store
+from cir.app.stores import Store, StoreInfo, open_store, read_info
 from cir.app.web import server
 from cir.app.web.readiness import LoadedFiles, Readiness
 from cir.core import files
@@ -74,7 +75,9 @@ def _opened(
 ) -> Iterator[tuple[Store, ImageSource]]:
     """Open the store and the source of its images; index `folder` first, if there is one."""
     if folder is not None:
-        source = find_source(folder, tags)
+        info = read_info(place)
+        follow = info is not None and info.source == f"links:{os.path.realpath(folder)}"
+        source = find_source(folder, tags, follow)
         with indexed_store(place, source, model, folder=model_folder) as (store, report):
             if report.indexed or report.moved or report.removed:
                 said = f"{report.moved:,} moved, {report.removed:,} removed"

@@ -28,8 +28,10 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     checking.add_argument("file", type=Path)
     about = 'splits, or parts of a split ("val dress")'
     scoring.add_argument("--part", nargs="+", required=True, help=about)
-    about = "leave out missing images and the queries that need them"
+    about = "leave out missing and broken images, and the queries that need them"
     scoring.add_argument("--leave-out", action="store_true", help=about)
+    about = "decode every image, not a sample of each part"
+    looking.add_argument("--all", action="store_true", help=about)
     scoring.add_argument("--out", type=Path, metavar="FILE", help="the JSON file for the scores")
     answering.add_argument("--out", type=Path, metavar="FOLDER", required=True)
     for command in (answering, checking):
@@ -78,7 +80,7 @@ def _check(options: argparse.Namespace) -> int:
     """Print what was found of a dataset; return status 1 if nothing can be run with it."""
     from cir.published.servers.what_is_there import check
 
-    lines, runs = check(_dataset(options))
+    lines, runs = check(_dataset(options), options.all)
     print("\n".join(lines))
     return 0 if runs else 1
 

@@ -84,6 +84,16 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not a JSON file: {error}") from None
 
 
+def looked_in(path: Path) -> str:
+    """Return the end of a sentence about a missing path: where a relative one was looked for."""
+    if path.is_absolute():
+        return ""
+    return (
+        f"; it was looked for in {Path.cwd()}, and an experiment in a queue runs in a copy "
+        "elsewhere: give the absolute path"
+    )
+
+
 def fingerprint(*parts: Any) -> str:
     """Return 16 hexadecimal digits that are equal for equal parts, on every machine.
 

@@ -223,7 +223,7 @@ def load(
     Raises UserError for images that cannot be decoded, and for a split without a triplet.
     """
     if not data.root.is_dir():
-        raise UserError(f"data.root is not a folder: {data.root}")
+        raise UserError(f"data.root is not a folder: {data.root}{files.looked_in(data.root)}")
     annotated = read(data.root / data.annotations, data.root / data.images, data.min_area)
     shares = data.split.shares()
     most = data.max_objects

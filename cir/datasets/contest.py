@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.file_names import FileNames
@@ -185,8 +186,7 @@ def load(
         info["queries_lost_between_parts"] = len(whole.triplets) - kept
     info["repeated_queries"] = sum(map(_repeated, given.values()))
     info["targets_with_copies"] = {
-        name: _with_copies(given[name], digests.get(name, digests["train"]))
-        for name in split.SPLITS
+        name: with_copies(given[name].triplets, given[name].paths) for name in split.SPLITS
     }
     return {
         name: Split(len(part.paths), part.rows(data.max_side), part.triplets, info)
@@ -199,16 +199,29 @@ def _repeated(part: Queries) -> int:
     return len(part.triplets) - len({(t.reference, t.text, t.target) for t in part.triplets})
 
 
-def _with_copies(part: Queries, digests: Mapping[str, str]) -> int:
-    """Count the queries whose target lies in their gallery under a second name too."""
-    copies = Counter(digests[name] for name in part.paths)
-    return sum(copies[digests[t.target]] > 1 for t in part.triplets)
+def with_copies(triplets: Sequence[Triplet], gallery: Mapping[str, Path]) -> int:
+    """Count the queries whose target lies in the gallery under a second name too."""
+    sizes = {name: path.stat().st_size for name, path in gallery.items()}
+    several = {size for size, count in Counter(sizes.values()).items() if count > 1}
+    contents = {
+        name: files.file_digest(path) for name, path in gallery.items() if sizes[name] in several
+    }
+    copies = Counter(contents.values())
+    return sum(copies[contents.get(t.target)] > 1 for t in triplets)
+
+
+def copies_told(count: int, gallery: str) -> str:
+    """Say that targets have copies, and what this does to the score."""
+    return (
+        f"the target of {count:,} queries of {gallery} lies there under a second name too: as ties "
+        "count against a query, these cannot be right at first place"
+    )
 
 
 def _folders(root: Path) -> dict[str, Path]:
     """Find the folders with a data.csv, by split; a single folder becomes "train"."""
     if not root.is_dir():
-        raise UserError(f"data.root is not a folder: {root}")
+        raise UserError(f"data.root is not a folder: {root}{files.looked_in(root)}")
     if (root / "data.csv").is_file():
         return {"train": root}
     found = {name: root / name for name in split.SPLITS if (root / name / "data.csv").is_file()}
@@ -266,10 +279,7 @@ def remarks(info: Mapping) -> list[str]:
         said.append(f"{repeated:,} queries repeat an earlier one, and count each time")
     for part, count in info.get("targets_with_copies", {}).items():
         if count:
-            said.append(
-                f"the target of {count:,} queries of {part} lies there under a second name too: as "
-                "ties count against a query, these cannot be right at first place"
-            )
+            said.append(copies_told(count, part))
     if unnamed := info["images_without_query"]:
         said.append(f"{unnamed:,} images are left out: no query uses them")
     if left_out := info.get("left_out"):

@@ -20,20 +20,36 @@ def check(paths: Mapping[str, Path], workers: int = 1) -> dict[str, str]:
 
     Raises UserError with the number of images that cannot be decoded and the first reasons.
     """
+    contents, problems = read_all(paths, workers)
+    if problems:
+        raise UserError(told(problems, len(paths)))
+    return contents
+
+
+def told(problems: Mapping[str, UserError], count: int) -> str:
+    """Say how many of `count` images cannot be decoded, and the first reasons."""
+    return f"{len(problems)} of {count} images cannot be used: " + listed(
+        [*problems.values()], "; "
+    )
+
+
+def read_all(
+    paths: Mapping[str, Path], workers: int = 1, quiet: bool = False
+) -> tuple[dict[str, str], dict[str, UserError]]:
+    """Decode every image once; return the SHA-256 of the good files, and why others are no good.
+
+    Both are by image name. With `quiet`, no progress is shown.
+    """
     with ExitStack() as stack:
         run = map
         if workers > 1 and len(paths) >= _WORTH_WORKERS:
             pool = stack.enter_context(ProcessPoolExecutor(workers))
             run = partial(pool.map, chunksize=32)
-        found = list(
-            progress(run(_digest, paths.values(), paths), len(paths), "checking images", "images")
-        )
-    problems = [result for result in found if isinstance(result, UserError)]
-    if problems:
-        raise UserError(
-            f"{len(problems)} of {len(paths)} images cannot be used: " + listed(problems, "; ")
-        )
-    return dict(zip(paths, found, strict=True))
+        found = run(_digest, paths.values(), paths)
+        shown = found if quiet else progress(found, len(paths), "checking images", "images")
+        results = dict(zip(paths, shown, strict=True))
+    problems = {name: why for name, why in results.items() if isinstance(why, UserError)}
+    return {name: own for name, own in results.items() if name not in problems}, problems
 
 
 def _digest(path: Path, name: str) -> str | UserError:

@@ -1,7 +1,7 @@
 """Measure a retriever on a folder of queries in the contest's format, without training."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from cir.composers.base import made_of
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.metrics_files import Fingerprint
-from cir.core.progress import progress
-from cir.core.records import Triplet
+from cir.core.progress import progress, say
 from cir.datasets import contest
 from cir.edits.reading.templates import Template
 from cir.images.decoding import decode
@@ -67,7 +66,7 @@ def evaluate(
     """
     require_queries(folder)
     given = contest.read(folder, blank_sentences=True)
-    triplets = _named_by_file(given)
+    triplets = given.triplets
     wanted = dict.fromkeys(name for t in triplets for name in (t.reference, t.target))
     images = encode_images(retriever, {name: given.paths[name] for name in wanted})
     known = set(images.ids)
@@ -84,6 +83,9 @@ def evaluate(
             f"{len(triplets) - len(asked)} of {len(triplets)} queries and "
             f"{len(images.unreadable)} of {len(wanted)} gallery images"
         )
+    twice = contest.with_copies(asked, {name: given.paths[name] for name in images.ids})
+    if twice:
+        say(contest.copies_told(twice, str(folder)))
     vectors = unit_rows(images.features, images.ids).numpy()
     task = Task(asked, Embeddings(images.ids, vectors, retriever.encoder.fingerprint()))
     query, edit = made_of(retriever.model.composer)
@@ -110,21 +112,6 @@ def require_queries(folder: Path) -> None:
         f"{folder} has no queries: expected a file data.csv there with the columns "
         f"{', '.join(contest.COLUMNS)}{hint}"
     )
-
-
-def _named_by_file(given: contest.Queries) -> list[Triplet]:
-    """Return the queries with one name for each image file, the first that data.csv gives it."""
-    first: dict[Path, str] = {}
-    for name, path in given.paths.items():
-        first.setdefault(path, name)
-    return [
-        replace(
-            triplet,
-            reference=first[given.paths[triplet.reference]],
-            target=first[given.paths[triplet.target]],
-        )
-        for triplet in given.triplets
-    ]
 
 
 def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:

@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -460,6 +461,20 @@ def test_polyglots_in_the_folder_go_out_as_pictures_only(tmp_path):
             refused(client.get(f"/thumbnails/{image_id}"), 415, "is not supported")
         bomb = indexed(service, b"f.png", png_of_size(40_000, 40_000))
         refused(client.get(f"/thumbnails/{bomb}"), 413, "too large")
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PPM", "JPEG2000"])
+def test_formats_that_no_browser_shows_go_out_as_jpeg(tmp_path, form):
+    buffer = io.BytesIO()
+    plain("red").save(buffer, form)
+    with colour_service(tmp_path) as service:
+        client = client_of(service)
+        answer = client.get(f"/images/{indexed(service, b'a.b.tif', buffer.getvalue())}")
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''a.b.jpg"
+        shown = Image.open(io.BytesIO(answer.content))
+        assert (shown.format, shown.size) == ("JPEG", plain("red").size)
+        assert np.abs(np.asarray(shown).astype(int) - np.asarray(plain("red"))).max() <= 3
 
 
 def test_names_that_are_html_or_no_text_at_all(tmp_path):

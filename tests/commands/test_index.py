@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cir.app import search_model
+from cir.app import search_model, serving
 from cir.app.stores import open_store, read_info
 from cir.commands import index as index_command
 from cir.core.errors import UserError
@@ -194,7 +194,7 @@ def test_what_was_left_out_is_counted_in_one_sentence(photos, capsys):
     ]
 
 
-def test_links_out_of_the_folder_are_followed_on_request(photos, capsys):
+def test_links_out_of_the_folder_are_followed_on_request(photos, capsys, model):
     """As in a folder that DVC tracks with links into its cache."""
     links = photos.parent / "links"
     links.mkdir()
@@ -208,6 +208,8 @@ def test_links_out_of_the_folder_are_followed_on_request(photos, capsys):
     assert "3 indexed, 1 unchanged" in answer(links, "--follow-links")
     with open_store(".search", None) as store:
         assert store.info.source == f"links:{links}"
+    with serving._opened(".search", model, Path("models"), links, None) as (store, source):
+        assert (store.count(), source.name) == (4, f"links:{links}")  # as --index of cir serve
     assert "3 removed, 3 unreadable; 1 images" in answer(links)
 
 

@@ -251,7 +251,7 @@ def test_absent_images_are_refused_or_left_out_and_told(run, tmp_path):
     status, _, err = run("score", "circo", root, "--part", "val", "--leave-out", "--out", out)
     left_out = "1 of 3 queries and 1 of 60 gallery images"
     assert status == 0
-    assert f"CIRCO val: {left_out} are left out: their images are absent\n" in err
+    assert f"CIRCO val: {left_out} are left out: their images are absent or broken\n" in err
     (row,) = json.loads(out.read_text())["results"]
     assert (row["queries"], row["protocol"]["left_out"]) == (2, left_out)
 

@@ -582,7 +582,7 @@ def test_absent_images_are_refused_or_left_out_and_told(tmp_path, name, gone):
     }[name]
     left_out = f"{queries} queries and {size} gallery images"
     assert part.protocol.left_out == left_out
-    assert part.notes == (f"{left_out} are left out: their images are absent",)
+    assert part.notes == (f"{left_out} are left out: their images are absent or broken",)
     assert all(path.is_file() for path in part.images.values())
     assert all(q.target is None or q.target in q.hits for q in part.queries)
 

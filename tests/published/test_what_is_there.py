@@ -1,10 +1,17 @@
 """python -m cir data check: one screen, and a status that says if anything can be run."""
 
+import itertools
+import json
+import shlex
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
 
 from cir.commands.main import main
+from cir.core.errors import UserError
+from cir.published.datasets import DATASETS
 from cir.published.datasets.fashioniq import FashionIQ
 from cir.published.servers import what_is_there as data_check
 from tests.helpers import miniature_datasets as mini
@@ -194,3 +201,73 @@ def test_stored_data_need_a_root(capsys):
     assert (
         capsys.readouterr().err == "error: CIRR needs --root, the folder that holds the dataset\n"
     )
+
+
+BROKEN = {"empty": b"", "html": b"<!DOCTYPE html><title>404</title>", "cut": None}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_images_are_counted_and_can_be_left_out(capsys, tmp_path, kind):
+    root = mini.fashioniq(tmp_path)
+    photo = next(root.glob("images/dval4.*"))
+    photo.write_bytes(BROKEN[kind] if BROKEN[kind] is not None else photo.read_bytes()[:60])
+    status, lines, _ = run(capsys, "fashioniq", root)
+    assert status == 0
+    (line,) = [line for line in lines if "were decoded" in line]
+    assert "1 of the 6 images that were decoded are broken: image dval4" in line
+    assert "without them: 3 queries, 5 gallery images" in "\n".join(lines)
+    assert "-S 'benchmark.dataset.absent=leave out' stages/published/dvc.yaml:train" in lines[-2]
+    assert lines[-1].endswith("--part val --leave-out")
+    (whole,) = FashionIQ(root).query_sets("val dress")
+    with pytest.raises(UserError, match="dval4"):
+        FashionIQ(root).picture("dval4", whole.images)
+    (part,) = FashionIQ(root).query_sets("val dress", absent="leave out")
+    assert (len(part.queries), len(part.gallery)) == (3, 5)
+    assert "1 of the 6 images that were decoded are broken" in capsys.readouterr().err
+
+
+def test_training_leaves_broken_images_out(tmp_path):
+    root = mini.fashion200k(tmp_path)
+    (root / "women/a/3.jpeg").write_bytes(b"no image")
+    (pairs,) = DATASETS["fashion200k"](root).training_pairs(absent="leave out")
+    assert set(pairs.images) == {f"women/{name}.jpeg" for name in ("a/1", "a/2", "b/1", "b/2")}
+
+
+def test_of_many_images_a_sample_is_decoded(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(data_check, "_SAMPLE", 3)
+    root = mini.fashioniq(tmp_path)
+    names = json.loads((root / "image_splits" / "split.dress.val.json").read_text())
+    next(root.glob(f"images/{names[1]}.*")).write_bytes(b"no image")
+    _, lines, _ = run(capsys, "fashioniq", root)
+    assert "3 of 6 images were decoded; --all decodes them all" in "\n".join(lines)
+    assert "broken" not in "\n".join(lines)
+    assert main(["data", "check", "fashioniq", "--root", str(root), "--all"]) == 0
+    assert "1 of the 6 images that were decoded are broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "fiq (1), café",
+        "it's=here",
+        'a "b" [c] {d}',
+        "a\\b\\",
+        "a\\'b",
+        "${x}",
+        "12",
+        "null",
+        "~ #*$x",
+    ],
+)
+def test_the_command_for_dvc_runs_whatever_the_path_is_called(capsys, tmp_path, folder):
+    """DVC takes the settings as Hydra's overrides, after a shell."""
+    root = mini.fashioniq(tmp_path / folder)
+    _, lines, _ = run(capsys, "fashioniq", root)
+    (line,) = [line for line in lines if "dvc exp run" in line]
+    words = shlex.split(line.partition(": ")[2])
+    settings = [word for before, word in itertools.pairwise(words) if before == "-S"]
+    params = tmp_path / "params.yaml"
+    params.write_text("benchmark:\n  dataset:\n    root: x\n    absent: refuse\n")
+    apply_overrides(params, [setting for setting in settings if "dataset" in setting])
+    written = YAML(typ="safe").load(params.read_text(encoding="utf-8"))
+    assert written["benchmark"]["dataset"]["root"] == str(root)

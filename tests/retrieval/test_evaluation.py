@@ -106,6 +106,15 @@ def test_every_row_is_that_of_ranking_by_hand(tmp_path, retriever):
     assert [queries[part] for part in ("edit alone", "image alone")] == ["edit", "image"]
 
 
+def test_targets_that_lie_there_twice_are_told(tmp_path, retriever, capsys):
+    images = {**IMAGES, "copy": IMAGES["i1"]}
+    measured(write(tmp_path / "once", ROWS, images), retriever)
+    assert "second name" not in capsys.readouterr().err
+    rows = [*ROWS, ("copy", "remove a", "i3")]
+    measured(write(tmp_path / "twice", rows, images), retriever)
+    assert "the target of 1 queries of" in capsys.readouterr().err
+
+
 def test_the_top_of_the_file_is_the_first_three_rows(tmp_path, retriever):
     found = measured(write(tmp_path / "data", ROWS), retriever)
     found.write(tmp_path / "out.json")

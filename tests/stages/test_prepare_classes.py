@@ -158,7 +158,7 @@ def test_notes_are_said_and_kept(workplace, capsys):
     write_params("class_folders", root="mine")
     prepare_classes.main()
     (note,) = read_info(prepare_classes.OUT / "query")["notes"]
-    assert note.startswith("1 entry of mine is left out")
+    assert note == "mine: left out: 1 without the suffix of an image (apple/list.txt)"
     assert note in capsys.readouterr().err
 
 
@@ -262,4 +262,8 @@ def test_as_a_process_it_prints_the_sentence_and_fails():
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: class_data.root is no folder: missing/photos\n"
+    assert done.stderr == (
+        "error: class_data.root is no folder: missing/photos; it was looked for in "
+        f"{Path.cwd()}, and an experiment in a queue runs in a copy elsewhere: give the absolute "
+        "path\n"
+    )

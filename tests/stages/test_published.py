@@ -278,9 +278,9 @@ def test_absent_images_are_refused_with_counts_or_left_out_with_a_note(project, 
     benchmark.main()
     assert rows()["results"][0]["queries"] == 2
     told = capsys.readouterr().err
-    assert "Fashion200k train: 1 of 5 images are absent and left out\n" in told
+    assert "Fashion200k train: 1 of 5 images are absent or broken and left out\n" in told
     left_out = "0 of 2 queries and 1 of 4 gallery images"
-    assert f"Fashion200k test: {left_out} are left out: their images are absent\n" in told
+    assert f"Fashion200k test: {left_out} are left out: their images are absent or broken\n" in told
 
 
 def test_a_model_of_cirr_answers_circo(project, capsys):

@@ -175,6 +175,7 @@ def test_parts_that_would_be_empty(root):
 def test_no_folder(root, tmp_path):
     refused(lambda: load(tmp_path / "none"), "none/captions.jsonl does not exist")
     refused(lambda: load(tmp_path / "none", root / JSONL), "none is no folder of images$")
+    refused(lambda: load(Path("photos/none")), "none is no folder .* give the absolute path$")
 
 
 def test_a_folder_in_place_of_the_captions(root):

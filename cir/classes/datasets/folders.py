@@ -1,16 +1,14 @@
 """Find the image files of class folders, check all of them, and store them as rows."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from cir.classes.datasets.base import Findings, Images, LabelledImage, Rows, counted
+from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.progress import progress
 from cir.core.tables import printable
-from cir.images import decoding as images
 from cir.images import image_files, walk
 from cir.images.shards import Row
 
@@ -29,7 +27,7 @@ class ImageFile:
 def require_root(root: Path) -> None:
     """Raise UserError unless the root is a folder."""
     if not root.is_dir():
-        raise UserError(f"class_data.root is no folder: {root}")
+        raise UserError(f"class_data.root is no folder: {root}{files.looked_in(root)}")
 
 
 def read_classes(folder: Path, prefix: str, findings: Findings) -> list[ImageFile]:
@@ -180,34 +178,16 @@ def checked(
 
 
 def _contents(paths: Mapping[str, Path], workers: int, findings: Findings) -> dict[str, str]:
-    try:
-        return image_files.check(paths, workers)
-    except UserError as problem:
-        findings.permit(str(problem))
-    unreadable = _unreadable(paths, workers)
-    findings.left_out["unreadable images"] += len(unreadable)
-    # Reasons are left out because they may tell the path of the data.
-    findings.notes.append(
-        f"left out: {len(unreadable)} of {counted(len(paths), 'image', 'images')} cannot be used: "
-        + listed(unreadable)
-    )
-    gone = set(unreadable)
-    return image_files.check({n: path for n, path in paths.items() if n not in gone}, workers)
-
-
-def _unreadable(paths: Mapping[str, Path], workers: int) -> list[str]:
-
-    def is_readable(name: str) -> bool:
-        try:
-            images.decode(paths[name], name)
-        except UserError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(workers) as pool:  # Pillow decodes without Python's lock
-        found = pool.map(is_readable, paths)
-        told = progress(found, len(paths), "naming unreadable images", "images")
-        return [name for name, good in zip(paths, told, strict=True) if not good]
+    contents, problems = image_files.read_all(paths, workers)
+    if problems:
+        findings.permit(image_files.told(problems, len(paths)))
+        findings.left_out["unreadable images"] += len(problems)
+        # Reasons are left out because they may tell the path of the data.
+        findings.notes.append(
+            f"left out: {len(problems)} of {counted(len(paths), 'image', 'images')} cannot be "
+            f"used: {listed(list(problems))}"
+        )
+    return contents
 
 
 def stored(pools: Mapping[str, Sequence[ImageFile]], max_side: int) -> Rows:

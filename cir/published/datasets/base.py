@@ -1,5 +1,6 @@
 """Declare what a published dataset gives: its parts, and query sets with their protocol."""
 
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -11,11 +12,14 @@ from PIL import Image
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.progress import say
+from cir.images import image_files
 from cir.images.decoding import decode
 from cir.published.datasets.pairs import TrainingPairs
 from cir.retrieval.ranking.protocol import Protocol
 
 Absent = Literal["refuse", "leave out"]
+_MANY = 500  # images that take so long to decode that progress is shown
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class QuerySet:
             gallery=gallery,
             images=images,
             protocol=replace(self.protocol, left_out=left_out),
-            notes=(*self.notes, f"{left_out} are left out: their images are absent"),
+            notes=(*self.notes, f"{left_out} are left out: their images are absent or broken"),
         )
 
     def _refuse_repeated(self, what: str, names: Sequence[str]) -> None:
@@ -169,7 +173,10 @@ class PublishedDataset(ABC):
         return decode(images[name], name)
 
     def training_pairs(self, absent: Absent = "refuse") -> tuple[TrainingPairs, ...]:
-        """Read the training parts; raise UserError for absent images unless they are left out."""
+        """Read the training parts; raise UserError for absent images unless they are left out.
+
+        All images are decoded where broken ones are to be left out as well.
+        """
         chosen = [part for part in self.parts() if part.use == "train"]
         if not chosen:
             raise UserError(f"{self.title} has no split train: it has {_splits(self.parts())}")
@@ -179,7 +186,8 @@ class PublishedDataset(ABC):
         """Read the query set of a part, or the query sets of a split.
 
         Raises UserError for files that are missing, broken or contradict each other, and for
-        absent images unless they, and the queries that need them, are left out.
+        absent images unless they, and the queries that need them, are left out. All images are
+        decoded where broken ones are to be left out as well.
         """
         return tuple(_complete(part, absent) for part in self.measured(name))
 
@@ -201,13 +209,22 @@ def _splits(parts: Sequence[Part]) -> str:
 def _complete(part: Part, absent: Absent) -> QuerySet | TrainingPairs:
     content = part.read()
     missing = absent_images(content.images)
-    if not missing:
-        return content
-    sentence = f"{content.name}: {absent_sentence(content.images, missing)}"
+    sentences = [absent_sentence(content.images, missing)] if missing else []
     if absent == "refuse":
-        raise UserError(sentence)
+        if missing:
+            raise UserError(f"{content.name}: {sentences[0]}")
+        return content
+    there = {name: path for name, path in content.images.items() if name not in set(missing)}
+    _, broken = image_files.read_all(there, os.cpu_count() or 1, quiet=len(there) < _MANY)
+    if broken:
+        sentences.append(broken_sentence(broken, len(there)))
+    if not sentences:
+        return content
+    sentence = f"{content.name}: {'; '.join(sentences)}"
+    if broken:
+        say(sentence)
     try:
-        return content.without(set(missing))
+        return content.without({*missing, *broken})
     except UserError:
         raise UserError(f"{sentence}; without them nothing is left") from None
 
@@ -221,3 +238,10 @@ def absent_sentence(images: Mapping[str, Path], absent: Sequence[str]) -> str:
     """Say how many files do not exist, and name the first few."""
     paths = [images[name] for name in absent]
     return f"{len(absent):,} of {len(images):,} images are not there: {listed(paths)}"
+
+
+def broken_sentence(broken: Mapping[str, UserError], looked_at: int) -> str:
+    """Say how many of the files that were looked at cannot be decoded, and the first reasons."""
+    return f"{len(broken):,} of the {looked_at:,} images that were decoded are broken: " + listed(
+        [*broken.values()], "; "
+    )

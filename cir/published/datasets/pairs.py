@@ -95,7 +95,7 @@ class ListedPairs(TrainingPairs):
         kept = tuple(t for t in self.triplets if not {t.reference, t.target} & absent)
         images = {name: path for name, path in self.images.items() if name not in absent}
         lost = len(self.triplets) - len(kept)
-        note = f"{lost:,} of {len(self):,} triplets are left out: their images are absent"
+        note = f"{lost:,} of {len(self):,} triplets are left out: their images are absent or broken"
         return replace(self, triplets=kept, images=images, notes=(*self.notes, note))
 
 

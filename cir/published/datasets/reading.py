@@ -25,7 +25,8 @@ class MissingError(UserError):
 def require_layout(root: Path, title: str) -> None:
     """Raise UserError unless `root` has the layout of `title`; it names the layout it resembles."""
     if not root.is_dir():
-        raise UserError(f"{root} is not a folder: expected the root of {title}")
+        hint = files.looked_in(root)
+        raise UserError(f"{root} is not a folder: expected the root of {title}{hint}")
     if _has_layout(root, title):
         return
     near = [*(child for child in sorted(root.iterdir()) if child.is_dir()), root.absolute().parent]

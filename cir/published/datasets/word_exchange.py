@@ -135,5 +135,6 @@ class WordPairs(TrainingPairs):
         """Return the pairs among the other images."""
         captions = {name: text for name, text in self.captions.items() if name not in absent}
         images = {name: self.images[name] for name in captions}
-        note = f"{len(self) - len(captions):,} of {len(self):,} images are absent and left out"
+        lost = f"{len(self) - len(captions):,} of {len(self):,} images"
+        note = f"{lost} are absent or broken and left out"
         return replace(self, captions=captions, images=images, notes=(*self.notes, note))

@@ -1,18 +1,23 @@
 """Find out which parts of a published dataset are there, and what can be run with them."""
 
+import math
+import os
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from cir.core.errors import UserError
+from cir.images import image_files
 from cir.published.datasets import PublishedDataset, QuerySet, TrainingPairs, name_of
-from cir.published.datasets.base import Part, absent_images, absent_sentence
+from cir.published.datasets.base import Part, absent_images, absent_sentence, broken_sentence
 from cir.published.datasets.reading import MissingError, require_layout
 
 _STAGE = "stages/published/dvc.yaml:train"
 _WITHHELD = "the answers are withheld, so it cannot be scored"
 _WHOLE = "the test server wants every query, so no image may be absent"
+_SAMPLE = 200  # images of a part
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Finding:
     """What was found of one part.
 
     `state` is one word and `sentences` say what is there and what is missing. `runs`: it can be
-    trained on or scored. `absent`: it runs only if absent images are left out.
+    trained on or scored. `absent`: it runs only if absent and broken images are left out.
     """
 
     part: Part
@@ -30,8 +35,10 @@ class Finding:
     absent: bool = False
 
 
-def check(dataset: PublishedDataset) -> tuple[list[str], bool]:
+def check(dataset: PublishedDataset, every_image: bool = False) -> tuple[list[str], bool]:
     """Return lines for one screen, and whether anything can be run.
+
+    A sample of each part's images is decoded, or every image.
 
     Raises UserError if the root has another layout.
     """
@@ -39,7 +46,7 @@ def check(dataset: PublishedDataset) -> tuple[list[str], bool]:
         require_layout(dataset.root, dataset.title)
         # Messages then tell a path below the root from one that only contains its name.
         dataset = replace(dataset, root=dataset.root.absolute())
-    findings = [_look(part) for part in dataset.parts()]
+    findings = [_look(part, every_image) for part in dataset.parts()]
     width = max(len(finding.part.name) for finding in findings)
     lines = [_where(dataset)]
     for finding in findings:
@@ -67,6 +74,15 @@ def _data_command(command: str, dataset: PublishedDataset, *rest: str) -> str:
     return shlex.join(("python", "-m", "cir", "data", command, name_of(dataset), *root, *rest))
 
 
+def _for_hydra(value: str) -> str:
+    """Quote a value as Hydra's grammar of overrides needs it, unless it is plain."""
+    if re.fullmatch(r"[A-Za-z0-9_/.+@%-]*[A-Za-z_/][A-Za-z0-9_/.+@%-]*", value):
+        return value
+    # Backslashes count as such, except before a quotation mark; "${" would begin a reference.
+    quoted = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value)
+    return "'" + re.sub(r"(\\*)\$\{", lambda m: 2 * m[1] + "\\${", quoted) + "'"
+
+
 def _where(dataset: PublishedDataset) -> str:
     if dataset.stored:
         return f"{dataset.title} in {dataset.root}"
@@ -81,7 +97,7 @@ def _without_root(sentence: str, dataset: PublishedDataset) -> str:
     return re.sub(rf"(?<![\w./-]){root}/| in {root}(?![\w./-])", "", sentence)
 
 
-def _look(part: Part) -> Finding:
+def _look(part: Part, every_image: bool) -> Finding:
     try:
         content = part.read()
     except MissingError as error:
@@ -91,6 +107,16 @@ def _look(part: Part) -> Finding:
         return Finding(part, "broken", (str(error),), False)
     absent = absent_images(content.images)
     of_absent = (absent_sentence(content.images, absent),) if absent else ()
+    there = {name: path for name, path in content.images.items() if name not in set(absent)}
+    step = 1 if every_image else max(1, math.ceil(len(there) / _SAMPLE))
+    some = dict(islice(there.items(), 0, None, step))
+    _, broken = image_files.read_all(some, os.cpu_count() or 1, quiet=len(some) <= _SAMPLE)
+    if broken:
+        of_absent += (broken_sentence(broken, len(some)),)
+        absent = [*absent, *broken]
+    if len(some) < len(there):
+        of_sample = f"{len(some):,} of {len(there):,} images were decoded; --all decodes them all"
+        of_absent += (of_sample,)
     if part.use == "withheld":
         sentence = "; ".join((_size(content), *of_absent, _WITHHELD))
         return Finding(part, "withheld", (sentence, *content.notes), False)
@@ -127,7 +153,8 @@ def _runs(dataset: PublishedDataset, findings: Sequence[Finding]) -> list[str]:
     scored = [finding for finding in findings if finding.part.use in ("val", "test")]
     if of_training and all(finding.runs for finding in (*of_training, *scored)):
         settings = [f"benchmark={name_of(dataset)}"]
-        settings += [f"benchmark.dataset.root={dataset.root}"] if dataset.stored else []
+        if dataset.stored:
+            settings.append(f"benchmark.dataset.root={_for_hydra(str(dataset.root))}")
         if any(finding.absent for finding in (*of_training, *scored)):
             settings.append("benchmark.dataset.absent=leave out")
         overrides = " ".join(f"-S {shlex.quote(setting)}" for setting in settings)

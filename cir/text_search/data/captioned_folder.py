@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.file_names import FileNames
@@ -53,6 +54,8 @@ def find(root: Path, captions: Path) -> tuple[dict[str, list[str]], dict[str, Pa
     on the screen. Raises UserError for a file or folder that is missing or malformed, and for
     captions of images that do not exist.
     """
+    if not root.is_dir() and not root.is_absolute():
+        raise UserError(f"{root} is no folder of images{files.looked_in(root)}")
     described = read(root / captions)
     if not root.is_dir():
         raise UserError(f"{root} is no folder of images")
