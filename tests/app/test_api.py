@@ -270,6 +270,21 @@ def test_addresses_below_a_base_path(service):
     assert "/my/photos/healthz" not in client.get("/metrics", **key).text
 
 
+def test_a_camera_s_jpeg_with_a_second_picture_is_shown_as_a_jpeg(tmp_path):
+    (tmp_path / "images").mkdir()
+    pair = tmp_path / "images" / "pair.jpg"
+    plain("red", (40, 30)).save(pair, "MPO", save_all=True, append_images=[plain("blue")])
+    assert Image.open(pair).format == "MPO"
+    with colour_service(tmp_path) as service:
+        client, id = client_of(service), ids(service)["pair"]
+        shown = client.get(f"/images/{id}")
+        assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
+        assert shown.content == pair.read_bytes()
+        assert client.get(f"/thumbnails/{id}").status_code == 200
+        found = client.post("/search/image", files={"image": ("pair.jpg", shown.content)})
+        assert names(found)[0] == "pair"
+
+
 def test_thumbnails_are_kept_up_to_a_limit(tmp_path):
     with colour_service(tmp_path, settings=Settings(thumbnail_bytes=2000)) as service:
         client, all_ids = client_of(service), sorted(ids(service).values())
