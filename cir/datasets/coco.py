@@ -1,6 +1,5 @@
 """Compose triplets from a COCO instances JSON and its folder of images."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,9 +78,13 @@ class Instance(_Entry):
         return isinstance(box, list) and len(box) == 4 and all(map(_is_size, box[2:]))
 
 
+# Integers of JSON have any number of digits; products of smaller ones than this are still floats.
+_LARGEST_SIZE = 1e100
+
+
 def _is_size(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return number and 0 <= value < _LARGEST_SIZE
 
 
 Entry = TypeVar("Entry", ImageEntry, Instance, Category)

@@ -122,7 +122,8 @@ def exif_of(data: bytes) -> bytes:
 
 def orientation(exif: bytes) -> int:
     """Return the orientation 1 to 8 that EXIF data hold; 1 if they hold none."""
-    value = _entry(exif, None, _ORIENTATION, _SHORT)
+    values = (_entry(exif, None, _ORIENTATION, kind) for kind in (_SHORT, _LONG))
+    value = next((value for value in values if value is not None), 1)
     return value if value in range(1, 9) else 1
 
 

@@ -168,7 +168,7 @@ def _first_that_opens(
         except UnidentifiedImageError as error:
             problem = _why_unidentified(form, error)
         except MemoryError:
-            raise
+            raise UserError(f"image {name} needs more memory to decode than there is") from None
         except Exception as error:  # Pillow's parsers and decoders raise errors of many kinds
             problem = error
     if isinstance(problem, UnidentifiedImageError):

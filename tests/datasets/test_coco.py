@@ -266,6 +266,10 @@ def drop(key, number, name):
         (change("annotations", 4, image_id=[1]), r"annotation 4 has the image_id '\[1\]': input"),
         (change("annotations", 4, area=None, bbox=None), r"annotation 4 has neither area nor bbox"),
         (
+            change("annotations", 4, area=10**400, bbox=None),
+            r"annotation 4 has neither area nor bbox",
+        ),
+        (
             change("annotations", 4, area="9", bbox=[1, 2]),
             r"annotation 4 has neither area nor bbox",
         ),

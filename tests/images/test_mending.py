@@ -80,6 +80,23 @@ def test_odd_exif_costs_neither_the_picture_nor_its_orientation(form, orientatio
     assert containers.orientation(containers.exif_of(data)) == orientation
 
 
+def test_an_orientation_of_another_type_counts_with_and_without_other_faults():
+    exif = encoders.exif({0x0112: (encoders.LONG, struct.pack("<I", 6))})
+    plain = with_exif("PNG", exif)
+    faulty = plain[:33] + png_chunk(b"tEXt", b"a", 0) + plain[33:]
+    for data in (plain, faulty):
+        assert (decoded(data) == upright(picture(), 6)).all()
+
+
+def test_too_little_memory_is_a_sentence(monkeypatch):
+    def fail(opened):
+        raise MemoryError
+
+    monkeypatch.setattr(decoding, "load_rgb", fail)
+    with pytest.raises(UserError, match="image large needs more memory"):
+        decoding.decode(encoded(picture(), "PNG"), "large")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("odd", ODD_ENTRIES)
 @pytest.mark.parametrize("big", [False, True])
