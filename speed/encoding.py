@@ -1,12 +1,15 @@
 """Compare queries encoded in batches with queries encoded one by one, object by object."""
 
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from cir.composers import EditFeatures
+from cir.edits.reading.tagger import Tagger
+from cir.edits.reading.word_splitter import split_words
 from cir.retrieval.retriever import Retriever
 from speed.workload import Workload
 
@@ -25,6 +28,35 @@ def speed_up(retriever: Retriever, workload: Workload, repeats: int = 3) -> floa
     difference = np.abs(together - np.concatenate(apart)).max()
     assert difference < 1e-4, f"the two ways differ by {difference}"
     return slow / min(fast)
+
+
+def tagging_share(tagger: Tagger, texts: Sequence[str], batch_size: int, repeats: int = 5) -> float:
+    """Return the rate of reading edits as a share of the bare rate of the tagger's model.
+
+    The bare model gets the same batches, already split, looked up and padded.
+    """
+    model, pieces = tagger._model, tagger._pieces
+    words = sorted(map(split_words, texts), key=len)
+    starts = range(0, len(words), batch_size)
+    batches = [pieces.batch(pieces(words[start : start + batch_size]), tagger._room) for start in starts]
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for ids, attention, _ in batches:
+            model(input_ids=ids.to(model.device), attention_mask=attention.to(model.device))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(work: Callable[[], object]) -> float:
+        work()  # warm up
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    pairs = [
+        (seconds(bare), seconds(lambda: tagger.tag(texts, batch_size))) for _ in range(repeats)
+    ]
+    return min(alone for alone, _ in pairs) / min(whole for _, whole in pairs)
 
 
 def _batched(retriever: Retriever, workload: Workload, rows: slice) -> np.ndarray:
