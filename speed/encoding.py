@@ -38,7 +38,9 @@ def tagging_share(tagger: Tagger, texts: Sequence[str], batch_size: int, repeats
     model, pieces = tagger._model, tagger._pieces
     words = sorted(map(split_words, texts), key=len)
     starts = range(0, len(words), batch_size)
-    batches = [pieces.batch(pieces(words[start : start + batch_size]), tagger._room) for start in starts]
+    batches = [
+        pieces.batch(pieces(words[start : start + batch_size]), tagger._room) for start in starts
+    ]
 
     @torch.inference_mode()
     def bare() -> None:

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from cir.edits.measuring import TESTED
 from cir.edits.reading.tagger import Tagger
 from cir.edits.results import Metrics
 from stages import expand_templates, train_tagger
 from tests.helpers import ROOT
+from tools.compose_params import compose
 
 SOURCES = (
     *("object_names.txt", "edit_words.json", "edit_clauses.json"),
@@ -26,11 +26,8 @@ def project(tmp_path, monkeypatch):
     for name in SOURCES:
         shutil.copy(ROOT / "data" / name, tmp_path / "data" / name)
     shutil.copy(ROOT / "prompt_templates.json", tmp_path)
-    yaml = YAML()
-    params = yaml.load((ROOT / "params.yaml").read_text())
-    params["train_tagger"].update({"steps": 8, "evaluations": 2})
-    with (tmp_path / "params.yaml").open("w") as file:
-        yaml.dump(params, file)
+    steps = ["train_tagger.steps=8", "train_tagger.evaluations=2"]
+    compose(tmp_path / "params.yaml", ["tagger=micro", *steps])
     return tmp_path
 
 
