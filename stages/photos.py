@@ -41,6 +41,7 @@ TEST = Path("data/retrieval/test")
 CLASSES = Path("metrics/class_retrieval.json")
 METRICS = Path("metrics/photos.json")
 BEFORE, AFTER = "before fine-tuning", "fine-tuned"
+CAPTIONS = "captions.jsonl"  # in the folder of photographs
 
 
 class Params(StageParams):
@@ -111,9 +112,9 @@ def of_test_part(retriever: Retriever) -> Ranking:
 
 def captions(folder: Path, retriever: Retriever, measure: Measure) -> list[Result]:
     """Search the captioned images of the folder by each caption, if there are any."""
-    if not (folder / "captions.jsonl").is_file():
+    if not (folder / CAPTIONS).is_file():
         return []
-    described, there = captioned_folder.find(folder, Path("captions.jsonl"))
+    described, there = captioned_folder.find(folder, Path(CAPTIONS))
     paths = {name: there[name] for name in described}
     images = encode_images(retriever, paths)
     if not images.ids:
