@@ -32,6 +32,8 @@ _SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"
 _SLOT_OR_TEXT = re.compile(f"({_SLOT})")
 _DETERMINER = r"\b(?:an?|the|one|another|this|that|your|my|two|three|four|some)"
 _BEFORE_SLOT = re.compile(rf"{_DETERMINER}(?= {_SLOT})", re.IGNORECASE)
+_COUNTED = r"\b(?:pair|couple|trio|handful|bunch|group) of|\bdozen"
+_DESCRIBABLE = re.compile(rf"(?:{_DETERMINER}|{_COUNTED})(?= {_SLOT})", re.IGNORECASE)
 _LISTED = re.compile(rf"({_DETERMINER} )({_SLOT})", re.IGNORECASE)
 _WORD_BEFORE_SLOT = re.compile(rf"([\w'’-]+) {_SLOT}")
 _PLACEABLE = re.compile(rf"({_SLOT})(?=\s*[,;.:!?]|$| (?:and|for|with|gone|out|in|is|are)\b)")
@@ -123,7 +125,7 @@ class Augmenter:
             (strength.place, PLACE, self._other_place),
             (strength.determiner, _BEFORE_SLOT, self._other_determiner),
             (strength.determiner, _BARE_SLOT, self._determined),
-            (strength.described, _BEFORE_SLOT, self._describe),
+            (strength.described, _DESCRIBABLE, self._describe),
             (strength.place / 2, _PLACEABLE, self._put_somewhere),
         ]
         for share, pattern, change in steps:
