@@ -163,3 +163,22 @@ def test_photos_are_indexed_and_served_and_a_second_run_does_what_is_new(copy, g
     os.utime(copy / "requirements-photos.txt", (later, later))
     assert make(copy, "photo-packages")[0] == 0
     assert called() == [packages]
+
+
+def test_a_clone_that_turns_line_ends_leaves_the_files_as_they_are(tmp_path):
+    """Git on Windows writes CRLF, with which no shell script runs and no digest of DVC fits."""
+    names = (".gitattributes", "Makefile", *SCRIPTS)
+    for name in names:
+        (tmp_path / "origin" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "origin" / name)
+
+    def git(place, *arguments):
+        author = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *author, *arguments], cwd=place, check=True, capture_output=True)
+
+    git(tmp_path / "origin", "init")
+    git(tmp_path / "origin", "add", ".")
+    git(tmp_path / "origin", "commit", "-m", "all")
+    git(tmp_path, "-c", "core.autocrlf=true", "clone", "origin", "clone")
+    for name in names:
+        assert (tmp_path / "clone" / name).read_bytes() == (ROOT / name).read_bytes()
