@@ -78,6 +78,9 @@ class ModelProcess(SearchModel):
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self._ask("encode_texts", list(texts))
 
+    def unread(self, text: str) -> str:
+        return self._model.unread(text)
+
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
         return self._ask("tag", list(texts))
 

@@ -66,6 +66,7 @@ class Answer:
         words: the words of the sentence with their labels (other, pos, neg); empty if the tagger
             was not asked.
         seconds: the time of each step that ran (decode, tag, encode, search) and the total.
+        unread: the words at the end of a search by words that the model cut off.
     """
 
     kind: Kind
@@ -74,6 +75,7 @@ class Answer:
     edit: Edit | None
     words: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
+    unread: str = ""
 
 
 def check(search: Search) -> None:

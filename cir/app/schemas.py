@@ -133,6 +133,7 @@ class AnswerBody(BaseModel):
     more: bool
     edit: TagBody | None
     seconds: dict[str, float]
+    unread: str = Field(description="words at the end of a text that the model cut off")
 
 
 class ErrorBody(BaseModel):
@@ -150,6 +151,7 @@ def answer_body(answer: Answer, base_path: str = "") -> dict:
         "more": answer.more,
         "edit": None if edit is None else tag_body(TaggedText(edit, answer.words)),
         "seconds": {step: round(seconds, 6) for step, seconds in answer.seconds.items()},
+        "unread": answer.unread,
     }
 
 

@@ -1,5 +1,6 @@
 """Define the model that the search app needs, and implement it with the trained retriever."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ class SearchModel(Protocol):
 
         Raises UserError if texts and images of the model lie in different spaces.
         """
+
+    def unread(self, text: str) -> str:
+        """Return the words at the end of a text for `encode_texts` that the model cuts off."""
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
         """Read the edit in each text; this needs a tagger."""
@@ -155,6 +159,26 @@ class RetrieverModel(SearchModel):
             )
         with self._words:
             return _array(functional.normalize(encoder.encode_texts(texts), dim=1))
+
+    def unread(self, text: str) -> str:
+        """Return the words at the end of a text for `encode_texts` that the model cuts off.
+
+        They are those that change no token. A word that is read in part counts as read.
+        """
+        tokenizer = getattr(self._model.encoder, "tokenizer", None)
+        if tokenizer is None:
+            return ""
+        words = text.split()
+        with self._words:
+            whole = tokenizer([" ".join(words)])
+            if not torch.equal(whole, tokenizer([" ".join([*words, *words])])):
+                return ""  # there was room for more
+
+            def is_whole(count: int) -> bool:
+                return torch.equal(whole, tokenizer([" ".join(words[:count])]))
+
+            read = bisect_left(range(len(words)), True, key=is_whole)
+        return " ".join(words[read:]) if read else ""
 
     def tag(self, texts: Sequence[str]) -> list[TaggedText]:
         assert self._tagger is not None, "there is no tagger"

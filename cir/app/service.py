@@ -111,13 +111,14 @@ class SearchService:
         started = time.perf_counter()
         check(search)
         seconds: dict[str, float] = {}
-        tagged = None
+        tagged, unread = None, ""
         if search.kind == "composed":
             vector, tagged = await self._composed_query(search, seconds)
         elif search.kind == "image":
             vector = await self._image_query(search, seconds)
         else:
             vector = await self._timed("encode", self._texts.ask(search.text), seconds)
+            unread = await self.in_thread(self.model.unread, search.text)
         hits = await self._timed("search", self._hits(vector, search), seconds)
         seconds["total"] = time.perf_counter() - started
         self.telemetry.step("total", seconds["total"])
@@ -128,6 +129,7 @@ class SearchService:
             edit=None if tagged is None else tagged.edit,
             words=() if tagged is None else tagged.words,
             seconds=seconds,
+            unread=unread,
         )
 
     async def _image_query(self, search: Search, seconds: dict[str, float]) -> np.ndarray:

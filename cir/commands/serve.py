@@ -12,8 +12,10 @@ from cir.core.errors import UserError
 from cir.core.progress import say
 
 TOKEN_VARIABLE = "CIR_TOKEN"
-# The test images that the pipeline drew; they are served if nothing was indexed.
+# The test images that the pipeline drew are served if nothing was indexed. They have a store of
+# their own, so that a folder of images can be indexed into the default one.
 GALLERY = Path("data", "retrieval", "test")
+GALLERY_STORE = ".search-gallery"
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
@@ -62,7 +64,7 @@ def _serve(options: argparse.Namespace) -> str:
     if options.tags is not None and options.index is None:
         raise UserError("--tags needs --index, the folder that holds the tagged images")
     require_tags(options.tags)
-    store = options.store or DEFAULT_STORE
+    store = options.store or _default_store(options.index is None)
     model, tagger = model_of_store(options, store), _tagger(options)
     from cir.app.web import server  # this import and the next one take seconds
 
@@ -86,6 +88,13 @@ def _serve(options: argparse.Namespace) -> str:
         gallery = GALLERY if options.store is None else None
         serve(listening, settings, model, tagger, store, options.index, options.tags, gallery)
     return "stopped"
+
+
+def _default_store(for_the_gallery: bool) -> str:
+    """Return the default store, or that of the drawn gallery if nothing else was indexed."""
+    default = Path(DEFAULT_STORE)
+    vacant = not default.is_dir() or not any(default.iterdir())
+    return GALLERY_STORE if vacant and for_the_gallery else DEFAULT_STORE
 
 
 def _tagger(options: argparse.Namespace) -> Path | None:

@@ -216,6 +216,14 @@ def test_thumbnails_of_photographs_are_upright_small_and_alike(tmp_path):
     assert difference.mean() < 3
 
 
+def test_words_that_the_model_cuts_off_are_told(client):
+    words = [f"word{number}" for number in range(24)]
+    for extra in ([], ["red", "mug"]):
+        answer = client.post("/search/text", json={"text": " ".join([*words, *extra])}).json()
+        assert answer["unread"] == " ".join(extra)
+    assert client.post("/search/image", **form()).json()["unread"] == ""
+
+
 def test_head_is_answered_as_get_is_without_a_body(service):
     client, red = client_of(service), ids(service)["red"]
     described = client.app.openapi()["paths"]

@@ -866,8 +866,67 @@ def test_keys(visit):
     key("Escape")
     expect(one.box).to_have_value("")
     key("Enter")
-    assert one.status() == "Describe an image, or choose one."
+    complaint = one.page.locator("#complaint")
+    expect(complaint).to_have_text("Describe an image, or choose one.")
     assert one.ids() == order
+    one.box.press("x")
+    expect(complaint).to_be_hidden()
+
+
+def test_a_deleted_chip_stays_deleted_while_typing_goes_on(visit, image_ids, expected):
+    start = image_ids["green"]
+    one = visit(f"/?image_id={start}")
+    with one.page.expect_response("**/page/chips"):
+        one.box.fill("add red and blue")
+    expect(one.chips).to_have_count(2)
+    one.page.get_by_role("button", name="Delete red").click()
+    assert one.words() == [["add", "blue"]]
+    one.box.focus()
+    with one.page.expect_response("**/page/chips"):
+        one.box.press("End")
+        one.page.keyboard.type(" and yellow")
+    expect(one.chips).to_have_count(2)
+    assert one.words() == [["add", "blue"], ["add", "yellow"]]
+    one.box.fill("add red and blue and white")
+    with one.answer():  # at once, before the sentence is read
+        one.box.press("Enter")
+    assert one.words() == [["add", "blue"], ["add", "white"]]
+    assert one.ids() == expected(image_id=start, text="", add=("blue", "white"), remove=())
+    with one.page.expect_response("**/page/chips"):
+        one.page.locator("#reread").click()
+    expect(one.chips).to_have_count(3)
+    one.box.fill("")
+    with one.page.expect_response("**/page/chips"):
+        one.box.fill("add red")
+    assert one.words() == [["add", "red"]]
+
+
+def test_a_file_that_moved_has_a_placeholder(visit, tmp_path):
+    with gallery_service(tmp_path) as service, running(service) as address:
+        (tmp_path / "images" / "plain" / "red.png").unlink()
+        gone = ids(service)["red"]
+        one = visit("/?q=red", at=address, may_complain="status of 404")
+        hit = one.page.locator(f'.hit[data-id="{gone}"]')
+        expect(hit.locator(".missing")).to_contain_text("moved, changed or removed since")
+        expect(one.page.locator(".missing")).to_have_count(1)
+        hit.locator(".picture").click()
+        view = one.page.get_by_role("dialog")
+        expect(view.locator(".missing")).to_contain_text("index again")
+        one.page.keyboard.press("ArrowRight")
+        expect(view.locator(".missing")).to_have_count(0)
+        expect(view.locator("#view-image")).to_be_visible()
+
+
+def test_what_a_browser_cannot_show_has_a_large_thumbnail(visit, tmp_path):
+    with gallery_service(tmp_path) as service, running(service) as address:
+        red = ids(service)["red"]
+        one = visit("/?q=red", at=address, may_complain="status of 415")
+        one.page.route(f"**/images/{red}", lambda route: route.fulfill(status=415, body="{}"))
+        one.page.locator(f'.hit[data-id="{red}"] .picture').click()
+        image = one.page.locator("#view-image")
+        expect(image).to_have_attribute("src", f"thumbnails/{red}?size=1024")
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+        expect(one.page.locator(".missing")).to_have_count(0)
 
 
 def test_escape_removes_the_image_after_the_sentence(visit, image_ids):
@@ -971,6 +1030,91 @@ def test_text_can_be_read_in_dark_and_light(visit, image_ids):
         for selector in (".chip.add", ".chip.remove", ".go"):
             text, behind = (colour(one, selector, name) for name in ("color", "backgroundColor"))
             assert contrast(luminance(text), luminance(behind)) >= 4.5, (scheme, selector)
+
+
+# Returns what is too faint: texts below 4.5, and controls whose edge and ground are below 3.
+FAINT = """() => {
+    const parse = (text) => {
+        const numbers = (text.match(/[\\d.]+/g) ?? []).map(Number);
+        const [r, g, b, a = 1] = numbers;
+        return text.startsWith("color(") ? [r, g, b, a] : [r / 255, g / 255, b / 255, a];
+    };
+    const over = ([r, g, b, a], ground) =>
+        [r, g, b].map((part, place) => part * a + ground[place] * (1 - a));
+    const ground = (one) => {
+        if (!one) return [1, 1, 1];
+        const own = parse(getComputedStyle(one).backgroundColor);
+        return own[3] === 1 ? own.slice(0, 3) : over(own, ground(one.parentElement));
+    };
+    const opacity = (one) =>
+        one ? Number(getComputedStyle(one).opacity) * opacity(one.parentElement) : 1;
+    const light = (colour) => {
+        const linear = colour.map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    };
+    const contrast = (one, other) => {
+        const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    };
+    const shown = (one) => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+        && !one.closest(".unseen, .skip, .skeleton");
+    const faint = [], seen = { texts: 0, edges: 0 };
+    const check = (one, what, colour, behind, least) => {
+        const found = contrast(over(colour, behind), behind);
+        seen[what] += 1;
+        if (found < least) faint.push(`${what} ${found.toFixed(2)} ${one.outerHTML.slice(0, 90)}`);
+    };
+    for (const one of document.body.querySelectorAll("*")) {
+        if (!shown(one) || one.disabled) continue;
+        const style = getComputedStyle(one);
+        const text = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        const faded = ([r, g, b, a]) => [r, g, b, a * opacity(one)];
+        const typed = one.matches("select, input:not([type=range], [type=checkbox])") && one.value;
+        if (text || typed) check(one, "texts", faded(parse(style.color)), ground(one), 4.5);
+        if (one.placeholder && !one.value) {
+            const colour = parse(getComputedStyle(one, "::placeholder").color);
+            colour[3] *= Number(getComputedStyle(one, "::placeholder").opacity);
+            check(one, "texts", faded(colour), ground(one), 4.5);
+        }
+        const used = "button, input, select, .button, .box, .act, .chip, .examples a";
+        if (!one.matches(used)) continue;
+        const edge = parse(style.borderTopColor);
+        if (parseFloat(style.borderTopWidth) && edge[3]) {
+            const behind = ground(one.parentElement);
+            check(one, "edges", over(edge, ground(one)).concat(1), behind, 3);
+        }
+    }
+    return [faint, seen];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_texts_and_controls_stand_out(visit, image_ids, scheme, width):
+    """As WCAG 2.2 asks for: 4.5 for texts, and 3 for the edges of what can be used."""
+    start = image_ids["red"]
+    for path in (
+        "/",
+        "/?q=" + "+".join(["red"] * 25),
+        "/?q=blue&least_score=1",
+        "/?q=a&least_kb=x",
+        f"/?image_id={start}&q=add+blue+remove+red",
+        f"/?image_id={start}&q=hm",
+    ):
+        one = visit(
+            path,
+            may_complain="status of 400|cannot be parsed",
+            color_scheme=scheme,
+            viewport={"width": width, "height": 900},
+        )
+        one.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+        faint, seen = one.page.evaluate(FAINT)
+        assert faint == [], path
+        assert seen["texts"] > 20
+        assert seen["edges"] > 3
+    one.page.locator(".picture").first.click()
+    expect(one.page.get_by_role("dialog")).to_be_visible()
+    assert one.page.evaluate(FAINT)[0] == []
 
 
 def contrast(one, other):

@@ -211,6 +211,12 @@ def test_beyond_the_last_page(page):
     assert page(elements.one("a", **{"data-action": "page"})["href"]).hits
 
 
+def test_words_that_the_model_cuts_off_are_shown(page):
+    query = "+".join(["blue"] * 24)
+    assert "did not read" not in page(f"/?q={query}").text
+    assert "It did not read: “red mug & <b>”." in page(f"/?q={query}+red+mug+%26+%3Cb%3E").text
+
+
 def test_more_like_this_without_a_script(page, expected, image_ids):
     first = page("/?q=red").all("a", **{"data-action": "more"})[0]["href"]
     elements = page(first)

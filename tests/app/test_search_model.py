@@ -76,6 +76,21 @@ def test_vectors_are_those_of_the_retriever(model, retriever, drawn):
     np.testing.assert_allclose(queries, retriever.encode_queries(images, texts), atol=2e-6)
 
 
+@pytest.mark.parametrize("word", ["red", "jack-o'-lantern"])
+def test_the_words_that_are_cut_off_change_nothing(model, word):
+    """They are compared by their vectors: the shortest beginning that has the vector of all."""
+    seen = set()
+    for count in (1, 5, 12, 21, 22, 23, 30, 60):
+        words = [f"{'blue' if number % 3 else word}" for number in range(count)]
+        vectors = model.encode_texts([" ".join(words[: end + 1]) for end in range(count)])
+        same = np.abs(vectors - vectors[-1]).max(axis=1) < 1e-6
+        unread = words[int(same.argmax()) + 1 :]
+        assert model.unread(" ".join(words)) == " ".join(unread)
+        seen.add(bool(unread))
+    assert seen == {True, False}
+    assert model.unread("  ") == model.unread("red") == ""
+
+
 @pytest.mark.parametrize(
     "size", [(40, 40), (320, 20), (20, 320), (400, 20), (8, 160), (300, 3), (1, 99)]
 )

@@ -122,7 +122,19 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert "warning" not in told
     assert visit.swapped.status_code == 503
     assert "models/text_search have changed" in visit.swapped.json()["error"]
-    open_store(".search", None).close()  # the store is free again
+    open_store(serve_command.GALLERY_STORE, None).close()  # the store is free again
+
+
+def test_the_drawn_gallery_leaves_the_default_store_to_a_folder(model, served, tmp_path):
+    drawn_gallery()
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    answer()
+    index(tmp_path / "mine")
+    answer()
+    assert [visit.paths for visit in served] == [
+        {"red.png", "odd/green.png", "blue.png"},
+        {"yellow.png", "odd/cyan.png"},
+    ]
 
 
 def test_the_drawn_gallery_is_kept_up_to_date(model, served):
@@ -209,12 +221,12 @@ def test_tags_stay_unless_others_are_given(model, served, tmp_path):
 def test_the_gallery_of_an_older_model_may_lie_behind_a_link(model, served, tmp_path):
     drawn_gallery()
     (tmp_path / "elsewhere").mkdir()
-    Path(".search").symlink_to(tmp_path / "elsewhere" / "place")
+    Path(".search-gallery").symlink_to(tmp_path / "elsewhere" / "place")
     answer()
     model.name = "trained-again"
     answer()
     assert [visit.ready.json()["images"] for visit in served] == [3, 3]
-    assert Path(".search").is_symlink()
+    assert Path(".search-gallery").is_symlink()
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["place"]
 
 
@@ -223,17 +235,17 @@ def test_the_gallery_is_not_removed_while_another_process_makes_it(model, served
     drawn_gallery()
     answer()
     model.name = "trained-again"
-    holder = "import sys; from cir.core import files\nwith files.exclusive('.search'):"
+    holder = "import sys; from cir.core import files\nwith files.exclusive('.search-gallery'):"
     holder += " print(1, flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", holder]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, **pipes) as other:
         assert other.stdout.readline() == b"1\n"
-        with pytest.raises(UserError, match=r"another process is writing \.search"):
+        with pytest.raises(UserError, match=r"another process is writing \.search-gallery"):
             answer()
         other.stdin.close()
-    with open_store(".search", None) as store:
+    with open_store(serve_command.GALLERY_STORE, None) as store:
         assert store.count() == 3
 
 
@@ -264,7 +276,8 @@ def test_a_port_in_use_is_a_sentence_before_anything_is_loaded(model, served, mo
 def test_a_store_in_use_is_a_sentence(model, served):
     drawn_gallery()
     answer()
-    with open_store(".search", None), pytest.raises(UserError, match=r"\.search"):
+    place = serve_command.GALLERY_STORE
+    with open_store(place, None), pytest.raises(UserError, match=place):
         answer()
 
 

@@ -75,6 +75,10 @@ class FakeSearchModel:
         time.sleep(self.seconds)
         return unit(np.stack([text_features(text) for text in texts]))
 
+    def unread(self, text: str) -> str:
+        """All after 24 words, which `encode_texts` reads all the same."""
+        return " ".join(text.split()[24:])
+
     def tag(self, texts: Sequence[str]) -> list:
         """Words after "add" or "with" are added, after "remove" or "without" removed."""
         from cir.app.search_model import TaggedText

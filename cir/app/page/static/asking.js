@@ -1,8 +1,8 @@
 // Asks the server for results and puts them into the page.
 
-import { chipWords, stopReading } from "./chips.js";
+import { chipWords, readSentence, stopReading } from "./chips.js";
 import { countFilters } from "./filters.js";
-import { at, box, complain, form, say, swap } from "./page.js";
+import { at, box, complain, form, swap } from "./page.js";
 import { busy, fail, settle } from "./results.js";
 import { asking, remember, sameWords } from "./rounds.js";
 import { state } from "./state.js";
@@ -73,14 +73,16 @@ export async function search({ offset = 0, scroll = false } = {}) {
   const text = box.value.trim();
   if (!text && !state.image) {
     box.focus();
-    say("Describe an image, or choose one.");
+    complain("Describe an image, or choose one.");
     return;
   }
   if (state.edited && text !== state.asked) state.edited = false;
   state.running?.abort();
-  stopReading();
   complain("");
   const mine = state.running = new AbortController();
+  if (state.deleted.length && !state.edited) await readSentence(0); // without what was deleted
+  if (mine.signal.aborted) return;
+  stopReading();
   const data = values(offset);
   const next = { ...asking(), offset };
   last = { offset };

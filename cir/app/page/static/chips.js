@@ -1,6 +1,6 @@
 // The chips: objects to add to the image and objects to remove from it.
 
-import { at, box, element, form, swap } from "./page.js";
+import { at, box, complain, element, form, swap } from "./page.js";
 import { state } from "./state.js";
 
 const TAGGING_DELAY = 300; // milliseconds after the last key before the sentence is read
@@ -10,7 +10,9 @@ let reading = null; // aborts the reading of a sentence
 
 const chips = () => [...at("chips").children];
 const nameOf = (chip) => chip.querySelector(".word").textContent;
-export const chipWords = () => chips().map((chip) => [chip.dataset.sign, nameOf(chip)]);
+const wordOf = (chip) => [chip.dataset.sign, nameOf(chip)];
+const isWord = ([sign, name]) => ([otherSign, other]) => sign === otherSign && name === other;
+export const chipWords = () => chips().map(wordOf);
 
 function makeChip(sign, name) {
   const [added, removed] = at("chip-templates").content.cloneNode(true).children;
@@ -26,6 +28,7 @@ function makeChip(sign, name) {
 
 export function setChips(words, byHand) {
   stopReading(); // the new chips come from another source
+  state.deleted = [];
   at("chips").replaceChildren(...words.map(([sign, name]) => makeChip(sign, name)));
   markEdited(byHand, false);
 }
@@ -46,6 +49,7 @@ export function flip(chip) {
 
 export function erase(chip) {
   const near = chip.nextElementSibling ?? chip.previousElementSibling;
+  state.deleted.push(wordOf(chip));
   chip.remove();
   markEdited(true);
   (near?.querySelector(".word") ?? box).focus();
@@ -75,6 +79,7 @@ export function editChip(chip, fresh = false) {
     const focused = document.activeElement === input;
     const next = name.trim().replace(/\s+/g, " ");
     if (!next) {
+      if (!fresh) state.deleted.push([chip.dataset.sign, before]);
       chip.remove();
       if (!fresh) markEdited(true);
       if (focused) box.focus();
@@ -83,6 +88,7 @@ export function editChip(chip, fresh = false) {
     const changed = makeChip(chip.dataset.sign, next);
     chip.replaceWith(changed);
     if (next !== before) markEdited(true);
+    state.deleted = state.deleted.filter((word) => !isWord(word)([chip.dataset.sign, next]));
     if (focused) changed.querySelector(".word").focus();
   };
   input.addEventListener("blur", () => finish(input.value));
@@ -107,8 +113,15 @@ export function newChip(sign) {
 
 export function stopReading() { reading?.abort(); }
 
+// Takes chips that were deleted by hand out of a new reading, which then counts as changed.
+function leaveOutDeleted() {
+  const again = chips().filter((chip) => state.deleted.some(isWord(wordOf(chip))));
+  for (const chip of again) chip.remove();
+  if (again.length) markEdited(true);
+}
+
 // Reads the sentence into chips while it is typed, unless the chips were changed by hand.
-export function readSentence(delay = TAGGING_DELAY) {
+export async function readSentence(delay = TAGGING_DELAY) {
   stopReading();
   if (!canRead || !state.image || state.edited) return;
   const text = box.value.trim();
@@ -117,25 +130,28 @@ export function readSentence(delay = TAGGING_DELAY) {
     return;
   }
   const { signal } = reading = new AbortController();
-  setTimeout(async () => {
-    if (signal.aborted) return;
-    const data = new FormData();
-    data.set("q", text);
-    try {
-      const answer = await fetch("page/chips", { method: "POST", body: data, signal });
-      const html = await answer.text();
-      if (answer.ok && !state.edited && !signal.aborted) swap(html, ["chips"]);
-    } catch { /* the search will show the error */ }
-  }, delay);
+  await new Promise((resolve) => { setTimeout(resolve, delay); });
+  if (signal.aborted) return;
+  const data = new FormData();
+  data.set("q", text);
+  try {
+    const answer = await fetch("page/chips", { method: "POST", body: data, signal });
+    const html = await answer.text();
+    if (!answer.ok || state.edited || signal.aborted) return;
+    swap(html, ["chips"]);
+    leaveOutDeleted();
+  } catch { /* the search will show the error */ }
 }
 
 export function sentenceChanged() {
+  complain("");
   if (state.edited && box.value.trim() !== state.asked) markEdited(false);
   readSentence();
 }
 
 export function readAgain() {
   state.edited = false;
+  state.deleted = [];
   readSentence(0);
   box.focus();
 }

@@ -5,6 +5,7 @@ import { again, retry, search } from "./asking.js";
 import { editChip, erase, flip, newChip, readAgain, sentenceChanged } from "./chips.js";
 import { clearFields, setLeast, showNumbers, tagChanged } from "./filters.js";
 import { followKeys } from "./keys.js";
+import { followMissing } from "./missing.js";
 import { at, box, form, root } from "./page.js";
 import { links } from "./results.js";
 import { begin, followHistory, undo } from "./rounds.js";
@@ -80,6 +81,7 @@ at("undo").addEventListener("click", undo);
 followFiles();
 followHistory();
 followKeys();
+followMissing();
 followView();
 
 root.classList.add("has-script");

@@ -1,5 +1,6 @@
 // The large view of a result.
 
+import { unhide } from "./missing.js";
 import { at } from "./page.js";
 import { links, rove } from "./results.js";
 
@@ -13,6 +14,8 @@ export function open(hit) {
   const number = all.indexOf(hit);
   at("view").dataset.id = id;
   at("view").dataset.name = name;
+  unhide(at("view-image"));
+  at("view-image").dataset.large = `thumbnails/${encodeURIComponent(id)}?size=1024`;
   at("view-image").src = `images/${encodeURIComponent(id)}`;
   at("view-image").alt = hit.querySelector("img").alt;
   at("view-title").textContent = name;

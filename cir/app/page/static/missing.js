@@ -1,0 +1,44 @@
+// Says in the place of an image why it cannot be shown.
+
+import { element } from "./page.js";
+
+const MOVED = "moved, changed or removed since it was indexed; index again";
+
+async function reason(address) {
+  try {
+    const { status } = await fetch(address, { method: "HEAD" });
+    return status === 404 ? MOVED : "cannot be shown";
+  } catch {
+    return "the server does not answer";
+  }
+}
+
+async function replace(image) {
+  const { src } = image;
+  const sentence = await reason(src);
+  if (image.src !== src) return; // the large view shows another image now
+  image.hidden = true;
+  image.after(element("span", { className: "missing", textContent: sentence }));
+}
+
+// Shows the image again, before it gets another address.
+export function unhide(image) {
+  image.hidden = false;
+  image.parentElement.querySelector(".missing")?.remove();
+}
+
+// What a browser cannot show of itself, such as a TIFF, has a thumbnail.
+function failed(image) {
+  const { large } = image.dataset;
+  if (large && !image.src.endsWith(large)) image.src = large;
+  else replace(image);
+}
+
+export function followMissing() {
+  document.addEventListener("error", ({ target }) => {
+    if (target.matches?.(".picture img, .large img")) failed(target);
+  }, true);
+  for (const image of document.querySelectorAll(".picture img")) {
+    if (image.complete && image.src && !image.naturalWidth) failed(image); // before this script
+  }
+}
