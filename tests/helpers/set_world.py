@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from cir.core.records import Edit
+from cir.edits.reading.word_splitter import split_words
 
 OBJECTS = "abcde"
 
@@ -42,7 +43,7 @@ class LiteralTagger:
             if not text.strip():
                 edits.append(Edit(text))
                 continue
-            verb, name = text.split()
+            verb, name, *_ = split_words(text)
             add, remove = {"add": ((name,), ()), "remove": ((), (name,))}.get(verb, (("d",), ()))
             edits.append(Edit(text, add, remove))
         return edits

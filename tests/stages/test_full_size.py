@@ -13,7 +13,7 @@ import torch
 from cir.core.weights import weights_digest
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
-from tests.helpers import ROOT, tiny_bert, tiny_distilbert
+from tests.helpers import ROOT, TAGGING_DATA, tiny_bert, tiny_distilbert
 from tests.helpers.hub import Hub
 from tests.helpers.smoke_project import dvc
 from tools import smoke
@@ -64,7 +64,7 @@ def ran(repositories, tmp_path_factory):
     """(The folder in which the stages ran, what each name of the hub gave, what the hub saw.)"""
     project = tmp_path_factory.mktemp("project")
     (project / "data").mkdir()
-    for name in ("object_names.txt", "edit_words.json", "edit_clauses.json"):
+    for name in TAGGING_DATA:
         shutil.copy(ROOT / "data" / name, project / "data" / name)
     shutil.copy(ROOT / "prompt_templates.json", project)
     compose(project / "params.yaml", ["tagger=distilbert_base", *SHORT])

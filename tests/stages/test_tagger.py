@@ -9,13 +9,8 @@ from cir.edits.measuring import TESTED
 from cir.edits.reading.tagger import Tagger
 from cir.edits.results import Metrics
 from stages import expand_templates, train_tagger
-from tests.helpers import ROOT
+from tests.helpers import ROOT, TAGGING_DATA
 from tools.compose_params import compose
-
-SOURCES = (
-    *("object_names.txt", "edit_words.json", "edit_clauses.json"),
-    *("held_out_families.json", "people_sentences.json"),
-)
 
 
 @pytest.fixture
@@ -23,7 +18,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CIR_CHECKPOINTS", raising=False)
     (tmp_path / "data").mkdir()
-    for name in SOURCES:
+    for name in TAGGING_DATA:
         shutil.copy(ROOT / "data" / name, tmp_path / "data" / name)
     shutil.copy(ROOT / "prompt_templates.json", tmp_path)
     steps = ["train_tagger.steps=8", "train_tagger.evaluations=2"]
