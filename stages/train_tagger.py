@@ -25,6 +25,7 @@ from cir.edits.models import context_words, fresh_model, pretrained_model
 from cir.edits.params import FromScratch, Pretrained, TrainTagger
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence, Template
+from cir.edits.results import Metrics
 from cir.edits.words import read_edit_words
 from stages.params import StageParams, load
 from stages.run import code_of, run
@@ -107,7 +108,7 @@ def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrai
 
 
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:
-    metrics = measure(Tagger.load(MODEL, DEVICE), splits)
+    metrics: Metrics = measure(Tagger.load(MODEL, DEVICE), splits)
     for split in metrics.splits:
         print(f"{split.split}: {split.exact_edit:.2%} exact edits of {split.count:,}")
     metrics.write(METRICS)
