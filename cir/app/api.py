@@ -98,7 +98,7 @@ def _add_searches(app: FastAPI, service: SearchService, base_path: str) -> None:
 
     @app.post("/tag", responses=tagged, dependencies=[Depends(_json)], **kind)
     async def tag(body: Text) -> Response:
-        """Return what a sentence adds and removes, and the label of each word."""
+        """Return what a sentence adds and removes, how sure that is, and each word's label."""
         return Json(tag_body(await service.tag(body.text)))
 
 

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from cir.app.search_model import TaggedText
 from cir.app.stores.records import ANY, Filter, Hit
 from cir.app.web.faults import BadRequest, Unreadable
-from cir.core.records import Edit
 
 MAX_LIMIT = 200
 MAX_OFFSET = 10_000
@@ -62,9 +62,7 @@ class Answer:
         kind: the kind of search.
         hits: at most `limit` images.
         more: whether there is a next page.
-        edit: the names that were added and removed; None for searches by words or by an image.
-        words: the words of the sentence with their labels (other, pos, neg); empty if the tagger
-            was not asked.
+        tagged: the names that were added and removed; None for searches by words or by an image.
         seconds: the time of each step that ran (decode, tag, encode, search) and the total.
         unread: the words at the end of a search by words that the model cut off.
     """
@@ -72,8 +70,7 @@ class Answer:
     kind: Kind
     hits: tuple[Hit, ...]
     more: bool
-    edit: Edit | None
-    words: tuple[tuple[str, str], ...]
+    tagged: TaggedText | None
     seconds: dict[str, float]
     unread: str = ""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -123,6 +124,15 @@ class TagBody(BaseModel):
     add: list[str]
     remove: list[str]
     words: list[tuple[str, str]]
+    confidence: float = Field(
+        description="how probable it is that the whole edit is right; 1 for names that were given"
+    )
+    confidence_by_object: dict[Literal["add", "remove"], list[float]] = Field(
+        description="the same for each name in `add` and in `remove`"
+    )
+    remarks: list[str] = Field(
+        description="says if the edit is empty or contradictory, or the sentence not in English"
+    )
 
 
 class AnswerBody(BaseModel):
@@ -144,12 +154,11 @@ class ErrorBody(BaseModel):
 
 def answer_body(answer: Answer, base_path: str = "") -> dict:
     """Return an answer as JSON, in the form of AnswerBody; addresses lie below `base_path`."""
-    edit = answer.edit
     return {
         "kind": answer.kind,
         "hits": [_hit_body(hit, base_path) for hit in answer.hits],
         "more": answer.more,
-        "edit": None if edit is None else tag_body(TaggedText(edit, answer.words)),
+        "edit": None if answer.tagged is None else tag_body(answer.tagged),
         "seconds": {step: round(seconds, 6) for step, seconds in answer.seconds.items()},
         "unread": answer.unread,
     }
@@ -161,6 +170,12 @@ def tag_body(tagged: TaggedText) -> dict:
         "add": list(tagged.edit.add),
         "remove": list(tagged.edit.remove),
         "words": [list(word) for word in tagged.words],
+        "confidence": round(tagged.confidence, 3),
+        "confidence_by_object": {
+            sign: [round(confidence, 3) for confidence in confidences]
+            for sign, confidences in tagged.confidence_by_object.items()
+        },
+        "remarks": list(tagged.remarks),
     }
 
 

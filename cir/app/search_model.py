@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.core.weights import weights_digest
+from cir.edits.reading.readings import Reading
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
@@ -31,13 +32,40 @@ _NO_DIRECTION = 1e-6  # a query below this share of its image's length has no us
 
 @dataclass(frozen=True)
 class TaggedText:
-    """The edit that the tagger reads in a sentence, and the words with their labels.
+    """The edit that the tagger reads in a sentence, or that a person gives as names.
 
-    The words and the labels are those of cir.edits.reading.word_splitter.
+    Attributes:
+        edit: the objects to add and to remove.
+        words: the words of the sentence with their labels, as cir.edits.reading.word_splitter
+            defines them; none for an edit given as names.
+        confidence: how probable it is that the whole edit is right, from 0 to 1.
+        confidence_by_object: the same for each object of the lists "add" and "remove".
+        remarks: what is odd about the edit, in sentences.
     """
 
     edit: Edit
     words: tuple[tuple[str, str], ...]
+    confidence: float
+    confidence_by_object: dict[str, list[float]]
+    remarks: tuple[str, ...]
+
+    @classmethod
+    def read(cls, reading: Reading) -> Self:
+        """Take what the tagger has read in a sentence."""
+        words = zip(split_words(reading.edit.text), reading.labels, strict=True)
+        return cls(
+            reading.edit,
+            tuple(words),
+            reading.confidence,
+            reading.confidence_by_object(),
+            tuple(reading.remarks()),
+        )
+
+    @classmethod
+    def given(cls, edit: Edit) -> Self:
+        """Take an edit that a person has given as names: it is what the person wants."""
+        sure = {"add": [1.0] * len(edit.add), "remove": [1.0] * len(edit.remove)}
+        return cls(edit, (), 1.0, sure, ())
 
 
 class SearchModel(Protocol):
@@ -184,10 +212,7 @@ class RetrieverModel(SearchModel):
         assert self._tagger is not None, "there is no tagger"
         with self._sentences:
             readings = self._tagger.read(texts)
-        return [
-            TaggedText(reading.edit, tuple(zip(split_words(text), reading.labels, strict=True)))
-            for text, reading in zip(texts, readings, strict=True)
-        ]
+        return [TaggedText.read(reading) for reading in readings]
 
     @torch.inference_mode()
     def compose(

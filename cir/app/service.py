@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -94,7 +95,7 @@ class SearchService:
         return await loop.run_in_executor(self._state, partial(look, *arguments))
 
     async def tag(self, text: str) -> TaggedText:
-        """Return the edit and the labels that the tagger reads in a sentence."""
+        """Return what the tagger reads in a sentence."""
         check_text(text)
         if not text.strip():
             raise BadRequest("there is no text to tag")
@@ -126,8 +127,7 @@ class SearchService:
             kind=search.kind,
             hits=tuple(hits[: search.limit]),
             more=len(hits) > search.limit,
-            edit=None if tagged is None else tagged.edit,
-            words=() if tagged is None else tagged.words,
+            tagged=tagged,
             seconds=seconds,
             unread=unread,
         )
@@ -149,13 +149,13 @@ class SearchService:
             self._require_tagger()
         decoding = self._timed("decode", self.in_thread(self._read, search), seconds)
         if given:
-            tagged, pixels = TaggedText(_given_edit(search), ()), await decoding
+            tagged, pixels = TaggedText.given(_given_edit(search)), await decoding
         else:
             tagging = self._timed("tag", self._tag.ask(search.text), seconds)
             pixels, tagged = await asyncio.gather(decoding, tagging)
         edit = tagged.edit
         if not edit.add and not edit.remove:
-            tagged = TaggedText(edit, ())
+            tagged = replace(tagged, words=())
             if search.image_weight == 0:
                 raise BadRequest(
                     "there is nothing to search by: the image has weight 0, and nothing is added "

@@ -77,6 +77,9 @@ def test_an_image_and_a_sentence_find_the_change(client):
     assert answer["edit"]["remove"] == ["red"]
     words = [["remove", "other"], ["red", "neg"], [",", "other"], ["add", "other"], ["blue", "pos"]]
     assert answer["edit"]["words"] == words
+    assert answer["edit"]["confidence"] == 0.9
+    assert answer["edit"]["confidence_by_object"] == {"add": [0.9], "remove": [0.9]}
+    assert answer["edit"]["remarks"] == []
     assert set(answer["seconds"]) == {"decode", "tag", "encode", "search", "total"}
 
 
@@ -86,16 +89,35 @@ def test_given_names_take_the_place_of_the_sentence_s(client):
     assert names(response)[0] == "green"
     edit = response.json()["edit"]
     assert (edit["add"], edit["remove"], edit["words"]) == (["green"], ["red"], [])
+    assert edit["confidence_by_object"] == {"add": [1.0], "remove": [1.0]}
+    both = form(**sentence, add=["green"], remove=["green", "red"], image_weight="2")
+    kept = client.post("/search/composed", **both).json()["edit"]
+    assert kept["confidence_by_object"] == {"add": [1.0], "remove": [1.0, 1.0]}
+    assert kept["remarks"] == []
     assert "tag" not in response.json()["seconds"]
     emptied = client.post("/search/composed", **form(**sentence, add=[""]))
     assert names(emptied)[0] == "red"
-    assert emptied.json()["edit"] == {"add": [], "remove": [], "words": []}
+    assert emptied.json()["edit"] == {
+        "add": [],
+        "remove": [],
+        "words": [],
+        "confidence": 1.0,
+        "confidence_by_object": {"add": [], "remove": []},
+        "remarks": [],
+    }
 
 
 def test_a_sentence_without_names_ranks_by_the_image_alone(client):
     response = client.post("/search/composed", **form(text="hmm"))
     assert response.json()["kind"] == "composed"
-    assert response.json()["edit"] == {"add": [], "remove": [], "words": []}
+    assert response.json()["edit"] == {
+        "add": [],
+        "remove": [],
+        "words": [],
+        "confidence": 0.9,
+        "confidence_by_object": {"add": [], "remove": []},
+        "remarks": ["it names no object to add or to remove"],
+    }
     assert names(response) == names(client.post("/search/image", **form()))
 
 
@@ -179,7 +201,28 @@ def test_how_a_sentence_is_read(client):
         "add": ["red hat"],
         "remove": [],
         "words": [["add", "other"], ["a", "other"], ["red", "pos"], ["hat", "pos"]],
+        "confidence": 0.9,
+        "confidence_by_object": {"add": [0.9], "remove": []},
+        "remarks": [],
     }
+
+
+def test_how_sure_a_reading_is_and_what_is_odd_about_it(client):
+    def read(text):
+        return client.post("/tag", json={"text": text}).json()
+
+    unsure = read("add red and perhaps blue, remove the green")
+    assert (unsure["add"], unsure["remove"]) == (["red", "blue"], ["green"])
+    assert unsure["confidence"] == 0.4
+    assert unsure["confidence_by_object"] == {"add": [0.9, 0.4], "remove": [0.9]}
+    assert read("add red, remove the Red")["remarks"] == ["it both adds and removes 'red'"]
+    assert read("hmm")["remarks"] == ["it names no object to add or to remove"]
+    assert read("füge roten Hut hinzu")["remarks"] == [
+        "it does not look like English, the only language that the tagger reads",
+        "it names no object to add or to remove",
+    ]
+    described = client.get("/openapi.json").json()["components"]["schemas"]["TagBody"]
+    assert set(described["required"]) == set(unsure)
 
 
 def test_the_file_itself_and_its_thumbnail(service, client):

@@ -420,6 +420,50 @@ def test_chips(visit, expected, image_ids):
     expect(one.chips.nth(2)).to_contain_text("magenta")
 
 
+def test_a_chip_that_is_not_sure_loses_its_mark_by_hand(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red']}")
+    doubts = one.page.get_by_role("img", name="not sure", exact=True)
+    remarks = one.page.locator("#remarks")
+    one.box.press_sequentially("add perhaps blue and green, remove perhaps blue")
+    expect(one.chips).to_have_count(3)
+    expect(doubts).to_have_count(2)
+    why = "Not sure: the tagger's confidence in this reading is 40%"
+    expect(one.chips.nth(0).locator(".doubt")).to_have_attribute("title", why)
+    expect(one.page.get_by_role("button", name="Edit blue").first).to_have_attribute("title", why)
+    styles = one.chips.evaluate_all("all => all.map(one => getComputedStyle(one).borderStyle)")
+    assert styles == ["dashed", "solid", "dashed"]
+    assert doubts.all_inner_texts() == ["?", "?"]  # colour is not the only sign
+    odd = "About the sentence: it both adds and removes 'blue'."
+    expect(remarks).to_have_text(odd)
+    expect(remarks).to_have_attribute("aria-live", "polite")
+    remarks.evaluate("one => { one.mine = true; }")
+    with one.answer():
+        one.box.press("Enter")
+    expect(doubts).to_have_count(2)
+    one.page.get_by_role("button", name="Edit blue").first.press("Enter")
+    one.page.keyboard.press("Escape")  # nothing was changed
+    expect(doubts).to_have_count(2)
+    expect(remarks).to_have_text(odd)
+    one.page.get_by_role("button", name="Edit blue").first.press("Enter")
+    one.page.keyboard.type("white")
+    one.page.keyboard.press("Enter")
+    expect(one.chips.nth(0)).to_contain_text("white")
+    expect(one.chips.nth(0).locator(".doubt")).to_be_hidden()
+    expect(doubts).to_have_count(1)
+    expect(remarks).to_have_text("")
+    one.page.get_by_role("button", name="blue is removed: add it instead").click()
+    expect(doubts).to_have_count(0)
+    with one.answer():
+        one.box.press("Enter")
+    expect(doubts).to_have_count(0)
+    one.page.get_by_role("button", name="Undo").click()  # the reading of the tagger is back
+    expect(doubts).to_have_count(2)
+    expect(remarks).to_have_text(odd)
+    assert remarks.evaluate("one => one.mine")  # a live region has to stay to be announced
+    one.page.get_by_role("button", name="Remove the image").click()
+    expect(remarks).to_have_text("")
+
+
 def test_editing_a_chip_can_be_given_up(visit, image_ids):
     one = visit(f"/?image_id={image_ids['red']}&q=add+blue+remove+red")
     one.page.get_by_role("button", name="Edit blue").press("Enter")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +86,13 @@ class Elements(HTMLParser):
         labels = [attrs["aria-label"] for attrs in self.all("button", class_="word")]
         signs = [attrs["data-sign"] for attrs in self.all("li", class_="chip")]
         return list(zip(signs, [label.removeprefix("Edit ") for label in labels], strict=True))
+
+    @property
+    def doubts(self):
+        """Return the title of the mark of each chip, and None for a chip without the mark."""
+        marks = self.all("span", class_="doubt")
+        assert all(mark["aria-label"] == "not sure" for mark in marks)
+        return [None if "hidden" in mark else mark["title"] for mark in marks]
 
     @property
     def selected(self):
@@ -252,6 +260,52 @@ def test_chips_changed_by_hand_take_the_place_of_the_sentence(found, expected, i
     assert elements.hits != expected(image_id=start, text="add yellow")
     unedited = found(image_id=start, q="add yellow", add=["blue"])
     assert unedited.chips == [("add", "yellow")]
+
+
+def test_a_chip_that_is_not_sure_is_marked(page, found, client, image_ids):
+    fields = {"image_id": image_ids["red"], "q": "add white, remove perhaps red"}
+    why = "Not sure: the tagger's confidence in this reading is 40%"
+    for elements in (page(f"/?{urlencode(fields)}"), found(**fields)):
+        assert elements.chips == [("add", "white"), ("remove", "red")]
+        assert elements.doubts == [None, why]
+        titles = [word.get("title") for word in elements.all("button", class_="word")]
+        assert titles == [None, why]
+    typed = client.post("/page/chips", files={"q": (None, fields["q"])})
+    assert Elements(typed).doubts == [None, why]
+    by_hand = found(**fields, edited="1", add=["white"], remove=["red"])
+    assert by_hand.chips == elements.chips
+    assert by_hand.doubts == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "percent"), [(1.0, None), (0.6, None), (0.5999, 59), (0.25, 25), (0.0, 0)]
+)
+def test_only_a_low_confidence_gives_a_doubt(confidence, percent):
+    doubt = page_html.doubt(confidence)
+    assert doubt.endswith(f" is {percent}%") if percent is not None else doubt == ""
+
+
+def test_what_is_odd_about_a_sentence_stands_by_its_chips(page, found, image_ids):
+    def asked(**fields):
+        """Return the line of the page and that of the fragment, which the script shows."""
+        fields = {"image_id": image_ids["red"], **fields}
+        whole, part = page(f"/?{urlencode(fields)}"), found(**fields)
+        (line,) = re.findall(
+            '<p id="remarks" class="remarks" aria-live="polite">(.*)</p>', whole.source
+        )
+        assert whole.one("ul", id="chips")["data-remarks"] == unescape(line)
+        assert part.one("ul", id="chips")["data-remarks"] == unescape(line)
+        return unescape(line)
+
+    assert asked(q="add blue, remove blue") == (
+        "About the sentence: it both adds and removes 'blue'."
+    )
+    assert asked(q="füge bitte roten Hut hinzu") == (
+        "About the sentence: it does not look like English, the only language that the tagger "
+        "reads; it names no object to add or to remove."
+    )
+    assert asked(q="add blue") == asked(q="") == ""
+    assert asked(q="add blue, remove blue", edited="1", add="blue", remove="blue") == ""
 
 
 def submitted(elements, **changed):

@@ -123,11 +123,19 @@ def test_a_sentence_is_read_once_and_by_the_tagger_s_own_rule(model, tagger, mon
     for sentence, one in zip(SENTENCES, tagged, strict=True):
         assert [word for word, _ in one.words] == split_words(sentence)
         assert {label for _, label in one.words} <= set(LABELS)
+        (reading,) = read(tagger, [sentence])
+        assert one.confidence == pytest.approx(reading.confidence, abs=1e-5)
+        for sign, confidences in reading.confidence_by_object().items():
+            assert one.confidence_by_object[sign] == pytest.approx(confidences, abs=1e-5)
+            assert len(confidences) == len(getattr(one.edit, sign))
+        assert list(one.remarks) == reading.remarks()
     assert any(one.edit.add or one.edit.remove for one in tagged)  # or the test would check little
 
 
 def test_an_empty_sentence_has_no_words(model):
-    assert model.tag([""]) == [TaggedText(Edit(""), ())]
+    no_objects = {"add": [], "remove": []}
+    said = ("it names no object to add or to remove",)
+    assert model.tag([""]) == [TaggedText(Edit(""), (), 1.0, no_objects, said)]
     assert model.tag([]) == []
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.core.records import Edit
-from cir.edits.reading.word_splitter import spans_of, split_words
+from cir.edits.reading.readings import Reading
+from cir.edits.reading.word_splitter import split_words
 
 DIM = 12
 SIDE = 16
@@ -31,7 +32,8 @@ COLOURS = {
 }
 _GREY = 0.437  # no grey level of 8 bits, so that every plain image has a direction
 _STARTS = {"add": "pos", "with": "pos", "remove": "neg", "without": "neg"}
-_BETWEEN = {"a", "an", "the", "and"}
+_BETWEEN = {"a", "an", "the", "and", "perhaps"}
+_SURE, _UNSURE = 0.9, 0.4
 
 
 class FakeSearchModel:
@@ -80,7 +82,10 @@ class FakeSearchModel:
         return " ".join(text.split()[24:])
 
     def tag(self, texts: Sequence[str]) -> list:
-        """Words after "add" or "with" are added, after "remove" or "without" removed."""
+        """Words after "add" or "with" are added, after "remove" or "without" removed.
+
+        The confidence is 0.4 beside the word "perhaps" and 0.9 elsewhere.
+        """
         from cir.app.search_model import TaggedText
 
         assert self.has_tagger
@@ -89,11 +94,8 @@ class FakeSearchModel:
         for text in texts:
             words = split_words(text)
             labels = word_labels(words)
-            names = {"pos": [], "neg": []}
-            for label, first, after in spans_of(labels):
-                names[label].append(" ".join(words[first:after]))
-            edit = Edit(text, tuple(names["pos"]), tuple(names["neg"]))
-            found.append(TaggedText(edit, tuple(zip(words, labels, strict=True))))
+            sureness = [_UNSURE if word == "perhaps" else _SURE for word in words]
+            found.append(TaggedText.read(Reading.of_labels(text, labels, sureness)))
         return found
 
     def compose(

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from cir.app.page import page_html
 from cir.app.page.page_form import PageForm
+from cir.app.search_model import TaggedText
 from cir.app.service import NO_TAGGER, Answer, Search, SearchService
 from cir.app.web.faults import of_the_store, status_of
 from cir.app.web.forms import read_form
@@ -102,10 +103,10 @@ class _Page:
     async def chips(self, form: PageForm) -> Response:
         """Answer with the chips of a sentence."""
         try:
-            edit = (await self._service.tag(form.q)).edit
+            tagged = await self._service.tag(form.q)
         except UserError as error:
             return self.refused(error, form)
-        return page_html.response("chips.html", {"form": form, "edit": edit})
+        return page_html.response("chips.html", {"form": form, "tagged": tagged})
 
     def refused(self, error: UserError, form: PageForm | None = None) -> Response:
         """Answer with the message that the page shows for a refusal."""
@@ -134,8 +135,9 @@ class _Page:
             return await self._service.of_state(look, *arguments)
 
     def _context(self, form: PageForm, state: str, said: str = "", **more: Any) -> dict[str, Any]:
-        edit = Edit(form.q, form.add, form.remove) if form.edited else None
-        common = {"form": form, "state": state, "said": said, "edit": edit}
+        edit = Edit(form.q, form.add, form.remove)
+        tagged = TaggedText.given(edit) if form.edited else None
+        common = {"form": form, "state": state, "said": said, "tagged": tagged}
         return common | {"page_size": self._page_size} | more
 
     def _unindexed(self, form: PageForm) -> dict[str, Any]:
@@ -163,8 +165,8 @@ class _Page:
     ) -> dict[str, Any]:
         best = None if answer.hits else await self._best(search, searched)
         lower = None if best is None else form.lowered(best)
-        edit = answer.edit
-        untagged = edit is not None and not edit.add and not edit.remove
+        tagged = answer.tagged
+        untagged = tagged is not None and not tagged.edit.add and not tagged.edit.remove
         return self._context(
             form,
             "found",
@@ -173,11 +175,11 @@ class _Page:
             searched=searched,
             steps=[(_STEPS[key], answer.seconds[key]) for key in _STEPS if key in answer.seconds],
             heading=_heading(form, answer, untagged),
-            pieces=page_html.pieces(form.q, answer.words),
+            pieces=page_html.pieces(form.q, tagged.words if tagged else ()),
             untagged=untagged,
             best=best,
             lower=lower,
-        ) | {"edit": edit}
+        ) | {"tagged": tagged}
 
     async def _best(self, search: Search, searched: int) -> float | None:
         """Return the best score without the least score, if the least score left no result."""

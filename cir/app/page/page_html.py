@@ -1,5 +1,6 @@
 """Fill the page's templates, and format figures and file names for them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cir.app.stores.records import safe_text
 from cir.edits.reading.word_splitter import word_spans
 
+UNSURE = 0.6  # a chip is marked if the tagger's confidence in its object is lower
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -39,6 +41,19 @@ def pieces(sentence: str, words: Sequence[tuple[str, str]]) -> list[tuple[str, s
     parts.append((sentence[end_before:], "other"))
     runs = groupby((part for part in parts if part[0]), key=lambda part: part[1])
     return [("".join(text for text, _ in run), label) for label, run in runs]
+
+
+def doubt(confidence: float) -> str:
+    """Say why a chip is marked as unsure; the text is empty if the confidence is high enough."""
+    if confidence >= UNSURE:
+        return ""
+    share = math.floor(100 * confidence)  # never rounded up to the limit
+    return f"Not sure: the tagger's confidence in this reading is {share}%"
+
+
+def remarked(remarks: Sequence[str]) -> str:
+    """Write the remarks on an edit as one line, which is empty if there are none."""
+    return f"About the sentence: {'; '.join(remarks)}." if remarks else ""
 
 
 def shown(text: str) -> str:
@@ -104,8 +119,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    helpers = (safe_text, shown, file_name, address, score, share, milliseconds, size, date, count)
-    environment.filters.update({helper.__name__: helper for helper in helpers})
+    texts = (safe_text, shown, file_name, address, doubt, remarked)
+    figures = (score, share, milliseconds, size, date, count)
+    environment.filters.update({helper.__name__: helper for helper in (*texts, *figures)})
     return environment
 
 

@@ -1,6 +1,6 @@
 // Asks the server for results and puts them into the page.
 
-import { chipWords, readSentence, stopReading } from "./chips.js";
+import { chipWords, readSentence, remarks, stopReading, takeChips } from "./chips.js";
 import { countFilters } from "./filters.js";
 import { at, box, complain, form, swap } from "./page.js";
 import { busy, fail, settle } from "./results.js";
@@ -60,10 +60,10 @@ function place(next, data, { ok, html }) {
   const { image } = state;
   const unchanged = box.value.trim() === next.text && image === next.image
     && (!image || sameWords(chipWords(), next.words));
-  if (unchanged && !state.edited && image && ok) swap(html, ["chips"]);
+  if (unchanged && !state.edited && image && ok) takeChips(html);
   swap(html, ["results"]);
   if (ok) {
-    if (unchanged && image) next.words = chipWords();
+    if (unchanged && image) Object.assign(next, { words: chipWords(), remarks: remarks() });
     if (at("results").dataset.state === "found") remember(next, address(data), html);
   }
   settle(!unchanged);

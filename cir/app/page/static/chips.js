@@ -10,32 +10,54 @@ let reading = null; // aborts the reading of a sentence
 
 const chips = () => [...at("chips").children];
 const nameOf = (chip) => chip.querySelector(".word").textContent;
-const wordOf = (chip) => [chip.dataset.sign, nameOf(chip)];
+const doubtOf = (chip) => chip.querySelector(".doubt").title;
+const wordOf = (chip) => [chip.dataset.sign, nameOf(chip), doubtOf(chip)];
 const isWord = ([sign, name]) => ([otherSign, other]) => sign === otherSign && name === other;
+
+// Returns the sign, the name and the doubt of each chip; the doubt is "" if the chip is sure.
 export const chipWords = () => chips().map(wordOf);
 
-function makeChip(sign, name) {
+function makeChip(sign, name, doubt = "") {
   const [added, removed] = at("chip-templates").content.cloneNode(true).children;
   const chip = sign === "add" ? added : removed;
-  const [flip, word, erase] = chip.children;
+  const [flip, word, mark, erase] = chip.children;
   const [is, instead] = sign === "add" ? ["added", "remove it"] : ["removed", "add it"];
   word.textContent = name;
   flip.setAttribute("aria-label", `${name} is ${is}: ${instead} instead`);
   word.setAttribute("aria-label", `Edit ${name}`);
   erase.setAttribute("aria-label", `Delete ${name}`);
+  word.title = mark.title = doubt;
+  mark.hidden = !doubt;
   return chip;
 }
 
-export function setChips(words, byHand) {
+export const remarks = () => at("remarks").textContent;
+
+// A screen reader says remarks that are new.
+function setRemarks(text) {
+  if (text !== remarks()) at("remarks").textContent = text;
+}
+
+export function setChips(words, byHand, said = "") {
   stopReading(); // the new chips come from another source
   state.deleted = [];
-  at("chips").replaceChildren(...words.map(([sign, name]) => makeChip(sign, name)));
+  at("chips").replaceChildren(...words.map((parts) => makeChip(...parts)));
+  setRemarks(said);
   markEdited(byHand, false);
+}
+
+// Takes the chips and the remarks from an answer of the server.
+export function takeChips(html) {
+  swap(html, ["chips"]);
+  setRemarks(at("chips").dataset.remarks);
 }
 
 export function markEdited(byHand, pending = byHand) {
   state.edited = byHand;
-  if (byHand) state.asked = box.value.trim();
+  if (byHand) {
+    state.asked = box.value.trim();
+    setRemarks(""); // they are about what the tagger read
+  }
   at("pending").hidden = !pending;
   at("reread").hidden = !canRead || !byHand || !box.value.trim();
 }
@@ -85,7 +107,8 @@ export function editChip(chip, fresh = false) {
       if (focused) box.focus();
       return;
     }
-    const changed = makeChip(chip.dataset.sign, next);
+    const doubt = next === before ? doubtOf(chip) : "";
+    const changed = makeChip(chip.dataset.sign, next, doubt);
     chip.replaceWith(changed);
     if (next !== before) markEdited(true);
     state.deleted = state.deleted.filter((word) => !isWord(word)([chip.dataset.sign, next]));
@@ -138,7 +161,7 @@ export async function readSentence(delay = TAGGING_DELAY) {
     const answer = await fetch("page/chips", { method: "POST", body: data, signal });
     const html = await answer.text();
     if (!answer.ok || state.edited || signal.aborted) return;
-    swap(html, ["chips"]);
+    takeChips(html);
     leaveOutDeleted();
   } catch { /* the search will show the error */ }
 }

@@ -1,6 +1,6 @@
 // The rounds of a search: the list and the browser's history lead back to each of them.
 
-import { chipWords, setChips } from "./chips.js";
+import { chipWords, remarks, setChips } from "./chips.js";
 import { fields, setFields } from "./filters.js";
 import { at, box, element, swap } from "./page.js";
 import { settle } from "./results.js";
@@ -13,6 +13,7 @@ export const asking = () => ({
   image: state.image,
   edited: state.edited,
   words: state.image ? chipWords() : [],
+  remarks: state.image ? remarks() : "",
   fields: fields(),
 });
 
@@ -48,7 +49,7 @@ function show(round, push = true) {
   state.edited = round.edited;
   swap(round.html, ["results"]);
   at("results").setAttribute("aria-busy", "false");
-  setChips(round.words, round.edited);
+  setChips(round.words, round.edited, round.remarks);
   if (push) history.pushState(place(round), "", round.url);
   drawRounds();
   settle();
