@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from ruamel.yaml import YAML
 
 from cir.core.errors import UserError
 from cir.edits.augmentation import Augmenter, Material
@@ -20,16 +21,6 @@ from tests.helpers import ROOT
 
 FAMILIES = ROOT / "data/held_out_families.json"
 PEOPLES = ROOT / "data/people_sentences.json"
-RECIPE = ExpandTemplates(
-    fillings=15,
-    seen=0.07,
-    unseen_objects=0.13,
-    both_unseen=0.47,
-    validation_templates=0.07,
-    test_templates=0.12,
-    test_names=0.2,
-    coloured=0.25,
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,9 @@ def templates():
 def expansion(families, templates):
     names = [name for family in families for name in family.names]
     apart = (of_families(families, templates), names)
-    return expand(templates, read_names(ROOT / "data/object_names.txt"), RECIPE, 0, apart)
+    params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    recipe = ExpandTemplates(**params["expand_templates"])
+    return expand(templates, read_names(ROOT / "data/object_names.txt"), recipe, 0, apart)
 
 
 @pytest.fixture(scope="module")
