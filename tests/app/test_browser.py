@@ -942,6 +942,7 @@ def test_a_deleted_chip_stays_deleted_while_typing_goes_on(visit, image_ids, exp
     one.box.fill("")
     with one.page.expect_response("**/page/chips"):
         one.box.fill("add red")
+    expect(one.chips).to_have_count(1)
     assert one.words() == [["add", "red"]]
 
 
