@@ -2,6 +2,15 @@
 
 import unicodedata
 from collections.abc import Collection, Iterator
+from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; a table may hold anything where the name of a file belongs."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a sentence may be too long for a name, or hold a byte of zero
+        return False
 
 
 class FileNames:

@@ -19,7 +19,7 @@ from pydantic import (
 from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.file_names import FileNames
+from cir.core.file_names import FileNames, is_file
 from cir.core.tables import printable
 from cir.datasets.object_sets import compose
 from cir.datasets.params import CocoData
@@ -190,7 +190,7 @@ def _refuse_unknown(
 
 def _paths(annotations: Path, folder: Path, names: Sequence[str]) -> dict[str, Path]:
     """Return the file of each name; raise UserError for names without a file."""
-    paths = {name: folder / name for name in names if _is_file(folder / name)}
+    paths = {name: folder / name for name in names if is_file(folder / name)}
     if len(paths) < len(names):
         spelt = FileNames(walk.walk(folder).images if folder.is_dir() else [])
         for name in names:
@@ -204,13 +204,6 @@ def _paths(annotations: Path, folder: Path, names: Sequence[str]) -> dict[str, P
             f"{folder}: {listed(absent)}"
         )
     return {name: paths[name] for name in names}
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # the name is too long for a file, or holds a byte of zero
-        return False
 
 
 def load(

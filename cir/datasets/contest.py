@@ -14,7 +14,7 @@ from pathlib import Path
 from cir.core import files
 from cir.core.english import listed
 from cir.core.errors import UserError
-from cir.core.file_names import FileNames
+from cir.core.file_names import FileNames, is_file
 from cir.core.records import Triplet
 from cir.core.tables import Row, leads_out, printable, read_table
 from cir.datasets.params import ContestData
@@ -134,11 +134,8 @@ def _find(folder: Path, names: FileNames, name: str) -> Path | None:
     """Return the file that a table calls `name`; names that lead out of the folder have none."""
     if not name or leads_out(name):
         return None
-    try:
-        if (folder / name).is_file():
-            return folder / name
-    except OSError:  # the name is too long for a file, as a sentence may be
-        return None
+    if is_file(folder / name):
+        return folder / name
     alike = names.find(name)
     return folder / alike[0] if len(alike) == 1 else None
 

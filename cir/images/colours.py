@@ -8,12 +8,12 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from cir.images.containers import BIG_TIFF, tiff_directory
 from cir.images.mending import needed_of_tiff
 
-# Tags of a TIFF, and two of their values.
+# Tags of a TIFF, and some of their values.
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA, _FORMAT = (
     *(256, 257, 258, 262),
     *(277, 284, 338, 339),
 )
-_YCBCR, _FLOATING = 6, 3
+_YCBCR, _SIGNED, _FLOATING = 6, 2, 3
 # Raw modes of libtiff, which gives samples of 16 bits in the order of this machine.
 _OF_16_BITS = {"RGB": "RGB;16N", "RGBA": "RGBA;16N", "RGBa": "RGBa;16N", "CMYK": "CMYK;16N"}
 
@@ -32,6 +32,8 @@ def load_rgb(opened: Image.Image) -> Image.Image:
         return _bmp_to_rgb(opened)
     if opened.format == "TIFF":
         _prepare_tiff(opened)
+    elif opened.format == "PNG" and opened.mode == "P" and opened.palette is None:
+        raise ValueError("it has no palette, to which its pixels refer")
     elif opened.format == "PNG" and "transparency" in opened.info:
         raw_mode = opened.tile[0].args
         if raw_mode == "RGB;16B":
@@ -78,7 +80,10 @@ def _floating() -> NotShownError:
 
 def _grey_to_rgb(opened: Image.Image) -> Image.Image:
     """Scale grey of 12, 16 or 32 bits to 8 bits; larger values than 16 bits hold are white."""
-    grey, step = np.asarray(opened).astype(np.int64).clip(0, 65535), 257
+    grey = np.asarray(opened)
+    if opened.format == "TIFF" and opened.mode == "I" and opened.tag_v2.get(_FORMAT) != (_SIGNED,):
+        grey = grey.view(np.uint32)  # Pillow knows no mode of unsigned numbers of 32 bits
+    grey, step = grey.astype(np.int64).clip(0, 65535), 257
     if opened.format == "TIFF" and opened.mode != "I":
         if opened.tag_v2.get(_BITS) == (12,):
             grey, step = grey * 255, 4095
@@ -126,6 +131,10 @@ def _prepare_tiff(opened: Image.Image) -> None:
     # Behind an entry whose values are not there, Pillow reads no further ones.
     if not directory.whole or needed_of_tiff(directory).keys() - tags.keys():
         raise ValueError("its directory of tags is cut or broken")
+    if tags.get(_PLANES) == 2 and tags.get(_SAMPLES, 1) == 1:
+        # Pillow takes the letters of a raw mode for planes, and so loses what follows the first.
+        del tags[_PLANES]
+        opened._setup()
     apart = tags.get(_PLANES, 1) == 2
     if opened.mode == "LA" and apart:
         raise NotShownError("is a TIFF with grey and transparency in planes apart, an unknown kind")

@@ -13,6 +13,7 @@ from typing import TypeVar
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from cir.core.errors import UserError, reason_of
+from cir.core.file_names import is_file
 from cir.images import containers, mending
 from cir.images.colours import NotShownError, load_rgb, of_a_tiff
 
@@ -190,7 +191,7 @@ def _reason(problem: Exception) -> str:
 
 def _refuse_empty(source: bytes | Path, name: str) -> None:
     if not isinstance(source, bytes):
-        if not source.is_file():
+        if not is_file(source):
             raise UserError(f"image {name} is missing: there is no file {source}")
         if source.stat().st_size:
             return
@@ -223,10 +224,12 @@ def _why_unidentified(form: bytes | Path, error: Exception) -> Exception:
     return error
 
 
-def _orientation(opened: Image.Image) -> int:
-    """Return the EXIF orientation; read without Pillow where Pillow cannot read the rest."""
-    try:
-        return opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF may be broken in many ways
-        exif = opened.info.get("exif", b"")
-        return containers.orientation(exif) if isinstance(exif, bytes) else 1
+def _orientation(opened: Image.Image) -> int | None:
+    """Return the EXIF orientation; read without Pillow where Pillow does not get so far."""
+    found = None
+    with suppress(Exception):  # EXIF may be broken in many ways
+        found = opened.getexif().get(_ORIENTATION)
+    exif = opened.info.get("exif", b"")
+    if found is None and isinstance(exif, bytes):
+        found = containers.orientation(exif.removeprefix(containers.EXIF))
+    return found

@@ -14,6 +14,7 @@ from cir.images.containers import JPEG, PNG, Part, TiffDirectory
 from cir.images.jpeg_ends import END, pixels_are_whole
 
 _NEEDED_OF_PNG = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_BYTES_OF_TRANSPARENCY = {0: 2, 2: 6}  # of a chunk tRNS, by colour type; a palette has any number
 _NEEDED_OF_WEBP = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _WEBP_METADATA = 0x20 | 0x08 | 0x04  # flags of an ICC profile, EXIF and XMP
 # Tags of size, samples, compression, strips and tiles, colours and planes; no others.
@@ -69,8 +70,10 @@ def _png(data: bytes) -> bytes:
     kept = [PNG]
     for part in containers.png_chunks(data):
         checksum = struct.pack(">I", zlib.crc32(part.kind + part.content))
-        # Decoders leave out a chunk that is not critical if its checksum is wrong.
+        # Decoders leave out a chunk that is not critical if its checksum or its size is wrong.
         sound = part.kind[:1].isupper() or data[part.end - 4 : part.end] == checksum
+        if part.kind == b"tRNS":
+            sound = sound and len(part.content) >= _BYTES_OF_TRANSPARENCY.get(data[25], 0)
         if part.kind in _NEEDED_OF_PNG and sound:
             kept.append(data[part.start : part.end])
     return b"".join(kept)

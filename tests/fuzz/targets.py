@@ -196,10 +196,11 @@ def api(folder: Path) -> Iterator[Target]:
 
 
 def _form(data: bytes) -> dict[str, list[str]]:
-    """Return the fields of a form; none if the changes left no JSON object."""
+    """Return the fields of a form; none if the changes left no JSON object that can be sent."""
     found = None
     with suppress(ValueError):
         found = json.loads(data)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be sent
     if not isinstance(found, dict):
         return {}
     lists = {key: value if isinstance(value, list) else [value] for key, value in found.items()}

@@ -99,9 +99,9 @@ def _palette_pngs(rng: np.random.Generator) -> Iterator[Kind]:
 def _tiffs(rng: np.random.Generator) -> Iterator[Kind]:
     """Yield TIFFs of one channel: grey and palettes."""
     for order in "<>":
-        for deflate in (False, True):
-            where = f"{order}, {'deflated' if deflate else 'raw'}"
-            options = {"order": order, "deflate": deflate, "rows": 5}
+        for deflate, apart in product((False, True), repeat=2):
+            where = f"{order}, {'deflated' if deflate else 'raw'}{', apart' if apart else ''}"
+            options = {"order": order, "deflate": deflate, "apart": apart, "rows": 5}
             for depth in (1, 2, 4, 8, 12, 16):
                 samples = _samples(rng, 1, depth)
                 if depth != 12 or order == "<":

@@ -192,6 +192,9 @@ def test_every_cut_of_an_image_is_a_sentence_or_an_image():
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match=r"image a\.png is missing: there is no file .*a\.png"):
         images.decode(tmp_path / "a.png", "a.png")
+    for name in ("a sentence " * 40, "a\0b.png"):
+        with pytest.raises(UserError, match="is missing"):
+            images.decode(tmp_path / name, "a.png")
 
 
 def test_huge_images_are_refused_by_their_header():

@@ -80,6 +80,16 @@ def test_odd_exif_costs_neither_the_picture_nor_its_orientation(form, orientatio
     assert containers.orientation(containers.exif_of(data)) == orientation
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_an_entry_that_says_it_is_longer_than_the_file_hides_no_orientation(form):
+    exif = encoders.exif({0x010F: (ASCII, b"maker\0"), 0x0112: short(6)})
+    count, too_many = (struct.pack("<HHI", 0x010F, ASCII, n) for n in (6, 2**32 - 1))
+    assert count in exif
+    data = with_exif(form, exif.replace(count, too_many))
+    assert (decoded(data) == upright(Image.fromarray(decoded(with_exif(form, b""))), 6)).all()
+    assert decoding.upright_size(data, "a") == picture().size[::-1]
+
+
 def test_an_orientation_of_another_type_counts_with_and_without_other_faults():
     exif = encoders.exif({0x0112: (encoders.LONG, struct.pack("<I", 6))})
     plain = with_exif("PNG", exif)
@@ -165,11 +175,19 @@ def test_a_wrong_checksum_of_a_critical_chunk_is_the_reason():
         decoding.decode(bytes(data), "a")
 
 
-def test_transparency_with_a_wrong_checksum_is_left_out_as_browsers_do():
-    pixels = np.full((4, 4, 1), 7)
-    for crc, shown in ((None, 255), (0, 7)):
-        clear = png_chunk(b"tRNS", struct.pack(">H", 7), crc)
-        assert (decoded(encoders.png(pixels, 8, 0, before=clear)) == shown).all()
+def test_transparency_with_a_wrong_checksum_or_size_is_left_out_as_browsers_do():
+    for channels, colour in ((1, 0), (3, 2)):
+        pixels = np.full((4, 4, channels), 7)
+        clear = struct.pack(">H", 7) * channels
+        for content, crc, shown in ((clear, None, 255), (clear, 0, 7), (clear[:-1], None, 7)):
+            data = encoders.png(pixels, 8, colour, before=png_chunk(b"tRNS", content, crc))
+            assert (decoded(data) == shown).all()
+
+
+def test_a_png_of_a_palette_that_is_not_there_is_refused():
+    data = encoders.png(np.zeros((4, 4, 1), int), 8, 3)
+    with pytest.raises(UserError, match="image a cannot be decoded: it has no palette"):
+        decoding.decode(data, "a")
 
 
 KINDS_OF_JPEG = {
@@ -268,6 +286,13 @@ def test_a_file_that_only_the_decoder_can_open_is_stored(tmp_path):
     assert image_files.stored(path, "a.png", max_side=48) == path.read_bytes()
     assert decoding.decode(image_files.stored(path, "a.png", 24), "a.png").size == (24, 16)
     assert image_files.check({"a.png": path}).keys() == {"a.png"}
+
+
+def test_grey_of_32_bits_is_white_above_16_bits():
+    grey = np.array([[[0], [257 * 9], [65536], [2**31], [2**32 - 1]]])
+    assert decoded(tiff(grey, 32, 1))[0, :, 0].tolist() == [0, 9, 255, 255, 255]
+    signed = decoded(tiff(grey, 32, 1, sample_format=2))
+    assert signed[0, :, 0].tolist() == [0, 9, 255, 0, 0]
 
 
 @pytest.mark.parametrize(

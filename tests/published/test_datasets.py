@@ -163,6 +163,19 @@ def test_mit_states_folders_without_photos_are_told(tmp_path):
     assert only(dataset.query_sets("test")).notes[-1] == "1 folders hold no .jpg: old tomato"
 
 
+def test_mit_states_of_a_nas_have_the_same_images(tmp_path):
+    dataset = MITStates(mini.mit_states(tmp_path))
+    before = only(dataset.query_sets("test"))
+    for name in ("System Volume Information", "Temporary Items", "ripe tomato/@eaDir"):
+        mini.draw(tmp_path / "images" / name / "0.jpg")
+    (tmp_path / "images" / "ripe tomato" / "._0.jpg").write_bytes(b"\0\5\x16\7")
+    after = only(dataset.query_sets("test"))
+    assert (after.queries, after.images) == (before.queries, before.images)
+    note = "2 files are no .jpg and are left out: ripe tomato/._0.jpg, ripe tomato/@eaDir"
+    assert after.notes[-1] == note
+    only(dataset.training_pairs())
+
+
 def test_there_are_49_test_nouns():
     assert len(TEST_NOUNS) == 49
 

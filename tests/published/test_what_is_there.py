@@ -91,6 +91,15 @@ def test_what_is_missing_is_named_and_counted(capsys, tmp_path):
     assert lines[lines.index("can be run:") + 1 :] == [f"  score a model: {command} --leave-out"]
 
 
+def test_a_name_that_is_too_long_for_a_file_is_an_absent_image(capsys, tmp_path):
+    root = mini.cirr(tmp_path)
+    path = root / "cirr" / "image_splits" / "split.rc2.val.json"
+    names = json.loads(path.read_text(encoding="utf-8"))
+    mini.dump(path, names | dict.fromkeys(list(names)[-1:], "a sentence " * 40))
+    _, lines, _ = run(capsys, "cirr", root)
+    assert "1 of 12 images are not there: a sentence a sentence" in "\n".join(lines)
+
+
 def test_absent_images_are_left_out_in_training_too(capsys, tmp_path):
     root = mini.fashion200k(tmp_path)
     (root / "women/a/3.jpeg").unlink()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.file_names import is_file
 from cir.core.progress import say
 from cir.images import image_files
 from cir.images.decoding import decode
@@ -231,7 +232,7 @@ def _complete(part: Part, absent: Absent) -> QuerySet | TrainingPairs:
 
 def absent_images(images: Mapping[str, Path]) -> list[str]:
     """Return the ids whose file does not exist."""
-    return [name for name, path in images.items() if not path.is_file()]
+    return [name for name, path in images.items() if not is_file(path)]
 
 
 def absent_sentence(images: Mapping[str, Path], absent: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from cir.core.english import listed
 from cir.core.errors import UserError
+from cir.core.file_names import is_file
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import Listed, ListedPairs
 from cir.published.datasets.reading import (
@@ -106,7 +107,7 @@ class CIRR(PublishedDataset):
         found = {}
         for name, relative in content.items():
             options = [place / relative for place in places]
-            found[name] = next((option for option in options if option.is_file()), options[0])
+            found[name] = next((option for option in options if is_file(option)), options[0])
         return found
 
     def _file(self, folder: str, name: str, split: str) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.records import Triplet
+from cir.images import walk
 from cir.published.datasets.base import Part, PublishedDataset, Query, QuerySet
 from cir.published.datasets.pairs import TrainingPairs, drawn
 from cir.published.datasets.reading import MissingError, require_layout
@@ -93,7 +94,8 @@ class MITStates(PublishedDataset):
 
     def _shown(self, split: str) -> Shown:
         require_layout(self.root, self.title)
-        named = sorted(folder for folder in (self.root / "images").iterdir() if folder.is_dir())
+        inside = sorted((self.root / "images").iterdir())
+        named = [path for path in inside if path.is_dir() and not walk.left_out(path.name)]
         states = [folder for folder in named if " " in folder.name]
         odd = [folder.name for folder in states if len(folder.name.split()) != 2]
         if odd:
@@ -124,7 +126,7 @@ class MITStates(PublishedDataset):
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() == ".jpg"
+    return path.suffix.lower() == ".jpg" and not walk.left_out(path.name)
 
 
 def _said(adjective: str, noun: str, text: Text) -> str:
