@@ -15,7 +15,7 @@ from torch.nn import functional
 from cir.composers import ArithmeticComposer, EditFeatures
 from cir.composers.model import EncodedComposer
 from cir.core import files
-from cir.core.device import DEVICE
+from cir.core.device import DEVICE, with_precision
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.core.weights import weights_digest
@@ -84,7 +84,10 @@ class SearchModel(Protocol):
     least_side: int
 
     def fingerprint(self) -> str:
-        """Return a digest of encoder and composer: equal digests mean equal vectors."""
+        """Return a digest of encoder and composer: equal digests mean equal vectors.
+
+        It ends in the precision of the vectors unless that is fp32.
+        """
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Turn an RGB image into the encoder's input, uint8 [3, H, W]."""
@@ -158,11 +161,12 @@ class RetrieverModel(SearchModel):
     def fingerprint(self) -> str:
         if self._fingerprint is None:
             composer = self._model.composer
-            self._fingerprint = files.fingerprint(
+            digest = files.fingerprint(
                 self._model.encoder.fingerprint(),
                 composer.settings(),
                 weights_digest(composer),
             )
+            self._fingerprint = with_precision(digest, self._model.encoder.precision)
         return self._fingerprint
 
     def preprocess(self, image: Image.Image) -> np.ndarray:

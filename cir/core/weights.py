@@ -4,6 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cir.core.errors import UserError, reason_of
+
+_DIGESTS: WeakKeyDictionary[nn.Module, tuple[tuple | None, str]] = WeakKeyDictionary()
 
 
 def read_weights(path: Path | str) -> dict[str, torch.Tensor]:
@@ -59,9 +62,26 @@ def contiguous_weights(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def weights_digest(module: nn.Module) -> str:
-    """Return a digest of the names and values of the module's weights."""
+    """Return a digest of the names and values of the module's weights.
+
+    It is computed once, and again only after the weights have changed: half a billion of them take
+    seconds.
+    """
+    weights = module.state_dict()
+    state = _state_of(weights)
+    known, digest = _DIGESTS.get(module, (None, ""))
+    if state is not None and state == known:
+        return digest
     total = hashlib.sha256()
-    for name, value in module.state_dict().items():
+    for name, value in weights.items():
         total.update(name.encode())
         total.update(value.float().cpu().numpy().tobytes())
+    _DIGESTS[module] = state, total.hexdigest()
     return total.hexdigest()
+
+
+def _state_of(weights: Mapping[str, torch.Tensor]) -> tuple | None:
+    """Return what changes with every change of the weights; None if torch does not count them."""
+    if any(value.is_inference() for value in weights.values()):
+        return None
+    return tuple((name, w.data_ptr(), w._version) for name, w in weights.items())

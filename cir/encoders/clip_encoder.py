@@ -19,6 +19,7 @@ from torch import nn
 from torchvision import transforms
 
 from cir.core import files
+from cir.core.device import Inference, in_precision, inference_precision, with_precision
 from cir.core.errors import UserError
 from cir.core.hub import fetch, why_not_fetched
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
@@ -42,11 +43,15 @@ class Encoder(nn.Module):
         config: open_clip's config of the model (embed_dim, vision_cfg, text_cfg, …).
         tokenizer: open_clip's tokenizer of the model.
         prompt: template for names with one `{}`, such as "a photo of a {}".
+        inference: the precision of vectors that are computed without gradients; "auto" is bf16 on a
+            GPU that has it, else fp32.
     """
 
     SETTINGS = _CONFIG  # the file that marks a folder as a saved Encoder
 
-    def __init__(self, clip: nn.Module, config: dict, tokenizer, prompt: str):
+    def __init__(
+        self, clip: nn.Module, config: dict, tokenizer, prompt: str, inference: Inference = "auto"
+    ):
         super().__init__()
         if prompt.count("{}") != 1:
             raise UserError(f'encoder.prompt must contain one {{}} for the name, got "{prompt}".')
@@ -54,6 +59,7 @@ class Encoder(nn.Module):
         self.config = config
         self.tokenizer = tokenizer
         self.prompt = prompt
+        self.inference = inference
         preprocess = PreprocessCfg(**clip.visual.preprocess_cfg)
         self.resize = _without_tensor_steps(image_transform_v2(preprocess, is_train=False))
         for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
@@ -138,8 +144,10 @@ class Encoder(nn.Module):
         missing = [name for name in (_CONFIG, _WEIGHTS, _PROMPT) if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder} is not a saved encoder: it lacks {', '.join(missing)}.")
-        prompt = json.loads((folder / _PROMPT).read_text(encoding="utf-8"))["prompt"]
-        return cls.create(f"{_FOLDER}{folder}", None, prompt)
+        settings = files.read_json(folder / _PROMPT)
+        encoder = cls.create(f"{_FOLDER}{folder}", None, settings["prompt"])
+        encoder.inference = settings.get("inference", "auto")  # older folders do not say it
+        return encoder
 
     @classmethod
     def _load_conse(
@@ -159,7 +167,7 @@ class Encoder(nn.Module):
             "preprocess_cfg": asdict(PreprocessCfg(**self.clip.visual.preprocess_cfg)),
         }
         files.write_json(folder / _CONFIG, config)
-        files.write_json(folder / _PROMPT, {"prompt": self.prompt})
+        files.write_json(folder / _PROMPT, {"prompt": self.prompt, "inference": self.inference})
         if isinstance(self.tokenizer, HFTokenizer):  # open_clip then looks for it in the folder
             self.tokenizer.save_pretrained(folder)
         save_file(contiguous_weights(self.clip), folder / _WEIGHTS)
@@ -182,14 +190,28 @@ class Encoder(nn.Module):
         return self.pixel_mean.device
 
     @property
+    def precision(self) -> str:
+        """Return the precision of vectors that are computed on this device without gradients.
+
+        "auto" leaves a ConSE in fp32: its softmax over classes magnifies the rounding of bf16.
+        """
+        if self.inference == "auto" and isinstance(self.clip, conse.ConSE):
+            return "fp32"
+        return inference_precision(self.inference, self.device)
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Return height and width in pixels of a preprocessed image."""
         size = self.clip.visual.image_size
         return (size, size) if isinstance(size, int) else tuple(size)
 
     def fingerprint(self) -> str:
-        """Return a digest of weights, config and prompt: equal only if the vectors are equal."""
-        return files.fingerprint(weights_digest(self.clip), self.config, self.prompt)
+        """Return a digest of weights, config and prompt: equal only if the vectors are equal.
+
+        It ends in the precision of the vectors unless that is fp32.
+        """
+        digest = files.fingerprint(weights_digest(self.clip), self.config, self.prompt)
+        return with_precision(digest, self.precision)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Resize and crop an RGB image for the model: uint8 [3, H, W]."""
@@ -204,9 +226,10 @@ class Encoder(nn.Module):
         The result of `trunk_features` can be given in place of the pixels.
         """
         pixels = pixels.to(self.device, non_blocking=True)
-        if pixels.is_floating_point():
-            return self.clip.visual.head(pixels).float()
-        return self.clip.encode_image(self._normalised(pixels)).float()
+        with in_precision(self.precision, self.device):
+            if pixels.is_floating_point():
+                return self.clip.visual.head(pixels).float()
+            return self.clip.encode_image(self._normalised(pixels)).float()
 
     @property
     def has_trunk(self) -> bool:
@@ -230,7 +253,8 @@ class Encoder(nn.Module):
         if not texts:
             return torch.zeros(0, self.dim, device=self.device)
         tokens = self.tokenizer(list(texts)).to(self.device)
-        with _shortest_context(self.clip, tokens) as tokens:
+        shortest = _shortest_context(self.clip, tokens)
+        with shortest as tokens, in_precision(self.precision, self.device):
             return self.clip.encode_text(tokens).float()
 
     def use_gradient_checkpointing(self) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from cir.core import files
+from cir.core.device import with_precision
 from cir.core.errors import UserError
 from cir.encoders.bert import FrozenBert
 from cir.encoders.clip_encoder import Encoder
@@ -90,7 +91,13 @@ class PairedEncoder(nn.Module):
 
     def fingerprint(self) -> str:
         """Return a digest of both halves: equal only if the vectors are equal."""
-        return files.fingerprint(self.images.fingerprint(), self.texts.fingerprint())
+        digest = files.fingerprint(self.images.fingerprint(), self.texts.fingerprint())
+        return with_precision(digest, self.precision)
+
+    @property
+    def precision(self) -> str:
+        """Return the precision of the images' vectors; texts are encoded in fp32."""
+        return getattr(self.images, "precision", "fp32")
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Prepare an RGB image for the image tower: uint8 [3, H, W]."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from cir.core.device import Inference
 from cir.core.params import Section, Share
 from cir.encoders import Encoder
 from cir.training.shared import parameter_groups
@@ -19,10 +20,13 @@ class EncoderChoice(Section):
     pretrained: str | None
     prompt: str
     pooling: str | None
+    inference: Inference  # the precision of vectors: see cir.core.device.inference_precision
 
     def create(self) -> Encoder:
         """Build the encoder with its pretrained weights, or with random ones."""
-        return Encoder.create(self.model, self.pretrained, self.prompt, self.pooling)
+        encoder = Encoder.create(self.model, self.pretrained, self.prompt, self.pooling)
+        encoder.inference = self.inference
+        return encoder
 
 
 class Pretrain(Optimisation):

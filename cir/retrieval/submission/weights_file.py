@@ -35,6 +35,7 @@ def take_apart(encoder: Path, tagger: Path, batch_size: int, folder: Path) -> No
     torch.save(weights, folder / _WEIGHTS)
     settings = {
         "prompt": model.encoder.prompt,
+        "inference": model.encoder.inference,
         "composer": model.composer.settings(),
         "batch_size": batch_size,
     }
@@ -50,6 +51,7 @@ def assemble(folder: Path) -> Retriever:
     encoder = Encoder.create(
         f"local-dir:{folder / 'encoder'}", None, settings["prompt"], weights_follow=True
     )
+    encoder.inference = settings["inference"]
     encoder.clip.load_state_dict(weights["encoder"])
     composer = composers.rebuild(settings["composer"])
     load_weights(composer, weights["composer"], str(folder / _WEIGHTS))
