@@ -3,6 +3,7 @@
 The README of the project lists the packages in the order of their imports.
 """
 
-from cir.core import torchvision_mend
+from cir.core import threads, torchvision_mend
 
+threads.wait_asleep()  # before torch is imported, as torchvision_mend
 torchvision_mend.install()

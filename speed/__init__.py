@@ -2,3 +2,5 @@
 
 `python -m speed` prints the ratios beside their targets and writes nothing.
 """
+
+import cir  # noqa: F401  (it sets how threads wait before torch is imported)
