@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cir.app.calibration import calibrate
 from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_store
 from cir.app.stores.base import GRAPH_FROM
 from cir.core.errors import UserError
@@ -141,13 +142,14 @@ def indexed_store(
 
     The store notes `folder`, in which the model lies, so that it can be served without naming it.
     With `moved`, the source may be another one than before: images that the store has from there
-    are not encoded again. What was left out is counted by reason. Raises UserError as `open_store`
-    and `index` do.
+    are not encoded again. What was left out is counted by reason. The scores are calibrated on what
+    the store then holds. Raises UserError as `open_store` and `index` do.
     """
     made_with = "" if folder is None else str(folder.absolute())
     info = StoreInfo(model.fingerprint(), model.dim, source.name, made_with)
     with open_store(place, info, moved) as store:
         report = index(source, model, store, batch_size, allow_empty=allow_empty)
+        calibrate(model, store)
         for sentence in report.unreadable:
             say(f"not indexed: {sentence}")
         if source.left_out:

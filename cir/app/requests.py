@@ -65,6 +65,8 @@ class Answer:
         tagged: the names that were added and removed; None for searches by words or by an image.
         seconds: the time of each step that ran (decode, tag, encode, search) and the total.
         unread: the words at the end of a search by words that the model cut off.
+        fits: whether the first image fits better than what random queries find; None if that is not
+            known, or the page is not the first one.
     """
 
     kind: Kind
@@ -73,6 +75,7 @@ class Answer:
     tagged: TaggedText | None
     seconds: dict[str, float]
     unread: str = ""
+    fits: bool | None = None
 
 
 def check(search: Search) -> None:

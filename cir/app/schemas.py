@@ -108,6 +108,10 @@ class HitBody(BaseModel):
 
     id: str
     score: float
+    fit: Literal["good", "fair", "unlikely"] | None = Field(
+        description="how well the image fits, against what random queries find in this index; null "
+        "if that was not measured"
+    )
     paths: list[str]
     bytes: int
     date: float
@@ -144,6 +148,9 @@ class AnswerBody(BaseModel):
     edit: TagBody | None
     seconds: dict[str, float]
     unread: str = Field(description="words at the end of a text that the model cut off")
+    fits: bool | None = Field(
+        description="false if nothing fits: the first image is unlikely; null if that is not known"
+    )
 
 
 class ErrorBody(BaseModel):
@@ -161,6 +168,7 @@ def answer_body(answer: Answer, base_path: str = "") -> dict:
         "edit": None if answer.tagged is None else tag_body(answer.tagged),
         "seconds": {step: round(seconds, 6) for step, seconds in answer.seconds.items()},
         "unread": answer.unread,
+        "fits": answer.fits,
     }
 
 
@@ -195,6 +203,7 @@ def _hit_body(hit: Hit, base_path: str) -> dict:
     return {
         "id": image.id,
         "score": round(float(hit.score), 6),
+        "fit": hit.fit,
         "paths": [safe_text(path) for path in image.paths],
         "bytes": image.bytes,
         "date": image.date,

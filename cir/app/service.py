@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from cir.app.batching import Batcher, Worker
+from cir.app.calibration import Scale
 from cir.app.originals import Originals
 from cir.app.requests import Answer, Search, check, check_text
 from cir.app.search_model import SearchModel, TaggedText
@@ -36,8 +37,9 @@ NO_TAGGER = (
 T = TypeVar("T")
 
 
-# The arguments of Store.search beside the queries: limit, offset, where and least_score.
-_Plan = tuple[int, int, Filter, float | None]
+# The kind of search, and the arguments of Store.search beside the queries: limit, offset, where and
+# least_score.
+_Plan = tuple[str, int, int, Filter, float | None]
 
 
 class SearchService:
@@ -64,6 +66,7 @@ class SearchService:
         self.telemetry = telemetry or Telemetry()
         self.telemetry.watch_index(store.count)
         self.originals = Originals(store, source)
+        self._scale = Scale(store)
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")
         self._state = ThreadPoolExecutor(2, "state")
         thinking, looking = Worker("model"), Worker("store")
@@ -130,6 +133,7 @@ class SearchService:
             tagged=tagged,
             seconds=seconds,
             unread=unread,
+            fits=_fits(hits) if search.offset == 0 else None,
         )
 
     async def _image_query(self, search: Search, seconds: dict[str, float]) -> np.ndarray:
@@ -177,7 +181,7 @@ class SearchService:
         left_out = search.image_id
         extra = 1 if left_out is None else search.offset + 2
         offset = search.offset if left_out is None else 0
-        plan = (search.limit + extra, offset, search.where, search.least_score)
+        plan = (search.kind, search.limit + extra, offset, search.where, search.least_score)
         hits = await self._search.ask((vector, plan))
         if left_out is None:
             return hits
@@ -206,10 +210,11 @@ class SearchService:
         results: list[list[Hit]] = [[] for _ in asked]
         for plan, mine in places.items():
             vectors = np.stack([asked[place][0] for place in mine])
+            kind, *how = plan
             with of_the_store():
-                found = self.store.search(vectors, *plan)
-            for place, hits in zip(mine, found, strict=True):
-                results[place] = hits
+                found = self.store.search(vectors, *how)
+                for place, vector, hits in zip(mine, vectors, found, strict=True):
+                    results[place] = self._scale.marked(kind, vector, hits)
         return results
 
     async def _timed(self, step: str, work: Awaitable[T], seconds: dict[str, float]) -> T:
@@ -218,6 +223,10 @@ class SearchService:
         seconds[step] = time.perf_counter() - started
         self.telemetry.step(step, seconds[step])
         return result
+
+
+def _fits(hits: Sequence[Hit]) -> bool | None:
+    return hits[0].fit != "unlikely" if hits and hits[0].fit else None
 
 
 def _given_edit(search: Search) -> Edit:

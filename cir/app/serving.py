@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cir.app import model_process, search_model
 from cir.app.application import create_app
+from cir.app.calibration import DRAWINGS_ONLY, calibrate, knows_drawings_only
 from cir.app.indexing import indexed_store
 from cir.app.search_model import SearchModel
 from cir.app.service import SearchService
@@ -56,6 +57,8 @@ def serve(
         if folder is None and gallery is not None:
             folder = _gallery_to_index(gallery, Path(place), model.fingerprint())
         with _opened(place, model, model_folder, folder, tags) as (store, source):
+            if knows_drawings_only(model, store):
+                say(f"note: {DRAWINGS_ONLY}")
             service = SearchService(model, store, source, settings)
             app = create_app(service, settings, Readiness(model, store, loaded, _held(place)))
             address = server.address_of(listening) + settings.base_path.removeprefix("/")
@@ -91,7 +94,9 @@ def _opened(
                 f"the one in {model_folder}: serve the model that made it (--model), or index "
                 "again into another store"
             )
-        yield store, _source_of(store, place)
+        source = _source_of(store, place)
+        calibrate(model, store)
+        yield store, source
 
 
 def _source_of(store: Store, place: str) -> ImageSource:

@@ -12,6 +12,7 @@ from cir.commands.options import (
     require_tags,
 )
 from cir.core.errors import UserError
+from cir.core.progress import say
 from cir.retrieval.models import catalogue
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _index(options: argparse.Namespace) -> str:
     require_tags(options.tags)
     folder = model_of_store(options, options.store)
     from cir.app import search_model  # these imports take seconds
+    from cir.app.calibration import DRAWINGS_ONLY, knows_drawings_only
     from cir.app.indexing import indexed_store
     from cir.datasets.sources import find_source
 
@@ -70,6 +72,8 @@ def _index(options: argparse.Namespace) -> str:
     how = options.batch_size, options.allow_empty, folder, options.moved
     with indexed_store(options.store, source, model, *how) as (store, report):
         total = store.count()
+        if knows_drawings_only(model, store):
+            say(f"note: {DRAWINGS_ONLY}")
     return f"{options.store}: {_said(report)}; {total:,} images can be searched"
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from cir.app.calibration import DRAWINGS_ONLY, examples_of, knows_drawings_only
 from cir.app.page import page_html
 from cir.app.page.page_form import PageForm
 from cir.app.search_model import TaggedText
@@ -93,6 +94,9 @@ class _Page:
             context, status = self._failed(form, error) | known, status_of(error)
         context["max_upload_bytes"] = self._service.settings.max_upload_bytes
         context["no_tagger"] = "" if self._service.model.has_tagger else _capitalised(NO_TAGGER)
+        context["example"] = next(iter(examples_of(store, context["tags"])), "")
+        unfit = knows_drawings_only(self._service.model, store)
+        context["drawings_only"] = _capitalised(DRAWINGS_ONLY) if unfit else ""
         return page_html.response("page.html", context, status)
 
     async def fragment(self, form: PageForm, image: bytes | None) -> Response:
@@ -152,11 +156,11 @@ class _Page:
         first = await self._of_store(lambda: list(islice(store.images(), _FIRST_IMAGES)))
         if not first:
             return self._unindexed(form)
-        tags = [tag for tag, _ in await self._of_store(store.tags, _FACETS)]
+        examples = examples_of(store, await self._of_store(store.tags, _FACETS))
         return self._context(
             form,
             "start",
-            examples=random.sample(tags, min(_EXAMPLES, len(tags))),
+            examples=random.sample(examples, min(_EXAMPLES, len(examples))),
             starters=random.sample(first, min(_STARTERS, len(first))),
         )
 
@@ -208,7 +212,8 @@ def _said(form: PageForm, answer: Answer, searched: int) -> str:
     if not answer.hits:
         return "No image found."
     first = form.offset + 1
+    nothing = "Nothing fits well. " if answer.fits is False else ""
     return (
-        f"Results {first:,} to {form.offset + len(answer.hits):,}, best score "
+        f"{nothing}Results {first:,} to {form.offset + len(answer.hits):,}, best score "
         f"{page_html.score(answer.hits[0].score)}, of {searched:,} images searched."
     )

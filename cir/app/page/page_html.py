@@ -56,6 +56,15 @@ def remarked(remarks: Sequence[str]) -> str:
     return f"About the sentence: {'; '.join(remarks)}." if remarks else ""
 
 
+def meaning(fit: str) -> str:
+    """Say what "good", "fair" or "unlikely" compares an image with."""
+    return {
+        "good": "nearer than the best image of nearly all random queries",
+        "fair": "nearer than the best image of most random queries",
+        "unlikely": "no nearer than the best image of random queries",
+    }[fit]
+
+
 def shown(text: str) -> str:
     """Replace each byte of a file name that is not UTF-8 by the replacement character."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -119,7 +128,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    texts = (safe_text, shown, file_name, address, doubt, remarked)
+    texts = (safe_text, shown, file_name, address, doubt, remarked, meaning)
     figures = (score, share, milliseconds, size, date, count)
     environment.filters.update({helper.__name__: helper for helper in (*texts, *figures)})
     return environment

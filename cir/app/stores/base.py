@@ -65,6 +65,10 @@ class Store(ABC):
         """Count the images that meet the conditions."""
 
     @abstractmethod
+    def note(self, info: StoreInfo) -> None:
+        """Replace the info that is saved in the store."""
+
+    @abstractmethod
     def optimise(self) -> None:
         """Build the graph if there are at least GRAPH_FROM images; this may take minutes."""
 
@@ -208,7 +212,7 @@ def agreed(place: str, found: StoreInfo, asked: StoreInfo, moved: bool) -> Store
             f"the store {place} holds the images of {found.source}, not those of "
             f"{asked.source}: {instead}; if it is the same folder in a new place, give --moved"
         )
-    return replace(asked, model=asked.model or found.model)
+    return replace(asked, model=asked.model or found.model, calibration=found.calibration)
 
 
 def _place(source: str) -> str:

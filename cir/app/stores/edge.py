@@ -115,6 +115,11 @@ class EdgeStore(Store):
                 qdrant.CountRequest(True, records.to_filter(where, qdrant, qdrant.RangeFloat))
             )
 
+    def note(self, info: StoreInfo) -> None:
+        with self._failing(), self._writing:
+            files.write_json(self._folder / _INFO, records.info_payload(info))
+        self.info = info
+
     def optimise(self) -> None:
         with self._failing(), self._writing:
             self._shard.optimize()

@@ -7,6 +7,7 @@ and `to_filter` turns a Filter into conditions on it.
 import hashlib
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
@@ -68,10 +69,45 @@ ANY = Filter()
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found; `score` is the cosine of its vector and the query's vector."""
+    """An image that was found.
+
+    Attributes:
+        image: the record.
+        score: the cosine of the image's vector and the query's vector.
+        fit: "good", "fair" or "unlikely" (see `cir.app.calibration`); None if it is not known.
+    """
 
     image: IndexedImage
     score: float
+    fit: str | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What random queries reach on the images of a store; see `cir.app.calibration`.
+
+    Attributes:
+        images: how many images the store had then.
+        levels: the least lead of a fair and of a good match, for each kind of search.
+        examples: searches by words of which the store has good matches.
+        photographs: whether most images are larger than drawn scenes.
+    """
+
+    images: int
+    levels: Mapping[str, tuple[float, float]]
+    examples: tuple[str, ...] = ()
+    photographs: bool = False
+
+    @classmethod
+    def read(cls, written: Any) -> "Calibration | None":
+        """Return the calibration from the form that a store saves; None for anything else."""
+        try:
+            pairs = written["levels"].items()
+            levels = {str(kind): (float(fair), float(good)) for kind, (fair, good) in pairs}
+            examples = tuple(map(str, written["examples"]))
+            return cls(int(written["images"]), levels, examples, bool(written["photographs"]))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -84,12 +120,14 @@ class StoreInfo:
         source: the name of the image source (see cir.datasets.sources).
         model: the folder of that model when the store was last indexed, "" if it is not known. It
             is a hint, which is not compared: folders move, and are trained again.
+        calibration: what random queries reach on its images, None if that was not measured.
     """
 
     fingerprint: str
     dim: int
     source: str
     model: str = ""
+    calibration: Calibration | None = None
 
 
 def content_id(data: bytes) -> str:
@@ -161,7 +199,8 @@ def to_info(written: Any) -> StoreInfo | None:
     """Return the info from which `info_payload` made this value; None if it has another form."""
     try:
         source, model = original_text(written["source"]), original_text(written.get("model", ""))
-        return StoreInfo(str(written["fingerprint"]), int(written["dim"]), source, model)
+        scale = Calibration.read(written.get("calibration"))
+        return StoreInfo(str(written["fingerprint"]), int(written["dim"]), source, model, scale)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -139,6 +139,12 @@ class ServerStore(Store):
                 self._collection, records.to_filter(where, models, models.Range), exact=True
             ).count
 
+    def note(self, info: StoreInfo) -> None:
+        with self._failing():
+            written = {_METADATA: records.info_payload(info)}
+            self._client.update_collection(self._collection, metadata=written)
+        self.info = info
+
     def optimise(self) -> None:
         """Do nothing: the server builds its graph as points come in."""
 

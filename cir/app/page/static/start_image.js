@@ -28,7 +28,7 @@ export function setImage(image) {
   at("image-weight").disabled = !image;
   at("image-id").disabled = !image?.id;
   at("image-id").value = image?.id ?? "";
-  box.placeholder = image ? box.dataset.ofChange : "a black dog";
+  box.placeholder = image ? box.dataset.ofChange : box.dataset.ofWords;
 }
 
 export function indexed(id, name = "") {
