@@ -24,7 +24,7 @@ from cir.training.composition import (
 )
 from cir.training.params import Finetune
 from cir.training.results import FinetuneMetrics as Metrics
-from cir.training.shared.batches import Pixels, TrunkFeatures, plan_batches
+from cir.training.shared.batches import plan_batches, training_inputs
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import (
     encoder_groups,
@@ -97,7 +97,7 @@ def train(
         section.weight_decay,
     )
     groups += module_groups(model.composer, section.learning_rate, section.weight_decay)
-    pixels = images_for(shards, model.encoder, section)
+    pixels = training_inputs(shards, model.encoder, section.train.what == "head")
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(
         CompositionObjective(model, section.naming_weight, section.set_weight),
@@ -113,19 +113,13 @@ def train(
     return history, trained_weights(groups)
 
 
-def images_for(shards: ImageShards, encoder: Encoder, section: Finetune) -> Pixels:
-    """Return the images as what training needs of them: pixels, or features of a frozen trunk."""
-    head_alone = section.train.what == "head" and encoder.has_trunk
-    return (TrunkFeatures if head_alone else Pixels)(shards, encoder)
-
-
 def validation(
     model: EncodedComposer, tagger: Tagger, section: Finetune
 ) -> Callable[[], dict[str, float]]:
     """Return a function that measures the model on the validation split, with tagged edits."""
     shards, triplets = ImageShards(VAL), read_triplets(VAL)
     edits = tagger.tag([triplet.text for triplet in triplets])
-    pixels = images_for(shards, model.encoder, section)
+    pixels = training_inputs(shards, model.encoder, section.train.what == "head")
     return lambda: gallery_accuracy(model, pixels, shards.ids, triplets, edits)
 
 

@@ -1,16 +1,13 @@
 """The params of the stages that train the encoder and that compare composers."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.core.device import Inference
 from cir.core.params import Section, Share
 from cir.encoders import Encoder
-from cir.training.shared import parameter_groups
-from cir.training.shared.params import Optimisation, Schedule
-
-Decay = Annotated[PositiveFloat, Field(le=1)]
+from cir.training.shared.params import Decay, Optimisation, Schedule, Trained
 
 
 class EncoderChoice(Section):
@@ -36,43 +33,11 @@ class Pretrain(Optimisation):
     layer_decay: Decay  # see cir.training.shared.parameter_groups.all_layers
 
 
-class Head(Section):
-    """Train the projection of the image tower only."""
-
-    what: Literal["head"]
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        """Give each trained parameter's share of the learning rate, by its name."""
-        return parameter_groups.head(encoder)
-
-
-class LastBlocks(Section):
-    """Train the last blocks of both towers and everything after them."""
-
-    what: Literal["last_blocks"]
-    blocks: PositiveInt
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        """Give each trained parameter's share of the learning rate, by its name."""
-        return parameter_groups.last_blocks(encoder, self.blocks)
-
-
-class AllLayers(Section):
-    """Train all weights; `decay` lowers the learning rate from each block to the one below."""
-
-    what: Literal["all"]
-    decay: Decay
-
-    def shares(self, encoder: Encoder) -> dict[str, float]:
-        """Give each trained parameter's share of the learning rate, by its name."""
-        return parameter_groups.all_layers(encoder, self.decay)
-
-
 class Finetune(Optimisation):
     """The second step of training: see cir.training.composition."""
 
     steps: PositiveInt
-    train: Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
+    train: Trained
     near_misses: NonNegativeInt  # of each triplet, added to the batch as negatives
     naming_weight: NonNegativeFloat
     set_weight: NonNegativeFloat

@@ -46,15 +46,7 @@ def main() -> None:
         raise UserError(f"{source.name} holds no image to caption")
     known = by_people(section, set(paths))
     rest = [path for path in paths if path not in known] if section.each else []
-    captioned = caption_images(
-        Captioner.load(MODEL).to(DEVICE).eval(),
-        source,
-        rest,
-        section.each,
-        section.temperature,
-        params.seed,
-        section.batch_size,
-    )
+    captioned = by_model(section, source, rest, params.seed) if rest else []
     rows = [(name, text, captions_file.PEOPLE) for name in known for text in known[name]]
     rows += [(name, text, captions_file.MODEL) for name, texts in captioned for text in texts]
     captions_file.write(OUT, rows)
@@ -63,7 +55,10 @@ def main() -> None:
         captions_by_model=sum(len(texts) for _, texts in captioned),
         **truth(section, source, captioned),
     ).write(METRICS)
-    say(f"{len(known):,} images with captions by people, {len(captioned):,} with the captioner's")
+    say(
+        f"{len(known):,} images with captions by people, {len(captioned):,} with the captioner's, "
+        f"{len(paths) - len(known) - len(captioned):,} without"
+    )
 
 
 def is_unicode(path: str) -> bool:
@@ -83,6 +78,21 @@ def by_people(section: CaptionImages, paths: set[str]) -> Mapping[str, Sequence[
             )
         return known
     return captions_by_image(read_captions(TRAIN)) if section.folder is None else {}
+
+
+def by_model(
+    section: CaptionImages, source: ImageSource, paths: Sequence[str], seed: int
+) -> Sequence[tuple[str, Sequence[str]]]:
+    """Return the captions that the captioner writes for the images of the source at `paths`."""
+    return caption_images(
+        Captioner.load(MODEL).to(DEVICE).eval(),
+        source,
+        paths,
+        section.each,
+        section.temperature,
+        seed,
+        section.batch_size,
+    )
 
 
 def placed(known: Mapping[str, list[str]], paths: set[str]) -> dict[str, list[str]]:

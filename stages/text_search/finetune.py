@@ -1,4 +1,4 @@
-"""Fine-tune both towers of the encoder on images with captions."""
+"""Fine-tune the encoder on images with captions."""
 
 from pathlib import Path
 
@@ -26,9 +26,9 @@ from cir.text_search.training.finetuning import (
 from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
-from cir.training.shared.batches import Pixels, plan_batches
+from cir.training.shared.batches import Pixels, plan_batches, training_inputs
 from cir.training.shared.loop import best_row, fit, sole_writer
-from cir.training.shared.parameter_groups import all_layers, encoder_groups
+from cir.training.shared.parameter_groups import encoder_groups
 from stages.params import StageParams, load
 from stages.run import code_of, run
 
@@ -83,16 +83,18 @@ def train(
     plan = plan_batches(
         list(captions), section.batch_size, section.steps, params.seed, distributed.processes()
     )
-    val, val_pixels = read_captions(VAL), Pixels(ImageShards(VAL), encoder)
+    head_alone = section.train.what == "head"
+    pixels = training_inputs(images, encoder, head_alone)
+    val, val_pixels = read_captions(VAL), training_inputs(ImageShards(VAL), encoder, head_alone)
     history = fit(
         CaptionObjective(encoder, section.hard_negatives, params.seed),
         encoder_groups(
             encoder,
-            all_layers(encoder, section.layer_decay),
+            section.train.shares(encoder),
             section.learning_rate,
             section.weight_decay,
         ),
-        CaptionBatches(Pixels(images, encoder), captions, plan, section.captions, params.seed),
+        CaptionBatches(pixels, captions, plan, section.captions, params.seed),
         lambda: {"score": caption_score(encoder, val_pixels, val)},
         section,
         params.seed,

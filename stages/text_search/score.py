@@ -92,9 +92,10 @@ def ways(name: str, encoder: Encoder) -> dict[str, str | None]:
     """Return the prompts of the system's rows by name; None means the queries as written.
 
     Before fine-tuning the encoder has only seen names in its prompt. The second row shows how much
-    of the difference comes from the missing prompt.
+    of the difference comes from the missing prompt. A prompt that adds no words makes no such row.
     """
-    return {name: None} | ({f"{name}, in the prompt": encoder.prompt} if name == BEFORE else {})
+    prompted = name == BEFORE and encoder.prompt != "{}"
+    return {name: None} | ({f"{name}, in the prompt": encoder.prompt} if prompted else {})
 
 
 def write_metrics(results: Sequence[Result], fingerprints: list[dict[str, str]]) -> None:

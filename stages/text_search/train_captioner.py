@@ -1,4 +1,4 @@
-"""Load a published captioner, or train a micro one on the images that have captions."""
+"""Load a published captioner, train a micro one on the images that have captions, or do without."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +11,16 @@ from cir.core import files
 from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.errors import UserError
+from cir.core.progress import say
 from cir.images.shards import ImageShards
 from cir.text_search.data.queries import read_captions
-from cir.text_search.training.captioner import Captioner
+from cir.text_search.training.captioner import Captioner, save_none
 from cir.text_search.training.captioner_training import (
     CaptioningObjective,
     word_accuracy,
 )
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
-from cir.text_search.training.params import Micro, Published
+from cir.text_search.training.params import Micro, NoCaptioner, Published
 from cir.text_search.training.results import CaptionerMetrics as Metrics
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import best_row, fit, sole_writer
@@ -39,12 +40,16 @@ COLUMNS = ("step", "learning_rate", "loss", "contrastive", "captioning", "score"
 class Params(StageParams):
     seed: int
     tensorboard: str | None
-    captioner: Annotated[Published | Micro, Field(discriminator="kind")]
+    captioner: Annotated[Published | Micro | NoCaptioner, Field(discriminator="kind")]
 
 
 def main() -> None:
     params = load(Params)
     torch.manual_seed(params.seed)
+    if isinstance(params.captioner, NoCaptioner):
+        say("captioner.kind is none: images that people have not captioned stay without captions")
+        save(None, [], Curve(CURVE, COLUMNS, None))
+        return
     if isinstance(params.captioner, Published):
         captioner = Captioner.published(params.captioner.model, params.captioner.pretrained)
         save(captioner, [], Curve(CURVE, COLUMNS, None))
@@ -95,10 +100,13 @@ def train(
     return captioner, history
 
 
-def save(captioner: Captioner, history: list[dict[str, float]], curve: Curve) -> None:
+def save(captioner: Captioner | None, history: list[dict[str, float]], curve: Curve) -> None:
     """Write the model, its curve and its metrics, each whole."""
     with files.whole_folder(MODEL) as folder:
-        captioner.save(folder)
+        if captioner is None:
+            save_none(folder)
+        else:
+            captioner.save(folder)
     curve.write(history)
     best = best_row(history) if history else None
     Metrics(

@@ -4,56 +4,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
 from torch.nn.functional import normalize
-from transformers import BertConfig
 
 from cir.core.errors import UserError
 from cir.core.packaged import MINILM, PackagedFile
-from cir.encoders import Encoder, conse, packaged
+from cir.encoders import Encoder, packaged
 from cir.training.shared.parameter_groups import all_layers, encoder_groups, head, last_blocks
+from tests.helpers.tiny_conse import CLASSES, SIZE, WIDTH, WORDS, tiny_conse
 
-CLASSES, WIDTH, SIZE = 7, 12, 64
-WORDS = ["[PAD]", "[UNK]", "a", "dog", "red", "boat", "on", "water"]
 NAME = "EfficientNet-Lite2-MiniLM"
-
-
-def tiny():
-    """An encoder with random weights."""
-    torch.manual_seed(0)
-    transformer = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-    )
-    config = conse.config_of("tf_efficientnet_lite0", CLASSES, SIZE, transformer)
-    model = conse.ConSE(config)
-    model.visual.head.describe(normalize(torch.randn(CLASSES, WIDTH), dim=1))
-    _calibrate(model.visual.trunk.network)
-    words = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    return Encoder(model.eval(), config, conse.SentenceTokenizer(words), "{}").eval()
-
-
-def _calibrate(trunk):
-    """Give batch normalisation the statistics of random images; else random weights say nothing."""
-    trunk.train()
-    for module in trunk.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        trunk(torch.randn(8, 3, SIZE, SIZE))
-        trunk.classifier.weight.mul_(10)
-    trunk.eval()
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    return tiny()
+    return tiny_conse()
 
 
 def some_pixels(count=3, size=SIZE):
@@ -130,7 +94,7 @@ def test_preprocessing_keeps_what_is_at_the_edges(encoder):
 
 
 def test_training_keeps_the_statistics_of_pretraining():
-    encoder = tiny()
+    encoder = tiny_conse()
     encoder.train()
     before = {n: b.clone() for n, b in encoder.clip.visual.trunk.named_buffers()}
     encoder.encode_images(some_pixels()).sum().backward()

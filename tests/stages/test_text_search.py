@@ -357,7 +357,7 @@ def test_params_of_the_captioner_arrive(project, fit_given):
 
 
 def test_params_of_the_finetuning_arrive(project, fit_given):
-    change("finetune_text_search", **TRAINING, captions=1, layer_decay=0.5)
+    change("finetune_text_search", **TRAINING, captions=1, train={"what": "all", "decay": 0.5})
     objective, groups, batches, _, schedule, seed, *_ = fit_given(finetune_text_search)
     same_schedule(schedule, seed)
     assert objective.encoder.clip.logit_scale.exp().item() == pytest.approx(5)
@@ -580,7 +580,7 @@ def test_a_users_folder_becomes_the_data(photos):
         (finetune_text_search, "finetune_text_search", {"share": 0.0}, r"share must be greater than 0"),  # noqa: E501
         (finetune_text_search, "finetune_text_search", {"use": []}, r"finetune_text_search\.use "),
         (finetune_text_search, "finetune_text_search", {"use": ["me"]}, r"use\.0 must be 'people' or 'model', got 'me'"),  # noqa: E501
-        (finetune_text_search, "finetune_text_search", {"layer_decay": 1.2}, r"layer_decay must be less than or equal to 1"),  # noqa: E501
+        (finetune_text_search, "finetune_text_search", {"train": {"what": "all", "decay": 1.2}}, r"train\.decay must be less than or equal to 1"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_bad_params_are_one_sentence(project, stage, section, values, sentence):

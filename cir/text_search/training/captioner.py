@@ -30,6 +30,7 @@ from cir.encoders.clip_encoder import BRINGS_WEIGHTS
 from cir.text_search.training.vocabulary import PAD, Vocabulary
 
 _SETTINGS, _WEIGHTS = "captioner.json", "captioner.safetensors"
+_NONE = {"kind": "none"}  # stands in the place of settings
 _KEYS = ("model", "config", "preprocessing", "kept", "context")
 
 
@@ -81,8 +82,9 @@ class Captioner(nn.Module):
         visual = tower.clip.visual if isinstance(tower, Encoder) else None
         if not isinstance(visual, TimmModel):
             raise UserError(
-                "a micro captioner needs an encoder whose image tower is from timm; set "
-                "captioner.model to a CoCa of open_clip instead"
+                "a micro captioner needs an encoder of open_clip whose image tower is from timm; "
+                "set captioner.kind to published, or choose text_search=photos, which trains on "
+                "captions by people alone"
             )
         width = visual.trunk.embed_dim
         if width % heads:
@@ -184,8 +186,18 @@ class Captioner(nn.Module):
         return (pixels - self.encoder.pixel_mean) / self.encoder.pixel_std
 
 
+def save_none(folder: Path | str) -> None:
+    """Write into an existing folder that there is no captioner; `Captioner.load` then says so."""
+    files.write_json(Path(folder) / _SETTINGS, _NONE)
+
+
 def _settings(path: Path) -> dict:
     settings = files.read_json(path)
+    if settings == _NONE:
+        raise UserError(
+            f"{path.parent} holds no captioner, because captioner.kind is none; choose another "
+            "kind, or set caption_images.each to 0"
+        )
     held = settings if isinstance(settings, dict) else {}
     missing = [key for key in _KEYS if key not in held]
     if missing:

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from cir.core.params import Section, Share
 from cir.text_search.data.captions_file import By
-from cir.training.shared.params import Optimisation
+from cir.training.shared.params import Optimisation, Trained
 
 
 class Published(Section):
@@ -20,6 +20,12 @@ class Published(Section):
     kind: Literal["published"]
     model: str
     pretrained: str | None
+
+
+class NoCaptioner(Section):
+    """Params of no captioner: images have the captions by people, or none."""
+
+    kind: Literal["none"]
 
 
 class Micro(Optimisation):
@@ -56,13 +62,14 @@ class Finetune(Optimisation):
     """Params of fine-tuning; see cir.text_search.training.finetuning.
 
     A step sees at most `captions` captions of each image, by the authors in `use`.
-    `hard_negatives` is that of CaptionObjective, `share` that of `mixed`.
+    `train` says which weights learn. `hard_negatives` is that of CaptionObjective, `share` that of
+    `mixed`.
     """
 
     steps: PositiveInt
     captions: PositiveInt
     hard_negatives: NonNegativeFloat | None
-    layer_decay: Annotated[PositiveFloat, Field(le=1)]
+    train: Trained
     gradient_checkpointing: bool
     share: Annotated[float, Field(gt=0, le=1)]
     use: Annotated[list[By], Field(min_length=1)]

@@ -9,7 +9,7 @@ from cir.core.params import Share
 class CaptionerMetrics(MetricsFile):
     """metrics/captioner.json: the figures of the weights that validated best.
 
-    Both are None for a published captioner, which is not trained.
+    Both are None for a published captioner, which is not trained, and without a captioner.
     """
 
     captioner_word_accuracy: Share | None = None

@@ -148,3 +148,8 @@ class TrunkFeatures(Pixels):
             self._budget -= size
             self._features[name] = feature
         return feature
+
+
+def training_inputs(images: Images, encoder: Encoder, head_alone: bool) -> Pixels:
+    """Return the images as what training needs of them: pixels, or features of a frozen trunk."""
+    return (TrunkFeatures if head_alone and encoder.has_trunk else Pixels)(images, encoder)

@@ -1,15 +1,17 @@
 """The params that trainings have in common."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.core.params import Section, Share
 from cir.encoders import Encoder
+from cir.training.shared import parameter_groups
 
 Precision = Literal["no", "bf16", "fp16"]
+Decay = Annotated[PositiveFloat, Field(le=1)]
 
 
 class Schedule(Section):
@@ -35,3 +37,39 @@ class Optimisation(Schedule):
         """Set the encoder's learned temperature to the value at which training starts."""
         with torch.no_grad():
             encoder.clip.logit_scale.fill_(math.log(1 / self.temperature))
+
+
+class Head(Section):
+    """Train the projection of the image tower only."""
+
+    what: Literal["head"]
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.head(encoder)
+
+
+class LastBlocks(Section):
+    """Train the last blocks of both towers and everything after them."""
+
+    what: Literal["last_blocks"]
+    blocks: PositiveInt
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.last_blocks(encoder, self.blocks)
+
+
+class AllLayers(Section):
+    """Train all weights; `decay` lowers the learning rate from each block to the one below."""
+
+    what: Literal["all"]
+    decay: Decay
+
+    def shares(self, encoder: Encoder) -> dict[str, float]:
+        """Give each trained parameter's share of the learning rate, by its name."""
+        return parameter_groups.all_layers(encoder, self.decay)
+
+
+# Which weights of an encoder are trained.
+Trained = Annotated[Head | LastBlocks | AllLayers, Field(discriminator="what")]
