@@ -366,7 +366,7 @@ def test_a_tower_that_is_not_from_timm_is_refused(published):
     other = Encoder(published.encoder.clip, published.encoder.config, str, "{}")
     paired = PairedEncoder(GivenFeatures(4), WordLSTM.for_texts(CAPTIONS, 6, 0.1))
     for without in (other, paired):
-        with pytest.raises(UserError, match="needs an encoder whose image tower is from timm"):
+        with pytest.raises(UserError, match="of open_clip whose image tower is from timm"):
             Captioner.micro(without, CAPTIONS, 1, 2)
 
 
