@@ -17,7 +17,7 @@ from cir.edits.clauses import Clauses, compose
 from cir.edits.expansion import fill_in_order
 from cir.edits.made_up_names import NameMaker
 from cir.edits.params import Varied
-from cir.edits.reading.disturbances import can_be_mistyped, mistype
+from cir.edits.reading.disturbances import ARTICLES, can_be_mistyped, mistype
 from cir.edits.reading.templates import (
     NEGATIVE_SLOT,
     POSITIVE_SLOT,
@@ -74,13 +74,7 @@ class Augmenter:
         others = _seldom_objects(material.templates) - self._kept - idle
         verbs = words_of(form for some in words.verbs.values() for forms in some for form in forms)
         others |= {word for word in verbs | {*words.describing} if len(word) > 3}
-        self._name = NameMaker(
-            material.names,
-            sorted(others),
-            made_up=strength.made_up,
-            coloured=strength.coloured,
-            extended=strength.extended,
-        )
+        self._name = NameMaker(material.names, sorted(others), words, strength)
         objects = "the|an?|any|some|all|that|this|my|your|it|them"
         direct = rf"(?= (?:{objects})\b| {_SLOT}|\s*[.,;!?]|$| from\b)"
         self._verb = re.compile(any_of(words.same_sense) + direct, re.IGNORECASE)
@@ -94,7 +88,7 @@ class Augmenter:
         """Vary `template`; sometimes append a variation of `other`."""
         start = template.template
         if rng.random() < self._strength.composed:
-            start = compose(self._material.clauses, self._words.verbs, rng)
+            start = compose(self._material.clauses, self._words.verbs | self._words.moves, rng)
         text = self._allowed(self._vary(start, rng), template)
         if rng.random() < self._strength.joined and _slots(text) + len(other.slots) < 6:
             text = _join(text, self._allowed(self._vary(other.template, rng), other), rng)
@@ -281,11 +275,13 @@ def _join(first: str, second: str, rng: random.Random) -> str:
 
 
 def _resurface(text: str, rng: random.Random) -> str:
-    """Change letter case or final punctuation, as people do when they type."""
+    """Change letter case, articles or final punctuation, as people do when they type."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.35:
         return text.lower()
-    if kind < 0.45:  # capitals, but the slots must stay readable
+    if kind < 0.4:  # capitals, but the slots must stay readable
         parts = _SLOT_OR_TEXT.split(text)
         return "".join(part.upper() if index % 2 == 0 else part for index, part in enumerate(parts))
+    if kind < 0.65:
+        return ARTICLES.sub("", text) or text
     return text.rstrip(" .!?") + rng.choice(("", "", "", ".", "!", "..."))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cir.core.errors import UserError
 from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT
-from cir.edits.words import read_fields, words_of
+from cir.edits.words import hidden_words, read_fields, words_of
 
 # Words that agree with the number of objects in their clause: (one, several).
 _AGREEING = {
@@ -26,16 +26,19 @@ _AGREEING = {
     "takes": ("takes", "take"),
     "replaces": ("replaces", "replace"),
 }
-# Verbs of EditWords.verbs: (sense, form).
+# Verbs of EditWords.verbs and of EditWords.moves: (sense, form).
 _VERBS = {
     form: (sense, place)
     for sense, forms in {
         "adding": ("add", "adding", "added"),
         "removing": ("remove", "removing", "removed"),
         "exchanging": ("exchange", "exchanging", "exchanged"),
+        "arriving": ("appear", "appears", "appearing", "appeared"),
+        "leaving": ("vanish", "vanishes", "vanishing", "vanished"),
     }.items()
     for place, form in enumerate(forms)
 }
+_AGREEING_VERBS = {"appears": "appear", "vanishes": "vanish"}  # the form of one, and of several
 _RARE_JOINTS = (" together with ", " along with ", " as well as ")
 _OBJECTS = {"A": POSITIVE_SLOT, "a": POSITIVE_SLOT, "R": NEGATIVE_SLOT, "r": NEGATIVE_SLOT}
 _DETERMINERS = {"A": ("a", "a", "a", "the", "the", ""), "R": ("the", "the", "the", "the", "a", "")}
@@ -51,7 +54,7 @@ class Clauses:
     objects to remove; {a} and {r} stand for objects without determiners. Fields such as {is},
     {has} and {it} agree with the number of objects. {add}, {adding} and {added} stand for a verb of
     `EditWords.verbs["adding"]` in this form, {remove} and {exchange} with their forms for the other
-    verbs. A joint comes between two clauses. Idle sentences ask for no edit.
+    verbs, {appears} and {vanishes} with theirs for `EditWords.moves`. A joint comes between two clauses. Idle sentences ask for no edit.
     """
 
     adding: list[str]
@@ -61,8 +64,11 @@ class Clauses:
     joints: list[str]
 
     def without(self, held_out: Sequence[str]) -> "Clauses":
-        """Leave out the clauses that contain a word of a held-out object name."""
-        hidden = words_of(name.lower() for name in held_out)
+        """Leave out the clauses that contain a word of a held-out object name.
+
+        Words such as "with" and "for" are not held out: all sentences have them.
+        """
+        hidden = hidden_words(held_out)
         free = {
             field.name: [
                 text
@@ -96,7 +102,7 @@ def compose(
 ) -> str:
     """Make the text of a template: one clause, or one that adds and one that removes.
 
-    `verbs` are those of `EditWords.verbs`.
+    `verbs` are those of `EditWords.verbs` and of `EditWords.moves`.
     """
     kind = rng.random()
     if kind < 0.3:
@@ -124,7 +130,8 @@ def _render(clause: str, verbs: Mapping[str, Sequence[Sequence[str]]], rng: rand
     def replace(found: re.Match) -> str:
         nonlocal number, upcoming
         if found[1] in _VERBS:
-            sense, form = _VERBS[found[1]]
+            field = found[1] if number == 1 else _AGREEING_VERBS.get(found[1], found[1])
+            sense, form = _VERBS[field]
             return rng.choice(verbs[sense])[form]
         if found[1] not in _OBJECTS:
             return _AGREEING[found[1]][0 if number == 1 else 1]

@@ -4,22 +4,17 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from cir.core.english import FUNCTION_WORDS, plural
+from cir.core.english import FUNCTION_WORDS, article, plural
 from cir.edits.expansion import coloured_name
+from cir.edits.params import Varied
 from cir.edits.reading.pieces import ENDINGS
-from cir.edits.words import words_of
+from cir.edits.words import EditWords, words_of
 
-# "Solar-powered" and "robot that folds towels": what joins the words of long names.
-_JOINED_TO = (
-    *("painted", "powered", "shaped", "lined", "sized", "framed", "carved", "woven", "topped"),
-    *("mounted", "controlled", "style", "themed", "proof", "free", "friendly", "handled"),
-)
-_DOES = (
-    *("folds", "holds", "plays", "spins", "glows", "sings", "shows", "makes", "carries", "waters"),
-    *("cleans", "tells", "opens", "lights up", "walks", "floats", "looks like", "turns into"),
-)
-_PREPOSITIONS = ("of", "of", "of", "with", "with", "for", "in", "on", "from", "with a", "without")
 _LENGTHS, _ODDS = (1, 2, 3, 4), (5, 4, 1.5, 0.5)  # words of a made-up name, and their odds
+_PREPOSITIONS = ("of", "of", "with", "with", "for", "for", "in", "on", "from", "without", "to")
+_OWN_DETERMINERS = ("a", "a", "a", "an", "the", "its", "his", "her", "two", "three", "a few", "")
+_KNOWN = 0.6  # share of real names among the things in a part of a name
+_SHORT = 2  # words of a name that may get a part
 
 
 class WordMaker:
@@ -45,54 +40,95 @@ class WordMaker:
 
 
 class NameMaker:
-    """Makes object names.
+    """Makes object names, as docs/tagger.md tells what is part of a name.
 
     Args:
         names: object names of the training side.
         others: words that are no objects in other sentences ("thing", "punch"). Sometimes one of
             them is used in a name, so that its place in the sentence decides.
-        made_up: share of names made of invented and other words.
-        coloured: share of names with a colour in front.
-        extended: share of the made-up names with a part such as "of glass beads" or "that sings".
+        words: their name_parts, and describing words, which stand inside names only.
+        strength: its shares made_up, coloured and extended.
     """
 
     def __init__(
-        self,
-        names: Sequence[str],
-        others: Sequence[str],
-        made_up: float,
-        coloured: float,
-        extended: float,
+        self, names: Sequence[str], others: Sequence[str], words: EditWords, strength: Varied
     ):
         self._names = list(names)
-        self._parts = sorted(words_of(names) - FUNCTION_WORDS)
+        self._short = [name for name in names if len(name.split()) <= _SHORT]
+        self._words = sorted(words_of(names) - FUNCTION_WORDS)
         self._others = list(others)
-        self.made_up_word = WordMaker(self._parts)
-        self._made_up = made_up
-        self._coloured = coloured
-        self._extended = extended
+        self._parts = words.name_parts
+        self._inside = [*words.describing, *words.name_parts["modifiers"]]
+        self.made_up_word = WordMaker(self._words)
+        self._strength = strength
 
     def __call__(self, rng: random.Random) -> str:
-        name = rng.choice(self._names) if rng.random() >= self._made_up else self._compose(rng)
-        name = coloured_name(name, self._coloured, rng)
-        return plural(name) if rng.random() < 0.1 else name
+        made_up = rng.random() < self._strength.made_up
+        name = self._compose(rng) if made_up else rng.choice(self._names)
+        if rng.random() < 0.1:
+            name = plural(name)
+        if len(name.split()) <= _SHORT and rng.random() < self._strength.extended:
+            name = self._extend(name, rng)
+        return coloured_name(name, self._strength.coloured, rng)
 
     def _compose(self, rng: random.Random) -> str:
-        words = [self._word(rng) for _ in range(rng.choices(_LENGTHS, _ODDS)[0])]
-        if rng.random() < self._extended / 2:
-            words[0:0] = [f"{self._word(rng)}-{rng.choice(_JOINED_TO)}"]
-        if rng.random() < self._extended:
-            words += self._extension(rng)
-        return " ".join(words)
+        return " ".join(self._word(rng) for _ in range(rng.choices(_LENGTHS, _ODDS)[0]))
 
-    def _extension(self, rng: random.Random) -> list[str]:
-        """Make the part of a name that follows its noun; it has no determiner of its own."""
-        thing = [self._word(rng) for _ in range(rng.choice((1, 1, 2)))]
-        if rng.random() < 0.6:
-            thing[-1] = plural(thing[-1])
+    def _extend(self, name: str, rng: random.Random) -> str:
+        """Put parts before and after a name: "woven", "a stack of", "wearing a tiny hat"."""
+        before, after = rng.choice(((0, 1), (0, 1), (1, 0), (1, 1), (2, 0)))
+        for _ in range(before):
+            name = f"{self._modifier(rng)} {name}"
+        if not after:
+            return name
         if rng.random() < 0.25:
-            return ["that", rng.choice(_DOES), *(thing if rng.random() < 0.7 else ())]
-        return [rng.choice(_PREPOSITIONS), *thing]
+            return f"{rng.choice(self._parts['holders'])} of {self._things(name, rng)}"
+        return f"{name} {self._part(rng)}"
+
+    def _modifier(self, rng: random.Random) -> str:
+        if rng.random() < 0.2:
+            return f"{self._word(rng)}-{rng.choice(self._parts['joined'])}"
+        return rng.choice(self._parts["modifiers"])
+
+    def _part(self, rng: random.Random) -> str:
+        """Make the part of a name that follows its noun.
+
+        "In" and "on" get no determiner here, because with one they tell a place.
+        """
+        kind = rng.random()
+        thing = self._thing(rng)
+        if kind < 0.2:
+            does = rng.choice(self._parts["does"])
+            return f"that {does} {self._things(thing, rng)}" if rng.random() < 0.7 else f"that {does}"
+        if kind < 0.45:
+            return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
+        if kind < 0.6:
+            return f"{rng.choice(('with', 'with', 'without'))} {self._determined(thing, rng)}"
+        if kind < 0.8:
+            return f"{rng.choice(self._parts['doing'])} {self._determined(thing, rng)}"
+        joined = rng.choice(self._parts["participles"])
+        if rng.random() < 0.2:  # an unknown participle
+            joined = f"{self.made_up_word(rng)[:7]}ed {joined.split()[-1]}"
+        some = self._determined if rng.random() < 0.3 else self._things
+        return f"{joined} {some(thing, rng)}"
+
+    def _thing(self, rng: random.Random) -> str:
+        return rng.choice(self._short) if rng.random() < _KNOWN else self._word(rng)
+
+    def _things(self, name: str, rng: random.Random) -> str:
+        if rng.random() < 0.35:
+            name = f"{rng.choice(self._inside)} {name}"
+        return plural(name) if rng.random() < 0.6 else name
+
+    def _determined(self, name: str, rng: random.Random) -> str:
+        if rng.random() < 0.4:
+            name = f"{rng.choice(self._inside)} {name}"
+        determiner = rng.choice(_OWN_DETERMINERS)
+        if determiner in ("a", "an"):
+            determiner = article(name)
+        elif determiner not in ("the", "its", "his", "her"):
+            name = plural(name)
+        return f"{determiner} {name}".strip()
 
     def _word(self, rng: random.Random) -> str:
         kind = rng.random()
@@ -100,4 +136,4 @@ class NameMaker:
             return self.made_up_word(rng)
         if kind < 0.5:  # names have endings of all kinds: "security", "punching"
             return self.made_up_word(rng)[:5] + rng.choice(ENDINGS)
-        return rng.choice(self._parts if kind < 0.85 or not self._others else self._others)
+        return rng.choice(self._words if kind < 0.85 or not self._others else self._others)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cir.core import files
+from cir.core.english import FUNCTION_WORDS
 from cir.core.errors import UserError
 from cir.edits.reading.templates import NEGATIVE_SLOT, POSITIVE_SLOT
 from cir.edits.reading.word_splitter import split_words
@@ -54,6 +55,11 @@ class EditWords:
     places: phrases between an object to add ("pos") or to remove ("neg") and a place.
     tails: other phrases after an object. asides: phrases between a verb and its object.
     determiners: words before an object. describing: adjectives that are not part of a name.
+    name_parts: what long names are made of: "modifiers" before a noun, "holders" of things, what is
+        "joined" to a noun by a hyphen, "participles" with their preposition, what a figure is
+        "doing", and what a thing "does".
+    moves: verbs of objects that are "leaving" and "arriving", as lists of (plural, singular, -ing
+        form, participle).
     """
 
     verbs: dict[str, list[list[str]]]
@@ -70,25 +76,30 @@ class EditWords:
     asides: list[str]
     determiners: list[str]
     describing: list[str]
+    name_parts: dict[str, list[str]]
+    moves: dict[str, list[list[str]]]
 
     def without(self, names: Sequence[str], held_out: Sequence[str]) -> "EditWords":
         """Leave out what training with the object names `names` must not see.
 
         These are phrases that contain a word of a `held_out` name, and describing words that occur
-        in one of `names`.
+        in one of `names`. Words such as "with" and "for" are not held out: all sentences have them.
         """
-        used, hidden = (words_of(map(str.lower, some)) for some in (names, held_out))
+        used = words_of(map(str.lower, names))
+        hidden = hidden_words(held_out)
         free = {field.name: _free_of(getattr(self, field.name), hidden) for field in fields(self)}
-        free["verbs"] = {
-            kind: [forms for forms in verbs if not hidden & words_of(forms)]
-            for kind, verbs in self.verbs.items()
-        }
+        for field in ("verbs", "moves"):  # all forms of a verb, or none
+            free[field] = {
+                kind: [forms for forms in verbs if not hidden & words_of(forms)]
+                for kind, verbs in getattr(self, field).items()
+            }
         free["describing"] = [word for word in free["describing"] if word not in used]
         return EditWords(**free)
 
     def all_words(self) -> set[str]:
         """Collect all single words."""
-        verbs = [form for kind in self.verbs.values() for forms in kind for form in forms]
+        kinds = [*self.verbs.values(), *self.moves.values()]
+        verbs = [form for kind in kinds for forms in kind for form in forms]
         phrases = [phrase for group in self.interchangeable for phrase in group]
         places = [place for some in self.places.values() for place in some]
         phrases += [text for some in self.after.values() for text in some]
@@ -118,6 +129,11 @@ class EditWords:
 def words_of(texts: Iterable[str]) -> set[str]:
     """Collect the words of all texts."""
     return {word for text in texts for word in split_words(text)}
+
+
+def hidden_words(names: Iterable[str]) -> set[str]:
+    """Collect the words of held-out names that training must not see."""
+    return words_of(name.lower() for name in names) - FUNCTION_WORDS
 
 
 def _free_of(value: Any, hidden: set[str]) -> Any:

@@ -11,7 +11,7 @@ from cir.edits.reading.word_splitter import word_spans
 
 _QUOTES = (('"', '"'), ("\u201c", "\u201d"), ("'", "'"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb"))
 _EMOJI = ("\U0001f642", "\U0001f44d\U0001f3fd", "\u2728", "\U0001f468\u200d\U0001f373")
-_ARTICLES = re.compile(r"\b(?:an?|the)\s+", re.IGNORECASE)
+ARTICLES = re.compile(r"\b(?:an?|the)\s+", re.IGNORECASE)
 _NEIGHBOURS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST = 5  # letters of a word that gets a typing error
 Names = Sequence[str]
@@ -63,7 +63,7 @@ def _without_marks(text: str, names: Names, rng: random.Random) -> str:
 
 
 def _without_articles(text: str, names: Names, rng: random.Random) -> str:
-    return _outside(text, names, lambda part: _ARTICLES.sub("", part))
+    return _outside(text, names, lambda part: ARTICLES.sub("", part))
 
 
 def _quoted(text: str, names: Names, rng: random.Random) -> str:
