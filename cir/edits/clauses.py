@@ -54,7 +54,8 @@ class Clauses:
     objects to remove; {a} and {r} stand for objects without determiners. Fields such as {is},
     {has} and {it} agree with the number of objects. {add}, {adding} and {added} stand for a verb of
     `EditWords.verbs["adding"]` in this form, {remove} and {exchange} with their forms for the other
-    verbs, {appears} and {vanishes} with theirs for `EditWords.moves`. A joint comes between two clauses. Idle sentences ask for no edit.
+    verbs, {appears} and {vanishes} with their forms for those of `EditWords.moves`. A joint comes
+    between two clauses. Idle sentences ask for no edit.
     """
 
     adding: list[str]

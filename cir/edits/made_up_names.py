@@ -99,7 +99,9 @@ class NameMaker:
         thing = self._thing(rng)
         if kind < 0.2:
             does = rng.choice(self._parts["does"])
-            return f"that {does} {self._things(thing, rng)}" if rng.random() < 0.7 else f"that {does}"
+            return (
+                f"that {does} {self._things(thing, rng)}" if rng.random() < 0.7 else f"that {does}"
+            )
         if kind < 0.45:
             return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
         if kind < 0.6:

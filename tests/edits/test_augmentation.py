@@ -11,7 +11,7 @@ from cir.core.errors import UserError
 from cir.edits.augmentation import Augmenter, Material
 from cir.edits.clauses import Clauses, compose, read_clauses
 from cir.edits.expansion import expand, read_names
-from cir.edits.made_up_names import WordMaker
+from cir.edits.made_up_names import NameMaker, WordMaker
 from cir.edits.models import context_words
 from cir.edits.params import ExpandTemplates, TrainTagger, Varied
 from cir.edits.reading.templates import Template, load_templates, normal_form
@@ -195,6 +195,40 @@ def test_made_up_words_look_like_words_and_are_new():
     made = {maker(random.Random(n)) for n in range(200)}
     assert all(word.isalpha() and 4 <= len(word) <= 13 for word in made)
     assert len(made - set(real)) > len(made) / 2
+
+
+def test_the_lists_keep_to_the_rule_on_names():
+    """What belongs to a name in one list is not outside of names in another."""
+    words = read_edit_words(WORDS)
+    parts = {kind: set(some) for kind, some in words.name_parts.items()}
+    places = {place for some in words.places.values() for place in some}
+    assert not (parts["participles"] | parts["doing"]) & places
+    assert not parts["modifiers"] & set(words.describing)
+    assert not parts["holders"] & {"pair", "couple", "trio", "dozen", "bunch", "handful", "group"}
+    assert all(len(forms) == 4 for some in words.moves.values() for forms in some)
+
+
+def test_long_names_have_parts_of_all_kinds(material):
+    everything = Varied(**dict.fromkeys(Varied.model_fields, 0.0) | {"extended": 1.0})
+    make = NameMaker(material.names, [], material.words, everything)
+    made = [make(random.Random(n)) for n in range(3000)]
+    lengths = Counter(min(len(name.split()), 7) for name in made)
+    assert all(lengths[length] > 100 for length in range(2, 8))
+    parts = material.words.name_parts
+    for kind in ("modifiers", "doing", "participles", "does", "holders"):
+        seen = sum(any(f" {part} " in f" {name} " for part in parts[kind]) for name in made)
+        assert seen > 100, kind
+    assert any(" holding a " in name for name in made)
+
+
+def test_words_that_all_sentences_have_are_not_held_out():
+    words, clauses = read_edit_words(WORDS), read_clauses(CLAUSES)
+    assert "substitute {A} for {R}" in clauses.without(["toy for cats"]).exchanging
+    assert "substitute {A} for {R}" not in clauses.without(["substitute teacher"]).exchanging
+    kept = words.without([], held_out=["lamp with a shade", "tidy desk"])
+    assert "trimmed with" in kept.name_parts["participles"]
+    assert "tidy" in words.describing
+    assert "tidy" not in kept.describing
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"adding": ["{B}"]}'])
