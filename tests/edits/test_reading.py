@@ -1,5 +1,6 @@
 """The pieces of words, the confidence of readings, and disturbed sentences."""
 
+import itertools
 import random
 
 import numpy as np
@@ -12,6 +13,7 @@ from cir.edits.models import context_tokenizer
 from cir.edits.reading.disturbances import DISTURBANCES, disturb, mistype
 from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.readings import Reading, looks_english
+from cir.edits.reading.tagger import names_apart
 from cir.edits.reading.word_splitter import split_words, word_spans
 
 KNOWN = "add a the remove and removing place".split()
@@ -98,6 +100,22 @@ def test_a_reading_joins_words_and_keeps_the_least_sure():
 )
 def test_what_is_odd_is_said(text, labels, remark):
     assert any(remark in said for said in Reading.of_labels(text, labels).remarks())
+
+
+@pytest.mark.parametrize("other", [0, 2])
+def test_names_stay_apart_against_all_possibilities(other):
+    generator = np.random.default_rng(other)
+    for words in (1, 2, 5):
+        scores = generator.normal(size=(words, 3)).astype(np.float32)
+        allowed = [
+            labels
+            for labels in itertools.product(range(3), repeat=words)
+            if all(a == b or other in (a, b) for a, b in itertools.pairwise(labels))
+        ]
+        best = max(
+            allowed, key=lambda labels: sum(row[k] for row, k in zip(scores, labels, strict=True))
+        )
+        assert names_apart(scores, other).tolist() == list(best)
 
 
 def test_short_and_english_texts_are_english():

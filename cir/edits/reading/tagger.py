@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedModel
@@ -44,6 +45,7 @@ class Tagger:
         self._model = model.eval()
         self._pieces = Pieces(tokenizer)
         self._labels = [model.config.id2label[index] for index in range(len(LABELS))]
+        self._other = self._labels.index("other")
         self._calibration = Calibration.of(model.config)
         limit = getattr(model.config, "max_position_embeddings", 512)
         self._room = min(limit, tokenizer.model_max_length) - self._pieces.special - _offset(model)
@@ -131,8 +133,16 @@ class Tagger:
         best = logits.topk(2, dim=-1)
         labels = best.indices[..., 0].cpu().numpy()
         margins = (best.values[..., 0] - best.values[..., 1]).float().cpu().numpy()
+        scores = logits.float().cpu().numpy()
         for row, places in enumerate(firsts):
-            yield labels[row, places].tolist(), margins[row, places].tolist()
+            found, sure = labels[row, places], margins[row, places]
+            if _touching(found, self._other):
+                found = names_apart(scores[row, places], self._other)
+                others = np.where(
+                    np.arange(len(LABELS)) == found[:, None], -np.inf, scores[row, places]
+                )
+                sure = scores[row, places][np.arange(len(found)), found] - others.max(axis=1)
+            yield found.tolist(), sure.tolist()
 
     def _cut(
         self, index: int, words: list[list[str]], pieces: list[list[tuple[int, ...]]]
@@ -170,3 +180,34 @@ def _offset(model: PreTrainedModel) -> int:
     """Count the positions that a RoBERTa model leaves unused: it counts from its padding id."""
     padding = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
     return 0 if padding is None else padding + 1
+
+
+def _touching(labels: np.ndarray, other: int) -> bool:
+    """Return whether an object to add stands right beside one to remove."""
+    first, second = labels[:-1], labels[1:]
+    return bool(((first != second) & (first != other) & (second != other)).any())
+
+
+def names_apart(scores: np.ndarray, other: int) -> np.ndarray:
+    """Find the labels with the greatest sum of scores where no two kinds of object touch.
+
+    A word or a mark always stands between an object to add and one to remove, so a change of kind
+    within a name is an error. This is the algorithm of Viterbi over the words.
+
+    Args:
+        scores: of each word and label, words x labels.
+        other: the label of words outside of names, which may stand beside all labels.
+    """
+    kinds = scores.shape[1]
+    allowed = np.eye(kinds, dtype=bool)
+    allowed[other, :] = allowed[:, other] = True
+    steps = np.where(allowed, 0.0, -np.inf)
+    total, came_from = scores[0], []
+    for word in scores[1:]:
+        paths = total[:, None] + steps
+        came_from.append(paths.argmax(axis=0))
+        total = paths.max(axis=0) + word
+    found = [int(total.argmax())]
+    for back in reversed(came_from):
+        found.append(int(back[found[-1]]))
+    return np.array(found[::-1])
