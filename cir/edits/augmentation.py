@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from cir.core.english import article
 from cir.edits.clauses import Clauses, compose
 from cir.edits.expansion import fill_in_order
-from cir.edits.made_up_names import NameMaker
+from cir.edits.made_up_names import NameMaker, WordMaker
 from cir.edits.params import Varied
 from cir.edits.reading.disturbances import ARTICLES, can_be_mistyped, mistype
 from cir.edits.reading.templates import (
@@ -42,6 +42,7 @@ _BARE_SLOT = re.compile(rf"(?:^|(?<=[,;:] )|(?<=\band )|(?<=\bor ))(?={_SLOT})")
 _JOINTS = (". ", ", and ", "; ", " and ", ", then ", ". Also, ", ", also ", ", but ", " and then ")
 _SUFFIXES = ("ful", "ous", "ing", "y", "ive", "ish", "less", "able", "ant", "al", "ic", "ed")
 _MOST_SLOTS = 6
+_INVENTED_VERBS = 400
 _RARE = 3  # a word in no more templates than this may be hidden
 
 
@@ -83,12 +84,13 @@ class Augmenter:
         self._phrase = re.compile(any_of(words.alternatives), re.IGNORECASE)
         bases = [forms[0] for kind in words.verbs.values() for forms in kind]
         self._imperative = re.compile("^" + any_of(bases), re.IGNORECASE)
+        self._verbs = words.verbs | words.moves | {"unknown": _invented_verbs(bases)}
 
     def __call__(self, template: Template, other: Template, rng: random.Random) -> TaggedSentence:
         """Vary `template`; sometimes append a variation of `other`."""
         start = template.template
         if rng.random() < self._strength.composed:
-            start = compose(self._material.clauses, self._words.verbs | self._words.moves, rng)
+            start = compose(self._material.clauses, self._verbs, rng)
         text = self._allowed(self._vary(start, rng), template)
         if rng.random() < self._strength.joined and _slots(text) + len(other.slots) < 6:
             text = _join(text, self._allowed(self._vary(other.template, rng), other), rng)
@@ -226,6 +228,13 @@ class Augmenter:
                 parts[index],
             )
         return "".join(parts)
+
+
+def _invented_verbs(bases: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Invent verbs that look like the given ones, as (base, -ing form, participle)."""
+    make, rng = WordMaker(sorted(words_of(bases))), random.Random("invented verbs")
+    made = [make(rng).rstrip("e") for _ in range(_INVENTED_VERBS)]
+    return [(word, f"{word}ing", f"{word}ed") for word in made]
 
 
 _PLAIN_WORD = re.compile(r"[\w'’-]+")

@@ -26,7 +26,7 @@ _AGREEING = {
     "takes": ("takes", "take"),
     "replaces": ("replaces", "replace"),
 }
-# Verbs of EditWords.verbs and of EditWords.moves: (sense, form).
+# Verbs of EditWords.verbs and of EditWords.moves, and invented ones: (sense, form).
 _VERBS = {
     form: (sense, place)
     for sense, forms in {
@@ -35,6 +35,7 @@ _VERBS = {
         "exchanging": ("exchange", "exchanging", "exchanged"),
         "arriving": ("appear", "appears", "appearing", "appeared"),
         "leaving": ("vanish", "vanishes", "vanishing", "vanished"),
+        "unknown": ("do", "doing", "done"),
     }.items()
     for place, form in enumerate(forms)
 }
@@ -54,7 +55,8 @@ class Clauses:
     objects to remove; {a} and {r} stand for objects without determiners. Fields such as {is},
     {has} and {it} agree with the number of objects. {add}, {adding} and {added} stand for a verb of
     `EditWords.verbs["adding"]` in this form, {remove} and {exchange} with their forms for the other
-    verbs, {appears} and {vanishes} with their forms for those of `EditWords.moves`. A joint comes
+    verbs, {appears} and {vanishes} with their forms for those of `EditWords.moves`. {do}, {doing}
+    and {done} stand for an invented verb, where other words tell what it does. A joint comes
     between two clauses. Idle sentences ask for no edit.
     """
 
@@ -103,7 +105,7 @@ def compose(
 ) -> str:
     """Make the text of a template: one clause, or one that adds and one that removes.
 
-    `verbs` are those of `EditWords.verbs` and of `EditWords.moves`.
+    `verbs` are those of `EditWords.verbs` and of `EditWords.moves`, and "unknown" ones.
     """
     kind = rng.random()
     if kind < 0.3:

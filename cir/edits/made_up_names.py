@@ -11,7 +11,7 @@ from cir.edits.reading.pieces import ENDINGS
 from cir.edits.words import EditWords, words_of
 
 _LENGTHS, _ODDS = (1, 2, 3, 4), (5, 4, 1.5, 0.5)  # words of a made-up name, and their odds
-_PREPOSITIONS = ("of", "of", "with", "with", "for", "for", "in", "on", "from", "without", "to")
+_PREPOSITIONS = ("of", "of", "of", "with", "for", "for", "in", "on", "from", "without", "to")
 _OWN_DETERMINERS = ("a", "a", "a", "an", "the", "its", "his", "her", "two", "three", "a few", "")
 _KNOWN = 0.6  # share of real names among the things in a part of a name
 _SHORT = 2  # words of a name that may get a part
@@ -104,9 +104,9 @@ class NameMaker:
             )
         if kind < 0.45:
             return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
-        if kind < 0.6:
+        if kind < 0.52:  # seldom: in "swap the cat with a dog" the same words join two names
             return f"{rng.choice(('with', 'with', 'without'))} {self._determined(thing, rng)}"
-        if kind < 0.8:
+        if kind < 0.75:
             return f"{rng.choice(self._parts['doing'])} {self._determined(thing, rng)}"
         joined = rng.choice(self._parts["participles"])
         if rng.random() < 0.2:  # an unknown participle
