@@ -49,7 +49,7 @@ class Varied(Section):
     """How often augmentation changes a sentence, or a word that allows it, in each way."""
 
     made_up: Share  # names made of invented words
-    extended: Share  # made-up names with a part such as "of glass beads" or "that sings"
+    extended: Share  # short names with a part such as "of glass beads" or "wearing a hat"
     coloured: Share  # names with a colour in front
     typed: Share  # sentences with a typing error
     determiner: Share
@@ -64,7 +64,7 @@ class Varied(Section):
     joined: Share  # two templates in one sentence
     opened: Share  # for each of opening, greeting and ending
     hidden: Share  # invented words replace rare words
-    surface: Share  # letter case and final punctuation
+    surface: Share  # letter case, articles and final punctuation
 
 
 class TrainTagger(Section):
