@@ -13,7 +13,7 @@ from cir.edits.models import context_tokenizer
 from cir.edits.reading.disturbances import DISTURBANCES, disturb, mistype
 from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.readings import Reading, looks_english
-from cir.edits.reading.tagger import names_apart
+from cir.edits.reading.viterbi import max_marginals, steps_between
 from cir.edits.reading.word_splitter import split_words, word_spans
 
 KNOWN = "add a the remove and removing place".split()
@@ -102,20 +102,30 @@ def test_what_is_odd_is_said(text, labels, remark):
     assert any(remark in said for said in Reading.of_labels(text, labels).remarks())
 
 
-@pytest.mark.parametrize("other", [0, 2])
-def test_names_stay_apart_against_all_possibilities(other):
-    generator = np.random.default_rng(other)
-    for words in (1, 2, 5):
-        scores = generator.normal(size=(words, 3)).astype(np.float32)
-        allowed = [
-            labels
-            for labels in itertools.product(range(3), repeat=words)
-            if all(a == b or other in (a, b) for a, b in itertools.pairwise(labels))
-        ]
-        best = max(
-            allowed, key=lambda labels: sum(row[k] for row, k in zip(scores, labels, strict=True))
-        )
-        assert names_apart(scores, other).tolist() == list(best)
+@pytest.mark.parametrize("labels", [("other", "pos", "neg"), ("pos", "neg", "other")])
+def test_labels_are_chosen_together_against_all_possibilities(labels):
+    lengths = np.array([1, 2, 5, 0])
+    scores = np.random.default_rng(3).normal(size=(4, 5, 3))
+    steps = steps_between(labels)
+    found = max_marginals(scores, lengths, steps)
+    for row, words in enumerate(lengths):
+        totals = {
+            path: sum(scores[row, place, label] for place, label in enumerate(path))
+            + sum(steps[pair] for pair in itertools.pairwise(path))
+            for path in itertools.product(range(3), repeat=words)
+        }
+        for place in range(words):
+            for label in range(3):
+                best = max(total for path, total in totals.items() if path[place] == label)
+                assert found[row, place, label] == pytest.approx(best)
+
+
+def test_a_name_is_not_torn():
+    """By single words the middle would be an object to remove within one to add."""
+    scores = np.array([[[3, 0, 0], [0, 3, 0], [0, 1, 1.5], [0, 3, 0], [3, 0, 0]]], dtype=float)
+    steps = steps_between(("other", "pos", "neg"))
+    chosen = max_marginals(scores, np.array([5]), steps)[0].argmax(axis=1)
+    assert chosen.tolist() == [0, 1, 1, 1, 0]
 
 
 def test_short_and_english_texts_are_english():

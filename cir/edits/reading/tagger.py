@@ -16,6 +16,7 @@ from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.readings import Calibration, Reading
+from cir.edits.reading.viterbi import max_marginals, steps_between
 from cir.edits.reading.word_splitter import LABELS, split_words
 
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
@@ -45,7 +46,7 @@ class Tagger:
         self._model = model.eval()
         self._pieces = Pieces(tokenizer)
         self._labels = [model.config.id2label[index] for index in range(len(LABELS))]
-        self._other = self._labels.index("other")
+        self._steps = steps_between(self._labels)
         self._calibration = Calibration.of(model.config)
         limit = getattr(model.config, "max_position_embeddings", 512)
         self._room = min(limit, tokenizer.model_max_length) - self._pieces.special - _offset(model)
@@ -130,19 +131,17 @@ class Tagger:
         ids, attention, firsts = self._pieces.batch(sentences, self._room)
         device = self._model.device
         logits = self._model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
-        best = logits.topk(2, dim=-1)
-        labels = best.indices[..., 0].cpu().numpy()
-        margins = (best.values[..., 0] - best.values[..., 1]).float().cpu().numpy()
-        scores = logits.float().cpu().numpy()
+        of_pieces = logits.float().cpu().numpy()
+        lengths = np.array([len(places) for places in firsts])
+        scores = np.zeros((len(firsts), lengths.max(initial=0), len(LABELS)))
         for row, places in enumerate(firsts):
-            found, sure = labels[row, places], margins[row, places]
-            if _touching(found, self._other):
-                found = names_apart(scores[row, places], self._other)
-                others = np.where(
-                    np.arange(len(LABELS)) == found[:, None], -np.inf, scores[row, places]
-                )
-                sure = scores[row, places][np.arange(len(found)), found] - others.max(axis=1)
-            yield found.tolist(), sure.tolist()
+            scores[row, : len(places)] = of_pieces[row, places]
+        best = max_marginals(scores, lengths, self._steps)
+        labels = best.argmax(axis=2)
+        ordered = np.sort(best, axis=2)
+        margins = ordered[..., -1] - ordered[..., -2]
+        for row, count in enumerate(lengths):
+            yield labels[row, :count].tolist(), margins[row, :count].tolist()
 
     def _cut(
         self, index: int, words: list[list[str]], pieces: list[list[tuple[int, ...]]]
@@ -180,34 +179,3 @@ def _offset(model: PreTrainedModel) -> int:
     """Count the positions that a RoBERTa model leaves unused: it counts from its padding id."""
     padding = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
     return 0 if padding is None else padding + 1
-
-
-def _touching(labels: np.ndarray, other: int) -> bool:
-    """Return whether an object to add stands right beside one to remove."""
-    first, second = labels[:-1], labels[1:]
-    return bool(((first != second) & (first != other) & (second != other)).any())
-
-
-def names_apart(scores: np.ndarray, other: int) -> np.ndarray:
-    """Find the labels with the greatest sum of scores where no two kinds of object touch.
-
-    A word or a mark always stands between an object to add and one to remove, so a change of kind
-    within a name is an error. This is the algorithm of Viterbi over the words.
-
-    Args:
-        scores: of each word and label, words x labels.
-        other: the label of words outside of names, which may stand beside all labels.
-    """
-    kinds = scores.shape[1]
-    allowed = np.eye(kinds, dtype=bool)
-    allowed[other, :] = allowed[:, other] = True
-    steps = np.where(allowed, 0.0, -np.inf)
-    total, came_from = scores[0], []
-    for word in scores[1:]:
-        paths = total[:, None] + steps
-        came_from.append(paths.argmax(axis=0))
-        total = paths.max(axis=0) + word
-    found = [int(total.argmax())]
-    for back in reversed(came_from):
-        found.append(int(back[found[-1]]))
-    return np.array(found[::-1])
