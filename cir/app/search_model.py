@@ -23,6 +23,7 @@ from cir.edits.reading.readings import Reading
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.word_splitter import split_words
 from cir.encoders.paired import PairedEncoder
+from cir.retrieval.ranking.device_batches import DeviceBatches
 from cir.retrieval.ranking.embedding import images_at_once
 
 # An encoder scales the shorter side to a fixed length, so that a line of pixels needs gigabytes.
@@ -137,6 +138,7 @@ class RetrieverModel(SearchModel):
 
     def __init__(self, model: EncodedComposer, tagger: Tagger | None = None):
         self._model = model.eval()
+        self._images = DeviceBatches(model.encoder)
         self._tagger = tagger
         self.has_tagger = tagger is not None
         self._fingerprint: str | None = None
@@ -179,7 +181,7 @@ class RetrieverModel(SearchModel):
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        return _array(self._model.gallery(_tensor(pixels)))
+        return _array(functional.normalize(self._images(np.ascontiguousarray(pixels)), dim=1))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

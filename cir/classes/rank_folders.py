@@ -186,14 +186,16 @@ def _embed(embedder: "ClassEmbedder | Encoder | PairedEncoder", source: _Images)
     cir.retrieval.ranking.embedding)."""
     import torch
 
+    from cir.retrieval.ranking.device_batches import DeviceBatches
     from cir.retrieval.ranking.embedding import images_at_once, unit_rows
+
+    encoded = DeviceBatches(embedder)
 
     def vectors(batch: Sequence[str]) -> np.ndarray:
         decoded = (images.decode(source.encoded(name), name) for name in batch)
         pixels = np.stack([embedder.preprocess(image) for image in decoded])
         with torch.inference_mode():
-            features = embedder.encode_images(torch.from_numpy(pixels))
-            return unit_rows(features, batch).cpu().numpy()
+            return unit_rows(encoded(pixels), batch).cpu().numpy()
 
     total, threads = len(source.ids), torch.get_num_threads()
     size = images_at_once(embedder.image_size, embedder.device)

@@ -20,6 +20,7 @@ from cir.retrieval.breakdown import kind_of
 from cir.retrieval.measuring import BOTH, EDIT, IMAGE, Measure, measure_inputs
 from cir.retrieval.near_misses import measure_near_misses
 from cir.retrieval.paraphrases import WAYS, measure_paraphrases
+from cir.retrieval.ranking.device_batches import DeviceBatches
 from cir.retrieval.ranking.embedding import Embeddings, images_at_once, in_threads, unit_rows
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.results import Absent, Evaluation, Figures, Problem
@@ -118,6 +119,7 @@ def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:
     """Decode and encode image files, each once, a batch in each thread."""
     encoder = retriever.encoder
     size = images_at_once(encoder.image_size, encoder.device)
+    encoded = DeviceBatches(encoder)
 
     def encode(batch: list[tuple[str, Path]]):
         names, pixels, problems = [], [], []
@@ -130,8 +132,7 @@ def encode_images(retriever: Retriever, paths: Mapping[str, Path]) -> Images:
         if not names:
             return names, torch.zeros(0, encoder.dim), problems
         with torch.inference_mode():
-            stacked = torch.from_numpy(np.stack(pixels)).to(encoder.device)
-            return names, encoder.encode_images(stacked).float().cpu(), problems
+            return names, encoded(np.stack(pixels)).float().cpu(), problems
 
     shown = progress(
         in_threads(encode, _batches(paths, size)),

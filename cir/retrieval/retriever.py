@@ -14,6 +14,7 @@ from cir.core.records import Edit
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.encoders.texts import encode_each_once
+from cir.retrieval.ranking.device_batches import DeviceBatches
 
 
 class Retriever:
@@ -28,6 +29,7 @@ class Retriever:
     def __init__(self, model: EncodedComposer, tagger: Tagger, batch_size: int = 128):
         self.model = model.eval()
         self.tagger = tagger
+        self._images = DeviceBatches(model.encoder)
         self.batch_size = batch_size
 
     @classmethod
@@ -55,14 +57,15 @@ class Retriever:
         return self._batched(
             len(images),
             lambda rows: self.model.compose(
-                self.encoder.encode_images(self._pixels(images[rows])), encoded[rows]
+                self._images(self._pixels(images[rows])), encoded[rows]
             ),
         )
 
     def encode_gallery(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Encode RGB images: float32 [N, D], rows of length 1."""
         return self._batched(
-            len(images), lambda rows: self.model.gallery(self._pixels(images[rows]))
+            len(images),
+            lambda rows: functional.normalize(self._images(self._pixels(images[rows])), dim=1),
         )
 
     @torch.inference_mode()
@@ -71,8 +74,8 @@ class Retriever:
         vectors = encode_each_once(texts, self.encoder.encode_texts)
         return functional.normalize(vectors, dim=1).float().cpu().numpy()
 
-    def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([self.encoder.preprocess(image) for image in images]))
+    def _pixels(self, images: Sequence[Image.Image]) -> np.ndarray:
+        return np.stack([self.encoder.preprocess(image) for image in images])
 
     @torch.inference_mode()
     def _batched(self, count: int, encode) -> np.ndarray:

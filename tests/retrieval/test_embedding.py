@@ -9,7 +9,13 @@ from cir.core import files
 from cir.core.errors import UserError
 from cir.images import decoding as images
 from cir.images import shards
-from cir.retrieval.ranking.embedding import Embeddings, embed, images_at_once, unit_rows
+from cir.retrieval.ranking.embedding import (
+    Embeddings,
+    _share_of_a_batch,
+    embed,
+    images_at_once,
+    unit_rows,
+)
 
 IMAGES = 23
 PER_SHARD = 8
@@ -19,6 +25,7 @@ class TinyEncoder:
     """A fixed random projection of 8×8 pixels, which counts the images that it sees."""
 
     device = torch.device("cpu")
+    image_size = (8, 8)
 
     def __init__(self, seed=0, fail_after=None):
         self.seed, self.fail_after, self.seen = seed, fail_after, 0
@@ -167,6 +174,17 @@ def test_an_id_that_comes_twice_and_missing_files_are_refused(gallery, tmp_path)
         Embeddings.load(out, "tiny 0")
     with pytest.raises(UserError, match=r"info\.json does not exist"):
         Embeddings.load(tmp_path / "nowhere", "tiny 0")
+
+
+@pytest.mark.parametrize(
+    ("side", "workers", "share"), [(384, 1, 64), (384, 4, 16), (384, 64, 2), (64, 16, 64)]
+)
+def test_more_threads_of_a_processor_share_the_images_of_one_batch(side, workers, share):
+    encoder = TinyEncoder()
+    encoder.image_size = (side, side)
+    assert _share_of_a_batch(encoder, 64, workers) == share
+    encoder.device = torch.device("cuda")
+    assert _share_of_a_batch(encoder, 64, workers) == 64
 
 
 @pytest.mark.parametrize(("side", "processor"), [(64, 64), (128, 18), (224, 5), (320, 2), (999, 1)])

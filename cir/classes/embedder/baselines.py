@@ -19,6 +19,7 @@ class FlipAveraged:
     def __init__(self, embedder: ClassEmbedder):
         self._embedder = embedder
         self.device = embedder.device
+        self.image_size = embedder.image_size
 
     def fingerprint(self) -> str:
         """Return a digest of the embedder and of the flip."""
@@ -50,6 +51,7 @@ class ColourHistogram:
 
     def __init__(self, bins: int = 8, size: int = 64):
         self._bins, self._size = bins, size
+        self.image_size = (size, size)
 
     def fingerprint(self) -> str:
         """Return a digest of the settings."""

@@ -24,6 +24,7 @@ from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.images import decoding as images
 from cir.images.shards import Shard
+from cir.retrieval.ranking.device_batches import DeviceBatches
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,6 +36,7 @@ class ImageEncoder(Protocol):
     """The methods of an encoder that embedding needs; the encoders are in `cir.encoders`."""
 
     device: torch.device
+    image_size: tuple[int, int]
 
     def fingerprint(self) -> str:
         """Return a digest of the model."""
@@ -95,10 +97,11 @@ def embed(
     """Embed every image of the shards into `folder`, which appears whole at the end.
 
     Finished shards wait in `work`, under the fingerprint of the model and of the shard, so a
-    stopped run resumes there. `workers` threads take one batch each, from encoded images to
-    vectors (0: as many threads as torch computes with); memory holds a few batches and the vectors
-    of one shard. `what` names the images in the progress line. Raises UserError for an image that
-    cannot be decoded or whose vector has no direction.
+    stopped run resumes there. `workers` threads decode batches and encode them, on a GPU by turns
+    (0: as many threads as torch computes with). On a processor they share a batch, so that memory
+    holds the layers of about one, and the vectors of one shard. `what` names the images in the
+    progress line. Raises UserError for an image that cannot be decoded or whose vector has no
+    direction.
     """
     assert batch_size > 0
     if not any(shard.ids for shard in shards):
@@ -109,8 +112,9 @@ def embed(
     done = sum(len(s.ids) for s in shards) - sum(len(s.ids) for s, _ in todo)
     if done:
         say(f"{done:,} images were embedded before, by the same model; going on from there")
+    share = _share_of_a_batch(encoder, batch_size, workers)
     shown = progress(
-        _embedded(encoder, _batches(todo, batch_size), workers),
+        _embedded(encoder, _batches(todo, share), workers),
         sum(len(s.ids) for s, _ in todo),
         f"embedding {what}",
         "images",
@@ -170,8 +174,8 @@ def in_threads(
 
     Threads suffice for batches of images, as Pillow decodes and torch computes without Python's
     lock. On a CPU one batch per thread is faster than all threads on one batch, which wait for
-    each other after every layer and for the decoding. On a GPU, some threads decode while the
-    batch of another is computed. `workers` 0: as many threads as torch computes with.
+    each other after every layer and for the decoding. On a GPU, threads decode while the batch of
+    another is computed (see DeviceBatches). `workers` 0: as many threads as torch computes with.
     """
     assert workers >= 0
     threads = torch.get_num_threads()
@@ -194,17 +198,29 @@ def in_threads(
         torch.set_num_threads(threads)  # the setting is that of the whole process
 
 
+def _share_of_a_batch(encoder: ImageEncoder, batch_size: int, workers: int) -> int:
+    """Return the number of images that a thread encodes at once.
+
+    On a processor the threads compute side by side. Each takes its share of the batch, so that
+    more cores do not need more memory, but not less than is encoded in the least time per image.
+    """
+    if encoder.device.type != "cpu":
+        return batch_size
+    share = -(-batch_size // (workers or torch.get_num_threads()))
+    return min(batch_size, max(share, images_at_once(encoder.image_size, encoder.device)))
+
+
 def _embedded(
     encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
 ) -> Iterator[tuple[Path, np.ndarray]]:
     """Yield the part and the vectors [B, D] of every batch, in order."""
+    encoded = DeviceBatches(encoder)
 
     def vectors(part_and_batch: _Batch) -> tuple[Path, np.ndarray]:
         part, batch = part_and_batch
         pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in batch])
         with torch.inference_mode():
-            features = encoder.encode_images(torch.from_numpy(pixels).to(encoder.device))
-            return part, unit_rows(features, [name for name, _ in batch]).cpu().numpy()
+            return part, unit_rows(encoded(pixels), [name for name, _ in batch]).cpu().numpy()
 
     return in_threads(vectors, batches, workers)
 
