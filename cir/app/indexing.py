@@ -158,7 +158,8 @@ def indexed_store(
 
 
 def _empty(source: ImageSource, known: int) -> UserError:
-    problems = "".join(f"; {problem.sentence}" for problem in source.problems[:3])
+    reasons = [*(problem.sentence for problem in source.problems[:3]), source.left_out]
+    problems = "".join(f"; {reason}" for reason in reasons if reason)
     if not known:
         return UserError(f"there are no images in {printable(source.name)}{problems}")
     return UserError(

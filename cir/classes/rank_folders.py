@@ -112,12 +112,14 @@ def find_images(place: Path) -> dict[str, Path]:
     if not place.is_dir():
         raise UserError(f"{place} is no folder, and no image file")
     inside, others = folders.find_images(place)
+    left_out = walk.told(others)
     if not inside:
-        raise UserError(f"{place} has no images: expected files such as a.jpg or dogs/b.png")
+        more = f"; {left_out}" if left_out else ""
+        raise UserError(f"{place} has no images: expected files such as a.jpg or dogs/b.png{more}")
     found = {name: place / name for name in inside}
     folders.require_utf8(found, f"file names in {place}")
-    if sentence := walk.told(others):
-        say(f"{place}: {sentence}")
+    if left_out:
+        say(f"{place}: {left_out}")
     return found
 
 

@@ -69,11 +69,11 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raises UserError if it is missing, a folder or not JSON.
 
-    A byte order mark is allowed.
+    A byte order mark is allowed, and UTF-16.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_bytes())  # this finds out which UTF it is
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except IsADirectoryError:

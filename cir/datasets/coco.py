@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveFloat,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -50,7 +51,7 @@ class Category(_Entry):
     """A category of objects."""
 
     id: Id
-    name: str
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Instance(_Entry):
@@ -65,7 +66,9 @@ class Instance(_Entry):
     @model_validator(mode="after")
     def _has_a_size(self) -> "Instance":
         if not _is_size(self.area) and not self._has_box():
-            raise ValueError("has neither area nor bbox: expected a number, or four of them")
+            raise ValueError(
+                "has no area and no bbox that can be used: expected a number, or four of them"
+            )
         return self
 
     @property

@@ -260,8 +260,9 @@ def remarks(info: Mapping) -> list[str]:
             "different parts, and no image may be in two"
         )
     parts = info.get("asked_and_kept", {})
-    kept = sum(own for _, own in parts.values())
-    if any(abs(own - share * kept) > max(1, _NEAR * kept) for share, own in parts.values()):
+    shares, counts = [share for share, _ in parts.values()], [own for _, own in parts.values()]
+    kept = sum(counts)
+    if not split.met(counts, shares, _NEAR):
         given = ", ".join(f"{name} {own / kept:.0%}" for name, (_, own) in parts.items())
         asked = ", ".join(f"{name} {share:.0%}" for name, (share, _) in parts.items())
         said.append(

@@ -172,7 +172,7 @@ class FolderSource:
 def _problems(found: walk.Found) -> tuple[Problem, ...]:
     """Make a problem of every link that is not followed, and of all that cannot be read."""
     refused, nothing = (
-        "is a link that leads out of the folder and is refused",
+        "is a link that leads out of the folder and is refused (--follow-links follows such links)",
         "is a link to nothing",
     )
     problems = [

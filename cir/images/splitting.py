@@ -11,6 +11,7 @@ from cir.core.records import Triplet
 
 SPLITS = ("train", "val", "test")
 _SWEEPS = 50
+_NEAR = 0.02  # of all links: a share may be missed by so many, so that no link is lost
 
 Image = TypeVar("Image", bound=Hashable)
 
@@ -53,14 +54,21 @@ def by_links(
     """Assign linked images to parts so that few links are lost and the kept links meet the shares.
 
     A query links its reference to its target. A link between two parts is lost, because no image
-    may be in both. Random parts lose many links of densely linked images (nearly half, with shares
-    of 0.7, 0.1 and 0.2). This function starts from random parts and moves one image after another
-    to the part that maximises sum(share * log(1 + links kept in the part)), until no image moves.
-    If no link is lost, that sum is largest when the kept links are divided by the shares. In the
-    end it deals out the groups of images that hang together by kept links, the largest first, each
-    to the part that lacks most of its share. Every part gets a link if that is possible at all: if
-    there are as many links without a common image as parts.
+    may be in both. The groups of images that hang together by links are dealt out, the largest
+    first, each to the part that lacks most of its share. If this misses the shares, groups have to
+    be cut. Random parts lose many links of densely linked images (nearly half, with shares of 0.7,
+    0.1 and 0.2). So this function starts from random parts and moves one image after another to
+    the part that maximises sum(share * log(1 + links kept in the part)), until no image moves. If
+    no link is lost, that sum is largest when the kept links are divided by the shares. Then it
+    deals out the groups that hang together by kept links. Every part gets a link if that is
+    possible at all: if there are as many links without a common image as parts.
     """
+    part = dict.fromkeys((image for link in links for image in link), 0)
+    groups = _groups(links, part)
+    counts = _deal_out(groups, part, shares, np.random.default_rng(seed))
+    names = list(shares)
+    if all(counts) and met(counts, list(shares.values()), _NEAR):
+        return {image: names[number] for image, number in part.items()}
     rng = np.random.default_rng(seed)
     part = _searched(links, shares, rng, {})
     groups = _groups(links, part)
@@ -68,11 +76,15 @@ def by_links(
         pinned = {image: number for number, link in enumerate(apart) for image in link}
         part = _searched(links, shares, rng, pinned)
         groups = _groups(links, part)
-    names = list(shares)
-    dealt = _dealt([len(group) for group in groups], list(shares.values()), rng)
-    for group, number in zip(groups, dealt, strict=True):
-        part.update((image, number) for link in group for image in link)
+    _deal_out(groups, part, shares, rng)
     return {image: names[number] for image, number in part.items()}
+
+
+def met(counts: Sequence[int], shares: Sequence[float], near: float) -> bool:
+    """Tell whether counts are divided by the shares, give or take one or the part `near` of all."""
+    tolerance = max(1, near * sum(counts))
+    pairs = zip(counts, shares, strict=True)
+    return all(abs(own - share * sum(counts)) <= tolerance for own, share in pairs)
 
 
 def _searched(
@@ -122,6 +134,21 @@ def _groups(
     for link in kept:
         groups.setdefault(top(link[0]), []).append(link)
     return list(groups.values())
+
+
+def _deal_out(
+    groups: Sequence[Sequence[tuple[Image, Image]]],
+    part: dict[Image, int],
+    shares: Mapping[str, float],
+    rng: np.random.Generator,
+) -> list[int]:
+    """Move the images of each group to one part; return the number of links in each part."""
+    counts = [0] * len(shares)
+    dealt = _dealt([len(group) for group in groups], list(shares.values()), rng)
+    for group, number in zip(groups, dealt, strict=True):
+        part.update((image, number) for link in group for image in link)
+        counts[number] += len(group)
+    return counts
 
 
 def _dealt(sizes: Sequence[int], shares: Sequence[float], rng: np.random.Generator) -> list[int]:

@@ -27,7 +27,10 @@ _OF_SYSTEMS = {
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@transcode"),
     *("$recycle.bin", "recycler", "recycled", "system volume information", "thumbs.db"),
     *("ehthumbs.db", "desktop.ini", "lost+found", "network trash folder", "temporary items"),
+    *("@sharebin", "~snapshot", "trashbox", "files_trashbin", "files_versions"),
+    *("backups.backupdb", "ipod photo cache"),
 }
+_THUMBNAILS_OF_SYNOLOGY = ("SYNOPHOTO_", "SYNOFILE_", "SYNOVIDEO_")
 # Of formats that Pillow does not know.
 _UNKNOWN = {
     *(".heic", ".heif", ".hif", ".avif", ".jxl", ".svg", ".exr", ".raw", ".dng", ".cr2", ".cr3"),
@@ -136,8 +139,8 @@ def left_out(name: str) -> str | None:
     if name.startswith(".") or name == "__MACOSX":
         return HIDDEN
     # A folder "Thumbs" in small letters may be a class of images.
-    of_system = name.lower() in _OF_SYSTEMS or name == "Thumbs" or name.startswith("SYNOPHOTO_")
-    return SYSTEM if of_system else None
+    of_system = name.lower() in _OF_SYSTEMS or name == "Thumbs"
+    return SYSTEM if of_system or name.startswith(_THUMBNAILS_OF_SYNOLOGY) else None
 
 
 def is_image_name(name: str) -> bool:

@@ -195,6 +195,7 @@ def test_folders_without_images_are_refused(run, tmp_path, command):
     status, _, err = run(command, *more, gallery=tmp_path / "empty")
     assert status == 1
     assert f"error: {tmp_path / 'empty'} has no images" in err
+    assert "b.png; left out: 1 without the suffix of an image (notes.txt)" in err
 
 
 def test_no_model_is_told_of(run, tmp_path):

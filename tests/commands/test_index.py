@@ -213,6 +213,19 @@ def test_links_out_of_the_folder_are_followed_on_request(photos, capsys, model):
     assert "3 removed, 3 unreadable; 1 images" in answer(links)
 
 
+def test_a_folder_without_images_says_what_it_holds(tmp_path, photos):
+    (tmp_path / "phone").mkdir()
+    for name in ("a.HEIC", ".nomedia"):
+        (tmp_path / "phone" / name).write_bytes(b"")
+    (tmp_path / "phone" / "red.png").symlink_to(photos / "red.png")
+    sentence = (
+        r"red.png is a link .* refused \(--follow-links follows such links\); "
+        r"left out: 1 hidden \(.nomedia\); 1 of a format that is not read \(a.HEIC\)$"
+    )
+    with pytest.raises(UserError, match=sentence):
+        answer(tmp_path / "phone")
+
+
 def test_wrong_options(photos, capsys):
     for wrong in ("0", "-1", "many", "1.5"):
         with pytest.raises(SystemExit):

@@ -163,6 +163,12 @@ def test_json_refuses_what_is_no_number(tmp_path, bad):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_is_read_in_every_utf(tmp_path, encoding):
+    (tmp_path / "x.json").write_bytes('{"caf\u00e9": 1}'.encode(encoding))
+    assert files.read_json(tmp_path / "x.json") == {"caf\u00e9": 1}
+
+
 def test_read_json_names_the_file(tmp_path):
     with pytest.raises(UserError, match=r"gone\.json does not exist"):
         files.read_json(tmp_path / "gone.json")

@@ -263,25 +263,27 @@ def drop(key, number, name):
         (change("images", 3, file_name="x\0"), r"1 of them are not in .*: x\\x00$"),
         (lambda content: content["images"].append(4), r"images\[30\] is not an object$"),
         (change("categories", 3, name=None), r'category 30 has no "name"$'),
+        (change("categories", 3, name=" "), r"category 30 has the name ' ': string should have"),
+        (change("categories", 3, name=" thing 2 "), r"values of name .* in categories: thing 2"),
         (change("annotations", 4, image_id=[1]), r"annotation 4 has the image_id '\[1\]': input"),
-        (change("annotations", 4, area=None, bbox=None), r"annotation 4 has neither area nor bbox"),
+        (change("annotations", 4, area=None, bbox=None), r"annotation 4 has no area and no bbox"),
         (
             change("annotations", 4, area=10**400, bbox=None),
-            r"annotation 4 has neither area nor bbox",
+            r"annotation 4 has no area and no bbox",
         ),
         (
             change("annotations", 4, area="9", bbox=[1, 2]),
-            r"annotation 4 has neither area nor bbox",
+            r"annotation 4 has no area and no bbox",
         ),
         (
             change("annotations", 4, area=-1, bbox=[1, 2, "3", 4]),
-            r"annotation 4 has neither area nor bbox",
+            r"annotation 4 has no area and no bbox",
         ),
         (lambda content: content.pop("categories"), r'expected a list under "categories"'),
         (lambda content: content["annotations"].clear(), r'expected a list under "annotations"'),
         (
             lambda content: [content["annotations"][8].pop(key) for key in ("area", "bbox")],
-            r"annotation 8 has neither area nor bbox",
+            r"annotation 8 has no area and no bbox",
         ),
     ],
 )

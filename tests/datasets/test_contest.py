@@ -217,6 +217,16 @@ def test_pairs_without_a_common_image_meet_the_shares_whatever_the_seed(count, s
         assert tuple(kept[name] for name in SHARES) == sizes
 
 
+def test_no_query_is_lost_where_whole_clusters_meet_the_shares():
+    rings = [((k, i), (k, (i + 1) % 5)) for k in range(20) for i in range(5)]
+    chains = [((k, i), (k, i + 1)) for k, m in enumerate((50, 20, 10, 9, 6, 5)) for i in range(m)]
+    for links in (rings, chains):
+        for seed in range(10):
+            kept = links_kept(links, split.by_links(links, SHARES, seed))
+            assert sum(kept.values()) == 100
+            assert all(abs(kept[name] - 100 * share) <= 2 for name, share in SHARES.items())
+
+
 def test_a_big_cluster_is_cut_and_small_ones_fill_up_what_is_missing():
     rng = np.random.default_rng(5)
     cluster = [(int(a), int(b)) for a, b in rng.integers(0, 40, (120, 2))]

@@ -22,6 +22,7 @@ def put(folder, *names):
 def test_a_folder_is_sorted_as_a_tree_and_the_rest_has_its_reason(tmp_path):
     put(tmp_path, "a-b/x.jpg", "a/y.PNG", "a/@eaDir/y.PNG/SYNOPHOTO_THUMB_M.jpg", "z.jfif")
     put(tmp_path, "a/._y.PNG", "SYNOPHOTO_THUMB_S.jpg", "a/data.csv", "notes.txt", "b.HeIc")
+    put(tmp_path, "~snapshot/y.PNG", "a/TrashBox/y.PNG")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "lost.png").symlink_to("nowhere")
@@ -29,7 +30,7 @@ def test_a_folder_is_sorted_as_a_tree_and_the_rest_has_its_reason(tmp_path):
     assert found.images == ["a/y.PNG", "a-b/x.jpg", "z.jfif"]
     assert found.left_out == {
         walk.HIDDEN: ["a/._y.PNG"],
-        walk.SYSTEM: ["SYNOPHOTO_THUMB_S.jpg", "a/@eaDir"],
+        walk.SYSTEM: ["SYNOPHOTO_THUMB_S.jpg", "~snapshot", "a/@eaDir", "a/TrashBox"],
         walk.NO_IMAGE: ["notes.txt"],
         walk.FORMAT: ["b.HeIc"],
         walk.NO_FILE: ["pipe.jpg"],

@@ -62,7 +62,7 @@ def find(root: Path, captions: Path) -> tuple[dict[str, list[str]], dict[str, Pa
     folder = root / "images" if (root / "images").is_dir() else root
     there = walk.walk(folder, known=(str(captions), "images"))
     names = FileNames(there.images)
-    absent = [printable(name) for name in described if len(names.find(name)) != 1]
+    absent = [printable(name[:80]) for name in described if len(names.find(name)) != 1]
     if absent:
         raise UserError(
             f"{len(absent)} of {len(described)} captioned images are not in {folder}: "
