@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,19 @@ _LINES_AT_ONCE = 256
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the two commands to the command line."""
     tag = commands.add_parser("tag", help="print the objects to add and to remove as JSON")
-    tag.add_argument("sentence", nargs="?", help="default: each line of standard input")
+    about = "default: each line of standard input"
+    tag.add_argument("sentence", nargs="?", type=_in_utf_8, help=about)
     tag.set_defaults(run=_tag)
     score = commands.add_parser("tag-score", help="measure the tagger on tagged sentences")
     score.add_argument("file", type=Path, help='JSON lines with "text", "add" and "remove"')
     score.set_defaults(run=_score)
     for command in (tag, score):
         add_models_option(command, tagger="tagger")
+
+
+def _in_utf_8(argument: str) -> str:
+    """Return an argument whose bytes that are not UTF-8 are replaced, as in standard input."""
+    return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def _load_tagger(options: argparse.Namespace) -> "Tagger":

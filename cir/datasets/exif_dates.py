@@ -12,10 +12,11 @@ from cir.images.decoding import FORMATS
 _EXIF, _ORIGINAL, _OFFSET = 0x8769, 0x9003, 0x9011
 _JPEG = b"\xff\xd8"
 _WITHOUT_EXIF = (b"BM", b"GIF8")  # BMP and GIF cannot store EXIF
-# EXIF separates by colons; programs that change photographs also write other separators, parts of
-# seconds, or a time zone.
+# EXIF separates by colons. Cameras and programs also write other separators, spaces for zeros,
+# parts of seconds, or a time zone.
 _DATE = re.compile(
-    r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)[ T]+(\d\d?):(\d\d):(\d\d)(?:[.,]\d+)? *(Z|[+-]\d\d:?\d\d)?"
+    r"(\d{4})[:/.-] ?(\d\d?)[:/.-] ?(\d\d?)"
+    r"[ T:]+(\d\d?)[:.] ?(\d\d?)[:.] ?(\d\d?)(?:[.,]\d+)? *(Z|UTC|[+-]\d\d:?\d\d)?"
 )
 
 

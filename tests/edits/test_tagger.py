@@ -352,6 +352,8 @@ def test_an_adjective_may_be_forgiven(add, strict, forgiven):
 
 
 def test_the_command_line_tags_one_sentence(folder, capsys):
+    assert main(["tag", "add a \udcff hat", "--tagger", str(folder)]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "add a \ufffd hat"
     assert main(["tag", "add a red hat", "--tagger", str(folder)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert 0 < printed.pop("confidence") <= 1

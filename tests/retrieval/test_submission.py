@@ -246,14 +246,14 @@ def exported(place):
 def test_a_sentence_that_is_blank_or_absent_is_an_empty_one(place, exported, tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGE_ROOT", str(tmp_path))
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
-    texts = ["add a hat", "", float("nan"), None, "  \n"]
+    texts = ["add a hat", "", float("nan"), None, "  \n", "add a \ud800", "add a ?"]
     found = exported.encode_queries(
         pd.DataFrame({"query_image": ["red.png"] * len(texts), "query_text": texts})
     )
     retriever = Retriever.load(place[0] / "models/encoder", place[0] / "models/tagger", BATCH)
-    reds = [Image.new("RGB", (64, 64), "red")] * 2
-    expected = retriever.encode_queries(reds, ["add a hat", ""])
-    np.testing.assert_allclose(found, expected[[0, 1, 1, 1, 1]], atol=1e-5)
+    reds = [Image.new("RGB", (64, 64), "red")] * 3
+    expected = retriever.encode_queries(reds, ["add a hat", "", "add a ?"])
+    np.testing.assert_allclose(found, expected[[0, 1, 1, 1, 1, 2, 2]], atol=1e-5)
     assert np.abs(expected[0] - expected[1]).max() > 1e-3
 
 
@@ -275,6 +275,10 @@ def test_rows_that_cannot_be_read_are_named_before_any_work(exported, tmp_path, 
         assert "row 5: there is no path" in said
     with pytest.raises(Exception, match="expected the column query_text, got query_image"):
         exported.encode_queries(frame[["query_image"]])
+    with pytest.raises(Exception, match="expected the column target_image, got target_image, tar"):
+        exported.encode_database(frame[["target_image", "target_image"]])
+    with pytest.raises(Exception, match="query_text holds lists in 1 rows, such as 1: "):
+        exported.encode_queries(frame[:2].assign(query_text=["a", ["b", "c"]]))
 
 
 def test_two_exports_in_one_process_do_not_meet(place, exported, tmp_path, monkeypatch):

@@ -80,7 +80,9 @@ def encode_queries(df: pd.DataFrame) -> np.ndarray:
 
     A sentence that is blank or absent changes nothing.
     """
-    texts, references = _texts(df, "query_text"), ImageFiles(df, "query_image")
+    # Half a character, which no tokenizer takes, becomes a question mark.
+    texts = [text.encode("utf-8", "replace").decode() for text in _texts(df, "query_text")]
+    references = ImageFiles(df, "query_image")
     return model.load().encode_queries(references, texts)
 
 
@@ -92,6 +94,11 @@ def encode_database(df: pd.DataFrame) -> np.ndarray:
 
 def _texts(df: pd.DataFrame, column: str) -> list[str]:
     """Return the column's values as texts; an absent value is an empty text."""
-    if column not in df:
+    if list(df).count(column) != 1:
         raise UserError(f"expected the column {column}, got {', '.join(map(str, df)) or 'none'}")
+    lists = [row for row, value in df[column].items() if pd.api.types.is_list_like(value)]
+    if lists:
+        raise UserError(
+            f"{column} holds lists in {len(lists)} rows, such as {lists[0]}: expected one text"
+        )
     return ["" if pd.isna(value) else str(value) for value in df[column]]
