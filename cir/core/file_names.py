@@ -23,9 +23,12 @@ class FileNames:
     Args:
         known: the names of the files, with "/" between folders.
         ends: let the end of a path stand for it: "b/c.jpg" or "c.jpg" for "a/b/c.jpg".
+        folder: the name of a folder that may stand before the names, if it holds the files and lies
+            beside the table.
     """
 
-    def __init__(self, known: Collection[str], ends: bool = False):
+    def __init__(self, known: Collection[str], ends: bool = False, folder: str = ""):
+        self._before = folder and f"{folder}/"
         self._slashes = not any("\\" in name for name in known)
         self._exact: dict[str, list[str]] = {}
         self._alike: dict[str, list[str]] = {}
@@ -36,7 +39,9 @@ class FileNames:
 
     def find(self, written: str) -> list[str]:
         """Return the files that a written name stands for: none, one, or several."""
-        return self._exact.get(written) or self._alike.get(self._plain(written), [])
+        plain = self._plain(written)
+        found = self._exact.get(written) or self._alike.get(plain)
+        return found or self._alike.get(plain.removeprefix(self._before), [])
 
     def _plain(self, name: str) -> str:
         name = unicodedata.normalize("NFC", name.replace("\\", "/") if self._slashes else name)

@@ -60,11 +60,12 @@ def read(folder: Path, blank_sentences: bool = False) -> Queries:
     rows = read_table(path, COLUMNS)
     if not rows:
         raise UserError(f"{path} has a header but no rows")
-    image_folder = folder / "images" if (folder / "images").is_dir() else folder
+    inner = "images" if (folder / "images").is_dir() else ""
+    image_folder = folder / inner
     optional = ("query_text",) if blank_sentences else ()
     problems = _blank_values(rows, [column for column in COLUMNS if column not in optional])
     there = walk.walk(image_folder, known=("data.csv", "images"))
-    names = FileNames(there.images)
+    names = FileNames(there.images, folder=inner)
     paths: dict[str, Path] = {}
     absent: dict[str, int] = {}
     for row in rows:

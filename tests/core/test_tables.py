@@ -213,6 +213,10 @@ def test_names_that_are_spelt_in_other_ways_find_their_file():
     assert FileNames(["q\\b.png", "q/b.png"]).find("q\\b.png") == ["q\\b.png"]
     assert FileNames([" b.png"]).find("b.png ") == [" b.png"]
     assert names.find("/q/b.png") == []
+    inside = FileNames(["b.png", "q/c.png"], folder="q")
+    assert (inside.find("q/b.png"), inside.find(".\\q\\b.png")) == (["b.png"], ["b.png"])
+    assert (inside.find("q/c.png"), inside.find("q/q/c.png")) == (["q/c.png"], ["q/c.png"])
+    assert inside.find("r/b.png") == []
 
 
 PARTS = st.text(st.sampled_from(list("aée\u0301 .")), min_size=1, max_size=3)

@@ -101,7 +101,7 @@ def test_a_bad_csv_is_one_sentence(tmp_path, rows, head, sentence):
 
 
 def test_names_may_be_spelt_in_other_ways_but_stay_in_the_folder(tmp_path):
-    make_folder(tmp_path, ["./x\\a.png,Add.,x/b.png"], ["x/a.png", "x/b.png"])
+    make_folder(tmp_path, ["./x\\a.png,Add.,images/x/b.png"], ["x/a.png", "x/b.png"])
     found = contest.read(tmp_path)
     assert found.paths["./x\\a.png"] == tmp_path / "images" / "x" / "a.png"
     assert found.unnamed == 0

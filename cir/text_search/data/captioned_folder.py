@@ -59,9 +59,10 @@ def find(root: Path, captions: Path) -> tuple[dict[str, list[str]], dict[str, Pa
     described = read(root / captions)
     if not root.is_dir():
         raise UserError(f"{root} is no folder of images")
-    folder = root / "images" if (root / "images").is_dir() else root
+    inner = "images" if (root / "images").is_dir() else ""
+    folder = root / inner
     there = walk.walk(folder, known=(str(captions), "images"))
-    names = FileNames(there.images)
+    names = FileNames(there.images, folder=inner)
     absent = [printable(name[:80]) for name in described if len(names.find(name)) != 1]
     if absent:
         raise UserError(
