@@ -71,6 +71,6 @@ def host_name(text: str) -> str:
 def base_path(text: str) -> str:
     """Return a base path without a slash at its end; ValueError for anything else."""
     path = text.rstrip("/")
-    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+    if path and not re.fullmatch(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)+", path):
         raise ValueError(f'expected a path such as /photos, got "{text}"')
     return path

@@ -742,6 +742,15 @@ def test_a_server_that_cannot_be_reached(place):
         read_info(place)
 
 
+@pytest.mark.parametrize(
+    ("place", "said"), [("https://127.0.0.1", "127.0.0.1, port 443 "), ("http://[::1]:9", ":9 ")]
+)
+def test_the_port_that_was_asked_is_told(place, said):
+    with pytest.raises(UserError, match="no Qdrant server answers at") as caught:
+        read_info(place)
+    assert f"{said}(" in str(caught.value)
+
+
 def test_a_place_that_is_neither_folder_nor_address(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="begin with http:// or https://; got ftp://x"):
         open_store("ftp://x", INFO)

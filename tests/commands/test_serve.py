@@ -316,6 +316,7 @@ def test_the_token_comes_from_an_option_or_the_environment(model, served, monkey
         ("--allow-host", ""),
         ("--base-path", "photos"),
         ("--base-path", "/a b"),
+        ("--base-path", "/photos/../x"),
         ("--base-path", "https://photos.example/photos"),
         ("--port", "70000"),
         ("--port", "x"),

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -37,12 +38,16 @@ def connect(url: str, key: str | None = None) -> QdrantClient:
 
     An address without a port stands for HTTPS's own port, or for Qdrant's with HTTP.
     """
-    port = 443 if url.startswith("https://") else 6333
+    port = _usual_port(url)
     more = {"timeout": _SECONDS, "check_compatibility": False}
     try:
         return QdrantClient(url=url, port=port, api_key=key, **more)
     except _ERRORS as error:
         raise UserError(f"{url} is not the address of a Qdrant server: {_reason(error)}") from error
+
+
+def _usual_port(url: str) -> int:
+    return 443 if url.startswith("https://") else 6333
 
 
 class ServerStore(Store):
@@ -198,9 +203,10 @@ def _failing(place: str) -> Iterator[None]:
     except _ERRORS as error:
         cause = getattr(error, "source", error)  # the client wraps errors of the connection
         if isinstance(cause, (httpx.TransportError, OSError)):
+            port = "" if urlsplit(place).port else f", port {_usual_port(place)}"
             raise UserError(
-                f"no Qdrant server answers at {place} ({_reason(error)}): start it, or give a "
-                "folder as --store, which needs no server"
+                f"no Qdrant server answers at {place}{port} ({_reason(error)}): start it, or give "
+                "a folder as --store, which needs no server"
             ) from error
         raise UserError(f"the store {place} fails: {_reason(error)}") from error
 
