@@ -118,9 +118,9 @@ def test_what_no_stage_lists_holds_no_code_of_its_own():
         outer = package.parents[1] / "__init__.py"
         (statement,) = ast.parse(outer.read_text(encoding="utf-8")).body
         assert isinstance(statement, ast.Expr), outer
-    mend = ["cir", "cir.core", "cir.core.torchvision_mend"]
+    settings = ["cir", "cir.core", "cir.core.threads", "cir.core.torchvision_mend"]
     for folder in CODE:
-        assert needed_modules([ROOT / folder / "__init__.py"], ROOT, CODE) == mend
+        assert needed_modules([ROOT / folder / "__init__.py"], ROOT, CODE) == settings
 
 
 def behind(names):
