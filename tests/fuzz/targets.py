@@ -197,10 +197,11 @@ def api(folder: Path) -> Iterator[Target]:
 
 def _form(data: bytes) -> dict[str, list[str]]:
     """Return the fields of a form; none if the changes left no JSON object that can be sent."""
-    found = None
+    found: object = None
     with suppress(ValueError):
-        found = json.loads(data)
-        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be sent
+        read = json.loads(data)
+        json.dumps(read, ensure_ascii=False).encode()  # half a character cannot be sent
+        found = read
     if not isinstance(found, dict):
         return {}
     lists = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
