@@ -73,9 +73,9 @@ def _add_searches(app: FastAPI, service: SearchService, base_path: str) -> None:
         return Json(answer_body(await service.search(search), base_path))
 
     async def form_of(request: Request, kind: type[Form]) -> Search:
-        image, fields = await read_form(request, service.settings.max_upload_bytes)
+        images, fields = await read_form(request, service.settings.max_upload_bytes)
         try:
-            return kind.model_validate(fields_of(fields)).search(image)
+            return kind.model_validate(fields_of(fields)).search(images)
         except ValidationError as error:
             raise Unreadable(said(error.errors())) from None
 
@@ -86,7 +86,7 @@ def _add_searches(app: FastAPI, service: SearchService, base_path: str) -> None:
 
     @app.post("/search/image", responses=answers, openapi_extra=_form_schema(ImageSearch), **kind)
     async def search_by_an_image(request: Request) -> Response:
-        """Find images that are similar to an uploaded image or to an image of the index."""
+        """Find images that are similar to one image or several, uploaded or of the index."""
         return await answered(await form_of(request, ImageSearch))
 
     @app.post(
@@ -171,6 +171,7 @@ def _json(request: Request) -> None:
 def _form_schema(kind: type[BaseModel]) -> dict:
     """Describe a form for OpenAPI: the fields of `kind` and the image."""
     schema = kind.model_json_schema()
-    image = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, GIF, BMP, …"}
+    about = "JPEG, PNG, WebP, GIF, BMP, …; repeat it for several images"
+    image = {"type": "string", "format": "binary", "description": about}
     schema["properties"] = {"image": image, **schema["properties"]}
     return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}

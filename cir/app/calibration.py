@@ -58,20 +58,20 @@ def calibrate(model: "SearchModel", store: Store) -> None:
         return
     say("calibrating the scores on the indexed images")
     rng = random.Random(0)
-    sample = _sample(store)
+    vectors = sample(store)
     texts = [_random_text(rng) for _ in range(_TEXTS)]
     queries = {"image": _encoded_images(model, rng)}
-    chosen = rng.choices(sample, k=_TEXTS)
+    chosen = rng.choices(vectors, k=_TEXTS)
     edits = [Edit(text, add=(text,)) for text in texts]
     queries["composed"] = model.compose(np.stack(chosen), edits, [1.0] * _TEXTS)
     examples: tuple[str, ...] = ()
     try:
         queries["text"] = model.encode_texts(texts)
     except UserError:  # the model cannot search by words
-        levels = _levels(queries, store, sample)
+        levels = _levels(queries, store, vectors)
     else:
-        levels = _levels(queries, store, sample)
-        examples = _examples(model, store, sample, levels["text"][1])
+        levels = _levels(queries, store, vectors)
+        examples = _examples(model, store, vectors, levels["text"][1])
     found = Calibration(count, levels, examples, _photographs(store))
     store.note(replace(store.info, calibration=found))
 
@@ -90,7 +90,7 @@ class Scale:
         if calibration is None or kind not in calibration.levels or not hits:
             return list(hits)
         if self._sample is None or self._calibration is not calibration:
-            self._sample, self._calibration = _sample(self._store), calibration
+            self._sample, self._calibration = sample(self._store), calibration
         fair, good = calibration.levels[kind]
         of_hits = leads([hit.score for hit in hits], self._sample @ query)
         fits = [
@@ -120,38 +120,34 @@ def leads(scores: Sequence[float], all_scores: np.ndarray) -> np.ndarray:
 
 
 def _levels(
-    queries: dict[str, np.ndarray], store: Store, sample: np.ndarray
+    queries: dict[str, np.ndarray], store: Store, some: np.ndarray
 ) -> dict[str, tuple[float, float]]:
     levels = {}
     for kind, vectors in queries.items():
         # The image of a composed query is in the index, and is its best match or not far from it.
-        best = _best_leads(vectors, store, sample, rank=2 if kind == "composed" else 1)
+        best = _best_leads(vectors, store, some, rank=2 if kind == "composed" else 1)
         fair, good = np.quantile(best, (_FAIR, _GOOD))
         levels[kind] = (round(float(fair), 3), round(float(good), 3))
     return levels
 
 
-def _best_leads(
-    queries: np.ndarray, store: Store, sample: np.ndarray, rank: int = 1
-) -> list[float]:
+def _best_leads(queries: np.ndarray, store: Store, some: np.ndarray, rank: int = 1) -> list[float]:
     """Return the lead of the image at a rank, for each query [Q, D]."""
     found = store.search(queries, rank)
     return [
-        float(leads([hits[-1].score], sample @ query)[0])
+        float(leads([hits[-1].score], some @ query)[0])
         for hits, query in zip(found, queries, strict=True)
     ]
 
 
-def _examples(
-    model: "SearchModel", store: Store, sample: np.ndarray, good: float
-) -> tuple[str, ...]:
+def _examples(model: "SearchModel", store: Store, some: np.ndarray, good: float) -> tuple[str, ...]:
     """Return common things of which the index has a good match, the best ones first."""
-    best = _best_leads(model.encode_texts(THINGS), store, sample)
+    best = _best_leads(model.encode_texts(THINGS), store, some)
     ranked = sorted(zip(best, THINGS, strict=True), reverse=True)
     return tuple(thing for lead, thing in ranked[:_EXAMPLES] if lead >= good)
 
 
-def _sample(store: Store) -> np.ndarray:
+def sample(store: Store) -> np.ndarray:
     """Return vectors [N, D] of the first ids; they are a random choice, as ids are digests."""
     found = store.vectors([image.id for image in islice(store.images(), _SAMPLE)])
     return np.stack(list(found.values()))

@@ -13,9 +13,13 @@ MAX_OFFSET = 10_000
 MAX_TEXT = 2_000  # characters
 MAX_NAMES = 50  # names to add and to remove, together
 MAX_TAGS = 50  # tags of the filter
+MAX_IMAGES = 8  # that a search starts from, together
+MAX_MARKED = 50  # images that are wanted or unwanted, together
 MAX_IMAGE_WEIGHT = 2.0
+_LEAST_BOX = 0.01  # of a side
 _MOST = 2**53  # the stores' numbers are exact up to this one
 
+Box = tuple[float, float, float, float]
 Kind = Literal["text", "image", "composed"]
 
 
@@ -27,6 +31,11 @@ class Search:
         text: the words to look for, or with an image the sentence that describes the change.
         image: an encoded image from the client.
         image_id: an image of the index instead, which the answers leave out.
+        more_images, more_ids: further images to start from, of the client and of the index. The
+            query is the mean of the queries that each image gives.
+        box: the region of the first image that counts: its left, top, right and bottom, in shares
+            of the width and the height. None takes the whole image.
+        like, unlike: images of the index that the answers should be more and less like.
         add, remove: names that replace the edit that the tagger reads in the text; if both are
             None, the tagger decides. They need an image.
         image_weight: the weight of the image, from 0 to 2; 1 is the model's own answer.
@@ -38,6 +47,11 @@ class Search:
     text: str = ""
     image: bytes | None = None
     image_id: str | None = None
+    more_images: tuple[bytes, ...] = ()
+    more_ids: tuple[str, ...] = ()
+    box: Box | None = None
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     add: tuple[str, ...] | None = None
     remove: tuple[str, ...] | None = None
     image_weight: float = 1.0
@@ -47,9 +61,21 @@ class Search:
     least_score: float | None = None
 
     @property
+    def images(self) -> tuple[bytes | str, ...]:
+        """Return the images that the search starts from: encoded ones, and ids of the index."""
+        first = (self.image, self.image_id, *self.more_images, *self.more_ids)
+        return tuple(image for image in first if image is not None)
+
+    @property
+    def left_out(self) -> set[str]:
+        """Return the ids of the index that the search names; no answer repeats them."""
+        given = (*self.images, *self.like, *self.unlike)
+        return {image for image in given if isinstance(image, str)}
+
+    @property
     def kind(self) -> Kind:
         """Return the kind of search."""
-        if self.image is None and self.image_id is None:
+        if not self.images:
             return "text"
         return "composed" if self.text.strip() or self.add or self.remove else "image"
 
@@ -83,8 +109,7 @@ def check(search: Search) -> None:
     names = [*(search.add or ()), *(search.remove or ())]
     if search.kind == "text" and not search.text.strip():
         raise BadRequest("there is nothing to search by: give a text, an image, or both")
-    if search.image is not None and search.image_id is not None:
-        raise BadRequest("give an image or image_id, not both")
+    _check_images(search)
     for what, text in (("text", search.text), *(("a name", name) for name in names)):
         check_text(text, what)
     if any(not name.strip() for name in names):
@@ -102,6 +127,27 @@ def check(search: Search) -> None:
     if search.least_score is not None and not math.isfinite(search.least_score):
         raise BadRequest(f"least_score must be a finite number, got {search.least_score}")
     _check_where(search.where)
+
+
+def _check_images(search: Search) -> None:
+    if len(search.images) > MAX_IMAGES:
+        raise BadRequest(
+            f"a search starts from at most {MAX_IMAGES} images, got {len(search.images)}"
+        )
+    marked = len(search.like) + len(search.unlike)
+    if marked > MAX_MARKED:
+        raise BadRequest(f"at most {MAX_MARKED} images can be wanted or unwanted, got {marked}")
+    if search.box is None:
+        return
+    left, top, right, bottom = search.box
+    inside = left >= 0 and top >= 0 and right <= 1 and bottom <= 1  # false for NaN too
+    if not inside or not min(right - left, bottom - top) >= _LEAST_BOX:
+        raise BadRequest(
+            "box must be left, top, right and bottom in shares of the image, from 0 to 1 and at "
+            f"least {_LEAST_BOX} apart; got {search.box}"
+        )
+    if not search.images:
+        raise BadRequest("box is a region of an image, and there is no image")
 
 
 def check_text(text: str, what: str = "text") -> None:

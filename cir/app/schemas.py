@@ -2,15 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Search
+from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Box, Search
 from cir.app.search_model import TaggedText
 from cir.app.stores.records import Filter, Hit, original_text, safe_text
+from cir.app.web.faults import BadRequest
 
-LISTS = ("add", "remove", "tag")  # fields of a form that may come several times
+LISTS = (
+    "add",
+    "remove",
+    "tag",
+    "image_id",
+    "like",
+    "unlike",
+)  # fields of a form that may come several times
 
 
 class _Body(BaseModel):
@@ -50,7 +58,12 @@ class _Page(_Body):
         return {"limit": self.limit, "offset": self.offset, "least_score": self.least_score}
 
 
-class TextSearch(_Page):
+class _Marked(_Body):
+    like: list[str] = Field([], description="ids of images that the answers should be more like")
+    unlike: list[str] = Field([], description="ids of images that they should be less like")
+
+
+class TextSearch(_Marked, _Page):
     """A search by words."""
 
     text: str
@@ -58,19 +71,34 @@ class TextSearch(_Page):
 
     def search(self) -> Search:
         """Convert the body to a search."""
-        return Search(text=self.text, where=self.where.filter(self.where.tags), **self._page())
+        where = self.where.filter(self.where.tags)
+        marked = {"like": tuple(self.like), "unlike": tuple(self.unlike)}
+        return Search(text=self.text, where=where, **marked, **self._page())
 
 
-class ImageSearch(_Bounds, _Page):
-    """The fields beside `image` in a form that searches by an image."""
+class ImageSearch(_Marked, _Bounds, _Page):
+    """The fields beside `image` in a form that searches by one image or several."""
 
-    image_id: str | None = Field(None, description="an image of the index, instead of `image`")
+    image_id: list[str] = Field(
+        [], description="images of the index, instead of `image` or beside it; their mean counts"
+    )
+    box: str | None = Field(
+        None,
+        description="the region of the first image that counts: left,top,right,bottom in shares of "
+        "its width and height, from 0 to 1",
+    )
     tag: list[str] = []
 
-    def search(self, image: bytes | None) -> Search:
-        """Convert the form and its image to a search."""
-        where = self.filter(self.tag)
-        return Search(image=image, image_id=self.image_id, where=where, **self._page())
+    def search(self, images: Sequence[bytes]) -> Search:
+        """Convert the form and its images to a search."""
+        return Search(
+            **first_and_more(images, self.image_id),
+            box=read_box(self.box),
+            like=tuple(self.like),
+            unlike=tuple(self.unlike),
+            where=self.filter(self.tag),
+            **self._page(),
+        )
 
 
 class ComposedSearch(ImageSearch):
@@ -83,18 +111,36 @@ class ComposedSearch(ImageSearch):
     remove: list[str] | None = Field(None, description="names to remove, likewise")
     image_weight: float = Field(1.0, ge=0, le=MAX_IMAGE_WEIGHT)
 
-    def search(self, image: bytes | None) -> Search:
-        """Convert the form and its image to a search."""
+    def search(self, images: Sequence[bytes]) -> Search:
+        """Convert the form and its images to a search."""
         add, remove = self.add, self.remove
         if add is not None or remove is not None:
             add, remove = (tuple(n for n in names or () if n.strip()) for names in (add, remove))
         return replace(
-            super().search(image),
+            super().search(images),
             text=self.text,
             add=add,
             remove=remove,
             image_weight=self.image_weight,
         )
+
+
+def first_and_more(images: Sequence[bytes], ids: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a search that starts from these images, those of the index first."""
+    if ids:
+        return {"image_id": ids[0], "more_ids": tuple(ids[1:]), "more_images": tuple(images)}
+    return {"image": next(iter(images), None), "more_images": tuple(images[1:])}
+
+
+def read_box(text: str | None) -> Box | None:
+    """Read "left,top,right,bottom"; raise BadRequest for anything else."""
+    if not text:
+        return None
+    try:
+        left, top, right, bottom = map(float, text.split(","))
+    except ValueError:
+        raise BadRequest(f"box must be left,top,right,bottom, got {text[:60]!r}") from None
+    return left, top, right, bottom
 
 
 class Text(_Body):

@@ -1,6 +1,7 @@
 """Answer searches; each step of the model and of the store is batched over clients."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,11 +11,13 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from cir.app.batching import Batcher, Worker
-from cir.app.calibration import Scale
+from cir.app.calibration import Scale, sample
+from cir.app.feedback import mean_direction, rocchio
 from cir.app.originals import Originals
-from cir.app.requests import Answer, Search, check, check_text
+from cir.app.requests import Answer, Box, Search, check, check_text
 from cir.app.search_model import SearchModel, TaggedText
 from cir.app.settings import Settings
 from cir.app.stores.base import Store
@@ -67,6 +70,7 @@ class SearchService:
         self.telemetry.watch_index(store.count)
         self.originals = Originals(store, source)
         self._scale = Scale(store)
+        self._center: np.ndarray | None = None  # of the vectors of the store
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")
         self._state = ThreadPoolExecutor(2, "state")
         thinking, looking = Worker("model"), Worker("store")
@@ -123,6 +127,8 @@ class SearchService:
         else:
             vector = await self._timed("encode", self._texts.ask(search.text), seconds)
             unread = await self.in_thread(self.model.unread, search.text)
+        if search.like or search.unlike:
+            vector = await self.in_thread(self._fed_back, vector, search)
         hits = await self._timed("search", self._hits(vector, search), seconds)
         seconds["total"] = time.perf_counter() - started
         self.telemetry.step("total", seconds["total"])
@@ -137,11 +143,21 @@ class SearchService:
         )
 
     async def _image_query(self, search: Search, seconds: dict[str, float]) -> np.ndarray:
-        if search.image_id is not None:
+        """Return the mean vector [D] of the images."""
+        asked = [
+            self._image_vector(search, number, seconds) for number in range(len(search.images))
+        ]
+        return mean_direction(await asyncio.gather(*asked))
+
+    async def _image_vector(
+        self, search: Search, number: int, seconds: dict[str, float]
+    ) -> np.ndarray:
+        image = search.images[number]
+        if isinstance(image, str) and (number or search.box is None):
             return await self._timed(
-                "encode", self.in_thread(self.originals.vector, search.image_id), seconds
+                "encode", self.in_thread(self.originals.vector, image), seconds
             )
-        pixels = await self._timed("decode", self.in_thread(self._read, search), seconds)
+        pixels = await self._timed("decode", self.in_thread(self._read, search, number), seconds)
         return await self._timed("encode", self._pixels.ask(pixels), seconds)
 
     async def _composed_query(
@@ -151,12 +167,15 @@ class SearchService:
         given = search.add is not None or search.remove is not None
         if not given:
             self._require_tagger()
-        decoding = self._timed("decode", self.in_thread(self._read, search), seconds)
+        reads = [
+            self._timed("decode", self.in_thread(self._read, search, number), seconds)
+            for number in range(len(search.images))
+        ]
         if given:
-            tagged, pixels = TaggedText.given(_given_edit(search)), await decoding
+            tagged, pixels = TaggedText.given(_given_edit(search)), await asyncio.gather(*reads)
         else:
             tagging = self._timed("tag", self._tag.ask(search.text), seconds)
-            pixels, tagged = await asyncio.gather(decoding, tagging)
+            tagged, *pixels = await asyncio.gather(tagging, *reads)
         edit = tagged.edit
         if not edit.add and not edit.remove:
             tagged = replace(tagged, words=())
@@ -165,8 +184,20 @@ class SearchService:
                     "there is nothing to search by: the image has weight 0, and nothing is added "
                     "or removed"
                 )
-        asked = (pixels, edit, search.image_weight)
-        return await self._timed("encode", self._compose.ask(asked), seconds), tagged
+        asked = [self._compose.ask((one, edit, search.image_weight)) for one in pixels]
+        vectors = await self._timed("encode", asyncio.gather(*asked), seconds)
+        return mean_direction(vectors), tagged
+
+    def _fed_back(self, vector: np.ndarray, search: Search) -> np.ndarray:
+        """Move a query [D] to the wanted images and away from the unwanted ones."""
+        wanted, unwanted = (
+            [self.originals.vector(id) for id in ids] for ids in (search.like, search.unlike)
+        )
+        if self._center is None:
+            with of_the_store():
+                self._center = sample(self.store).mean(axis=0)
+        weights = self.settings.wanted_weight, self.settings.unwanted_weight
+        return mean_direction([rocchio(vector, wanted, unwanted, self._center, *weights)])
 
     def _require_tagger(self) -> None:
         if not self.model.has_tagger:
@@ -178,23 +209,27 @@ class SearchService:
         An image that is left out may have any rank, so that the page begins at a known rank only
         if all hits before the page are asked for.
         """
-        left_out = search.image_id
-        extra = 1 if left_out is None else search.offset + 2
-        offset = search.offset if left_out is None else 0
+        left_out = search.left_out
+        extra = search.offset + len(left_out) + 1 if left_out else 1
+        offset = 0 if left_out else search.offset
         plan = (search.kind, search.limit + extra, offset, search.where, search.least_score)
         hits = await self._search.ask((vector, plan))
-        if left_out is None:
+        if not left_out:
             return hits
-        return [hit for hit in hits if hit.image.id != left_out][search.offset :]
+        return [hit for hit in hits if hit.image.id not in left_out][search.offset :]
 
-    def _read(self, search: Search) -> np.ndarray:
-        """Return the preprocessed pixels of the image of a search."""
-        encoded, name = search.image, uploads.UPLOAD
-        if search.image_id is not None:
-            found, encoded = self.originals.read(search.image_id)
+    def _read(self, search: Search, number: int) -> np.ndarray:
+        """Return the preprocessed pixels of an image of a search; of the first one, its region."""
+        encoded, name = search.images[number], uploads.UPLOAD
+        if isinstance(encoded, str):
+            found, encoded = self.originals.read(encoded)
             name = found.paths[0]
-        most, least_side = self.settings.max_pixels, self.model.least_side
-        return self.model.preprocess(uploads.decode(encoded, most, name, least_side))
+        most, box = self.settings.max_pixels, None if number else search.box
+        if box is None:
+            picture = uploads.decode(encoded, most, name, self.model.least_side)
+        else:
+            picture = _region(uploads.decode(encoded, most, name), box)
+        return self.model.preprocess(picture)
 
     def _encoded(self, pixels: list[np.ndarray]) -> np.ndarray:
         return self.model.encode_pixels(np.stack(pixels))
@@ -223,6 +258,14 @@ class SearchService:
         seconds[step] = time.perf_counter() - started
         self.telemetry.step(step, seconds[step])
         return result
+
+
+def _region(picture: Image.Image, box: Box) -> Image.Image:
+    """Cut the region of a box out of an image, at least one pixel of it."""
+    width, height = picture.size
+    left, top = math.floor(box[0] * width), math.floor(box[1] * height)
+    right, bottom = math.ceil(box[2] * width), math.ceil(box[3] * height)
+    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
 
 
 def _fits(hits: Sequence[Hit]) -> bool | None:

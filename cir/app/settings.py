@@ -28,6 +28,8 @@ class Settings:
             "" for none.
         batch_size: the number of requests that one call of the model answers.
         thumbnail_bytes: the memory for thumbnails.
+        wanted_weight, unwanted_weight: how much the images count that a person wants and does not
+            want, beside a query of weight 1.
     """
 
     max_upload_bytes: int = 20_000_000
@@ -40,6 +42,8 @@ class Settings:
     base_path: str = ""
     batch_size: int = 32
     thumbnail_bytes: int = 64_000_000
+    wanted_weight: float = 0.5
+    unwanted_weight: float = 0.5
 
 
 def check_token(token: str) -> None:

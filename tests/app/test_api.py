@@ -387,7 +387,13 @@ def test_what_is_wrong_with_a_request_is_a_sentence(client, body, status, part):
 @pytest.mark.parametrize(
     ("fields", "status", "part"),
     [
-        ({"image_id": "x"}, 400, "not both"),
+        ({"box": "0,0,1"}, 400, "box must be left,top,right,bottom"),
+        ({"box": "0.5,0,0.5,1"}, 400, "at least 0.01 apart"),
+        ({"box": "0,0,nan,1"}, 400, "box must be"),
+        ({"box": "0,0,1.1,1"}, 400, "from 0 to 1"),
+        ({"image_id": ["x"] * 8}, 400, "at most 8 images, got 9"),
+        ({"unlike": ["x"] * 51}, 400, "at most 50 images can be wanted or unwanted, got 51"),
+        ({"unlike": "x"}, 404, "an id must be a UUID"),
         ({"image_weight": "3"}, 422, "image_weight"),
         ({"image_weight": "nan"}, 422, "image_weight"),
         ({"limit": "many"}, 422, "limit"),
@@ -412,7 +418,7 @@ def test_other_bodies_and_addresses(client):
         (client.post("/search/image", data={"limit": "3"}), 400),
         (client.post("/search/image", data={"image": "a text"}), 400),
         (client.post("/search/image", files={"picture": RED}), 400),
-        (client.post("/search/image", files=[("image", RED), ("image", RED)]), 400),
+        (client.post("/search/image", files=[("image", RED)] * 9), 400),
         (client.post("/search/image", content=b"x", headers=BROKEN_FORM), 400),
         (client.post("/search/text", content=LONG_NUMBER, headers=JSON), 400),
         (client.post("/search/image", data={"least_bytes": "9" * 5000}), 422),

@@ -353,6 +353,103 @@ def test_drag_a_result_into_the_box(visit, expected):
     assert one.ids() == expected(image_id=chosen, text="add green")
 
 
+def test_several_images_in_the_box(visit, expected, image_ids):
+    first, second = png(plain("red")), png(plain("blue"))
+    one = visit()
+    one.choose(first, "first.png")
+    one.choose(second, "second.png")
+    expect(one.page.locator("#marks .mark.others canvas")).to_be_visible()
+    one.search("")
+    assert one.ids() == expected(image=first, more_images=(second,))
+    expect(one.page.locator("#rounds button")).to_have_text(["like this one and 1 more"])
+    one.page.locator("#marks").get_by_role("button", name="Remove this image").click()
+    one.search("")
+    assert one.ids() == expected(image=first)
+    one.rounds.nth(0).click()
+    expect(one.page.locator("#marks .mark")).to_have_count(1)
+    one.page.get_by_role("button", name="Remove the image").click()
+    expect(one.page.locator("#marks .mark")).to_have_count(0)
+    one.search("")
+    assert one.ids() == expected(image=second)
+
+
+def test_less_like_this(visit, expected):
+    one = visit("/?q=red")
+    start = one.ids()
+    unwanted = one.page.locator(f'.hit[data-id="{start[0]}"]')
+    unwanted.hover()
+    with one.answer():
+        unwanted.get_by_role("link", name="Less like this").click()
+    expect(one.page.locator("#marks .mark.unlike img")).to_be_visible()
+    assert one.ids() == expected(text="red", unlike=(start[0],))
+    assert parse_qs(urlsplit(one.page.url).query)["unlike"] == [start[0]]
+    expect(one.rounds.nth(1)).to_contain_text("−1")
+    one.page.reload()
+    expect(one.page.locator("#marks .mark.unlike img")).to_be_visible()
+    assert one.ids() == expected(text="red", unlike=(start[0],))
+    one.page.go_back()
+    assert one.ids() == start
+    expect(one.page.locator("#marks .mark")).to_have_count(0)
+
+
+def test_also_like_this_in_the_large_view(visit, expected):
+    one = visit("/?q=green")
+    start = one.ids()
+    one.page.locator(RESULTS).nth(2).locator(".picture").click()
+    with one.answer():
+        one.page.get_by_role("button", name="Also like this").click()
+    expect(one.page.locator("#view")).to_be_hidden()
+    assert one.ids() == expected(text="green", like=(start[2],))
+    one.page.get_by_role("button", name="Undo").click()
+    assert one.ids() == start
+
+
+def drag_a_box(one, left, top, right, bottom):
+    one.page.get_by_role("button", name="Choose the part").click()
+    expect(one.page.locator("#crop-box")).to_be_visible()
+    area = one.page.locator("#crop-image").bounding_box()
+
+    def point(x, y):
+        return area["x"] + x * area["width"], area["y"] + y * area["height"]
+
+    one.page.mouse.move(*point(left, top))
+    one.page.mouse.down()
+    one.page.mouse.move(*point(right, bottom), steps=3)
+    one.page.mouse.up()
+
+
+def test_a_part_of_an_uploaded_image(visit, image_ids):
+    one = visit()
+    one.choose(png(picture("red", "blue", (200, 200))), "both.png")
+    drag_a_box(one, 0.1, 0.6, 0.9, 0.95)
+    one.page.get_by_role("button", name="Use this part").click()
+    expect(one.page.get_by_role("button", name="Choose the part")).to_be_focused()
+    one.search("")
+    assert one.ids()[0] == image_ids["blue"]
+    one.page.get_by_role("button", name="Choose the part").click()
+    with one.answer():
+        one.page.get_by_role("button", name="Use the whole image").click()
+    assert one.ids()[0] == image_ids["red over blue"]
+
+
+def test_a_part_of_an_indexed_image(visit, image_ids):
+    one = visit(f"/?image_id={image_ids['red over blue']}")
+    drag_a_box(one, 0, 0, 1, 0.45)
+    with one.answer():
+        one.page.get_by_role("button", name="Use this part").click()
+    assert one.ids()[0] == image_ids["red"]
+    box = parse_qs(urlsplit(one.page.url).query)["box"][0]
+    assert [float(share) for share in box.split(",")] == pytest.approx([0, 0, 1, 0.45], abs=0.05)
+    one.page.reload()
+    assert one.ids()[0] == image_ids["red"]
+    one.page.get_by_role("button", name="Choose the part").click()
+    for _ in range(30):
+        one.page.keyboard.press("ArrowDown")  # the box stops at the end of the image
+    with one.answer():
+        one.page.get_by_role("button", name="Use this part").click()
+    assert one.ids()[0] == image_ids["blue"]
+
+
 def test_files_that_are_no_images(visit):
     one = visit(may_complain="status of 422")
     complaint = one.page.get_by_role("alert")
@@ -890,7 +987,7 @@ def test_keys(visit):
     stops = one.page.locator(".grid a").evaluate_all(
         "all => all.filter(a => a.tabIndex >= 0).length"
     )
-    assert stops == 3  # one result and its two actions
+    assert stops == 4  # one result and its three actions
     key("Tab")
     assert one.page.evaluate("document.activeElement.innerText") == "More like this"
     key("ArrowRight")

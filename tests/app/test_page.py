@@ -629,7 +629,10 @@ def test_a_store_whose_looks_fail_is_no_fault_of_the_request(tmp_path, look, mon
 def test_the_address_of_a_form_reads_back_as_it():
     form = PageForm(
         q="a & b = c? é",
-        image_id="x",
+        image_ids=("x", "y"),
+        box="0,0,0.5,1",
+        like=("l",),
+        unlike=("u", "v"),
         edited=True,
         add=("red", "a b"),
         remove=("+",),

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -56,10 +56,10 @@ def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
     @router.post("/page/search")
     async def found(request: Request) -> Response:
         try:
-            image, fields = await read_form(request, service.settings.max_upload_bytes)
+            images, fields = await read_form(request, service.settings.max_upload_bytes)
         except UserError as error:
             return page.refused(error)
-        return await page.fragment(PageForm.read(fields), image)
+        return await page.fragment(PageForm.read(fields), images)
 
     @router.post("/page/chips")
     async def chips(request: Request) -> Response:
@@ -81,7 +81,7 @@ class _Page:
 
     async def whole(self, form: PageForm) -> Response:
         """Answer with the whole page and the results of the search in its address."""
-        context, status = await self._results(form, None)
+        context, status = await self._results(form, ())
         store = self._service.store
         try:
             context["total"], context["folders"], context["tags"] = await asyncio.gather(
@@ -99,9 +99,9 @@ class _Page:
         context["drawings_only"] = _capitalised(DRAWINGS_ONLY) if unfit else ""
         return page_html.response("page.html", context, status)
 
-    async def fragment(self, form: PageForm, image: bytes | None) -> Response:
+    async def fragment(self, form: PageForm, images: Sequence[bytes]) -> Response:
         """Answer with chips and results; a refused search gives a message in their place."""
-        context, status = await self._results(form, image)
+        context, status = await self._results(form, images)
         return page_html.response("fragment.html", context, status)
 
     async def chips(self, form: PageForm) -> Response:
@@ -117,11 +117,11 @@ class _Page:
         context = self._failed(form or PageForm(), error)
         return page_html.response("fragment.html", context, status_of(error))
 
-    async def _results(self, form: PageForm, image: bytes | None) -> tuple[dict[str, Any], int]:
+    async def _results(self, form: PageForm, images: Sequence[bytes]) -> tuple[dict[str, Any], int]:
         """Return the values that results.html shows, and the HTTP status."""
         try:
-            search = form.search(self._page_size, image)
-            if image is None and not form.q and not form.image_id:
+            search = form.search(self._page_size, images)
+            if not search.images and not form.q:
                 return await self._start(form), 200
             answer, searched = await asyncio.gather(
                 self._service.search(search),
@@ -204,7 +204,8 @@ def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:
     if answer.kind == "text":
         return f"Images of “{form.q}”"
     changed = answer.kind == "composed" and not untagged
-    return "Images like this one, changed" if changed else "Images like this one"
+    these = "these" if len(form.image_ids) > 1 else "this one"
+    return f"Images like {these}, changed" if changed else f"Images like {these}"
 
 
 def _said(form: PageForm, answer: Answer, searched: int) -> str:

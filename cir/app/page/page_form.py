@@ -1,11 +1,12 @@
 """Read the fields of the page's form and turn them into a search."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from cir.app.schemas import first_and_more, read_box
 from cir.app.service import Search
 from cir.app.stores.records import Filter, original_text
 from cir.app.web.faults import BadRequest
@@ -30,7 +31,10 @@ class PageForm:
     """
 
     q: str = ""
-    image_id: str = ""
+    image_ids: tuple[str, ...] = ()
+    box: str = ""
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     edited: bool = False
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
@@ -57,7 +61,10 @@ class PageForm:
 
         return cls(
             q=one("q"),
-            image_id=one("image_id"),
+            image_ids=tuple(dict.fromkeys(all_of("image_id"))),
+            box=one("box"),
+            like=tuple(dict.fromkeys(all_of("like"))),
+            unlike=tuple(dict.fromkeys(all_of("unlike"))),
             edited=one("edited") == "1" and dict(given).get("asked", one("q")) == one("q"),
             add=all_of("add"),
             remove=all_of("remove"),
@@ -80,9 +87,9 @@ class PageForm:
     @property
     def values(self) -> dict[str, Any]:
         """The fields that differ from an empty form, by their names in an address."""
-        names = ("q", "image_id", "folder", "after", "before", "least_kb", "most_kb")
+        names = ("q", "box", "like", "unlike", "folder", "after", "before", "least_kb", "most_kb")
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
-        values |= {"tag": self.tags, "offset": self.offset or None}
+        values |= {"image_id": self.image_ids, "tag": self.tags, "offset": self.offset or None}
         if self.edited:
             values |= {"edited": "1", "add": self.add, "remove": self.remove}
         for name, usual in (("image_weight", "1"), ("least_score", "0")):
@@ -90,8 +97,13 @@ class PageForm:
                 values[name] = getattr(self, name)
         return values
 
-    def search(self, limit: int, image: bytes | None = None) -> Search:
-        """Return the search for these fields and the uploaded image, if there is one.
+    @property
+    def image_id(self) -> str:
+        """The first image of the index to start from, "" for none."""
+        return next(iter(self.image_ids), "")
+
+    def search(self, limit: int, images: Sequence[bytes] = ()) -> Search:
+        """Return the search for these fields and the uploaded images.
 
         Raises:
             BadRequest: a field of a number or a date holds something else.
@@ -100,8 +112,10 @@ class PageForm:
         weight = _number(self.image_weight, "the weight of the image")
         return Search(
             text=self.q,
-            image=image,
-            image_id=self.image_id or None,
+            **first_and_more(images, self.image_ids),
+            box=read_box(self.box),
+            like=self.like,
+            unlike=self.unlike,
             add=self.add if self.edited else None,
             remove=self.remove if self.edited else None,
             image_weight=1.0 if weight is None else weight,

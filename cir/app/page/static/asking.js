@@ -16,7 +16,8 @@ function values(offset) {
     if (typeof value === "string" && value.trim()) data.append(name, value.trim());
   }
   data.set("q", box.value.trim());
-  if (image?.file) data.set("image", image.file, image.file.name || "pasted");
+  const files = [image, ...state.marks.map((mark) => mark.image)].map((one) => one?.file);
+  for (const file of files.filter(Boolean)) data.append("image", file, file.name || "pasted");
   if (image && edited) {
     data.set("edited", "1");
     for (const [sign, name] of chipWords()) data.append(sign, name);

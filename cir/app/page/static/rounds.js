@@ -2,6 +2,7 @@
 
 import { chipWords, remarks, setChips } from "./chips.js";
 import { fields, setFields } from "./filters.js";
+import { setMarks } from "./marks.js";
 import { at, box, element, swap } from "./page.js";
 import { settle } from "./results.js";
 import { preview, setImage } from "./start_image.js";
@@ -11,6 +12,7 @@ import { state } from "./state.js";
 export const asking = () => ({
   text: box.value.trim(),
   image: state.image,
+  marks: state.marks,
   edited: state.edited,
   words: state.image ? chipWords() : [],
   remarks: state.image ? remarks() : "",
@@ -18,8 +20,10 @@ export const asking = () => ({
 });
 
 export const sameWords = (some, others) => JSON.stringify(some) === JSON.stringify(others);
+const sameMarks = (some, others) => some.length === others.length
+  && some.every((mark, place) => mark === others[place]);
 const sameQuery = (one, other) => one && one.text === other.text && one.image === other.image
-  && sameWords(one.words, other.words);
+  && sameMarks(one.marks, other.marks) && sameWords(one.words, other.words);
 
 // What the browser's history keeps of a round. After a reload, old numbers mean other rounds.
 const place = (round) => ({ round: round.number, loaded: performance.timeOrigin });
@@ -44,6 +48,7 @@ function show(round, push = true) {
   state.current = round === state.beginning ? null : round;
   box.value = round.text;
   setImage(round.image);
+  setMarks(round.marks);
   setFields(round.fields);
   state.asked = round.text;
   state.edited = round.edited;
@@ -68,6 +73,11 @@ function described(round) {
   if (!parts.length) {
     parts.push(element("span", { textContent: round.text || "like this one" }));
   }
+  const count = (kind) => round.marks.filter((mark) => mark.kind === kind).length;
+  const [others, like, unlike] = ["others", "like", "unlike"].map(count);
+  if (others) parts.push(` and ${others} more`);
+  if (like) parts.push(` +${like}`);
+  if (unlike) parts.push(` −${unlike}`);
   return element("span", { className: "said", title: round.text }, ...parts);
 }
 

@@ -4,7 +4,9 @@
 import { again, retry, search } from "./asking.js";
 import { editChip, erase, flip, newChip, readAgain, sentenceChanged } from "./chips.js";
 import { clearFields, setLeast, showNumbers, tagChanged } from "./filters.js";
+import { followCrop } from "./crop.js";
 import { followKeys } from "./keys.js";
+import { beginMarks, mark } from "./marks.js";
 import { followMissing } from "./missing.js";
 import { at, box, form, root } from "./page.js";
 import { links } from "./results.js";
@@ -19,6 +21,13 @@ function startFrom(link) {
   const { id, name } = link.closest("[data-id]").dataset;
   leaveView(false);
   start(id, name);
+}
+
+function judge(kind, link) {
+  const { id, name } = link.closest("[data-id]").dataset;
+  leaveView(false);
+  mark(kind, indexed(id, name));
+  search({ scroll: true });
 }
 
 async function turnPage(offset) {
@@ -42,6 +51,8 @@ const actions = {
     box.focus();
     scrollTo({ top: 0 });
   },
+  also: (button) => judge("like", button),
+  less: (button) => judge("unlike", button),
   page: (link) => turnPage(Number(link.dataset.offset)),
   lower: (link) => {
     setLeast(link.dataset.least);
@@ -78,6 +89,7 @@ at("remove-image").addEventListener("click", removeImage);
 at("reread").addEventListener("click", readAgain);
 at("theme").addEventListener("click", toggleTheme);
 at("undo").addEventListener("click", undo);
+followCrop();
 followFiles();
 followHistory();
 followKeys();
@@ -86,6 +98,9 @@ followView();
 
 root.classList.add("has-script");
 applyTheme();
-if (at("image-id").value) setImage(indexed(at("image-id").value));
+if (at("image-id").value) {
+  setImage({ ...indexed(at("image-id").value), box: at("image-box").value });
+}
+beginMarks();
 begin();
 if (!state.current) box.focus();

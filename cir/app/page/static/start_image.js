@@ -14,7 +14,12 @@ export function preview(of, label) {
     canvas.setAttribute("aria-label", label);
     holder.append(canvas);
   } else if (of.address) {
-    holder.append(element("img", { src: of.address, alt: label }));
+    const image = element("img", { src: of.address, alt: label });
+    if (of.box) {
+      const [left, top, right, bottom] = of.box.split(",").map((share) => 100 * Number(share));
+      image.style.objectViewBox = `inset(${top}% ${100 - right}% ${100 - bottom}% ${left}%)`;
+    }
+    holder.append(image);
   }
   return holder;
 }
@@ -28,6 +33,8 @@ export function setImage(image) {
   at("image-weight").disabled = !image;
   at("image-id").disabled = !image?.id;
   at("image-id").value = image?.id ?? "";
+  at("image-box").disabled = !image?.box;
+  at("image-box").value = image?.box ?? "";
   box.placeholder = image ? box.dataset.ofChange : box.dataset.ofWords;
 }
 

@@ -2,6 +2,7 @@
 
 import { readSentence, setChips } from "./chips.js";
 import { at, box, complain, form, say, takesText } from "./page.js";
+import { mark, promote, setMarks } from "./marks.js";
 import { drawRounds } from "./rounds.js";
 import { indexed, reduced, setImage } from "./start_image.js";
 import { state } from "./state.js";
@@ -11,13 +12,14 @@ const OWN = "text/image-id"; // the data type of a dragged result
 
 export function start(id, name) {
   setImage(indexed(id, name));
+  setMarks([]);
   box.value = "";
   setChips([], false);
 }
 
 export function removeImage() {
-  setImage(null);
-  setChips([], false);
+  promote();
+  if (!state.image) setChips([], false);
   say("Image removed.");
   box.focus();
 }
@@ -36,6 +38,10 @@ function refusal(file) {
   return "";
 }
 
+function takeBeside(image) {
+  complain(mark("others", image) ? "" : "A search starts from eight images at most.");
+}
+
 async function takeFile(file) {
   const refused = refusal(file);
   if (refused) {
@@ -44,13 +50,18 @@ async function takeFile(file) {
   }
   const label = `The image to start from: ${file.name || "pasted"}`;
   const taken = { file, bitmap: null, label };
-  setImage(taken);
-  readSentence(0);
-  say("Image chosen. Describe what should be different, or press Enter for similar images.");
+  if (state.image) {
+    takeBeside(taken);
+  } else {
+    setImage(taken);
+    readSentence(0);
+    say("Image chosen. Describe what should be different, or press Enter for similar images.");
+  }
   box.focus();
   try {
     taken.bitmap = await reduced(file);
     if (state.image === taken) setImage(taken);
+    else setMarks(state.marks);
     drawRounds();
   } catch { /* no preview then; the server will say what is wrong with the image */ }
 }
@@ -94,7 +105,8 @@ function followDrops() {
     const [file] = event.dataTransfer.files;
     if (own) {
       const { id, name } = JSON.parse(own);
-      start(id, name);
+      if (state.image) takeBeside(indexed(id, name));
+      else start(id, name);
       box.focus();
     } else if (file) {
       takeFile(file);
