@@ -1,19 +1,18 @@
 """Build the ASGI app: the API, the page, the documentation and the checks of each request."""
 
-from pathlib import Path
-
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.staticfiles import StaticFiles
 
 from cir.app.api import add_api
 from cir.app.page.page import page_router
+from cir.app.page.page_html import STATIC, STATIC_DIGEST
 from cir.app.service import NO_TAGGER, SearchService
 from cir.app.settings import Settings
 from cir.app.web.addresses import BasePath, Heads
 from cir.app.web.bodies import BodyLimits
 from cir.app.web.docs import ASSETS, docs_router
 from cir.app.web.errors import Failures, add_error_handlers
+from cir.app.web.lasting import Compressed, LastingFiles
 from cir.app.web.readiness import Readiness
 from cir.app.web.security import Doors
 
@@ -21,7 +20,6 @@ __all__ = ["Settings", "create_app"]
 
 TITLE = "Compositional image search"
 _ABOUT = "Find an image by words, by an image, or by an image and a change."
-_STATIC = Path(__file__).parent / "page" / "static"
 
 
 def create_app(
@@ -49,8 +47,9 @@ def create_app(
     add_api(app, service, readiness, settings.base_path)
     app.include_router(docs_router(TITLE))
     app.include_router(page_router(service))
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", LastingFiles(STATIC, STATIC_DIGEST), name="static")
     # The middleware that is added last sees a request first.
+    app.add_middleware(Compressed)
     app.add_middleware(Heads)
     app.add_middleware(Failures)
     app.add_middleware(Doors, settings=settings)

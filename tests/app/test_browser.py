@@ -12,6 +12,7 @@ import pytest
 
 from cir.app.service import Search
 from cir.app.settings import Settings
+from cir.core.errors import UserError
 from tests.helpers.fake_search_model import plain
 from tests.helpers.page_gallery import NASTY, PAGE, gallery_service, picture
 from tests.helpers.search_app import ids, png, running
@@ -679,6 +680,63 @@ def test_refining_over_rounds(visit, expected):
     assert one.ids() == second
 
 
+def test_back_goes_one_step_back_from_a_page_and_from_a_filter(visit):
+    one = visit("/?q=red")
+    first = one.ids()
+    with one.answer():
+        one.page.get_by_role("link", name="Next").click()
+    second = one.ids()
+    assert not set(first) & set(second)
+    with one.answer():
+        one.page.get_by_label("Least score").fill("0.1")
+    one.page.go_back()
+    expect(one.page.get_by_label("Least score")).to_have_value("0")
+    assert one.ids() == second
+    one.page.go_back()
+    assert one.ids() == first
+    expect(one.rounds).to_have_count(1)
+    one.page.go_forward()
+    assert one.ids() == second
+
+
+def test_a_second_visit_asks_for_little(visit):
+    one = visit("/?q=red")
+    one.ids()
+    asked = []
+    one.page.on("response", lambda response: asked.append(response))
+    one.page.goto(one.page.url.replace("q=red", "q=blue"))
+    one.ids()
+    fresh = [r for r in asked if not r.from_service_worker and "/thumbnails/" not in r.url]
+    sizes = one.page.evaluate(
+        """performance.getEntriesByType("resource").concat(
+            performance.getEntriesByType("navigation")).filter(
+            one => !one.name.includes("/thumbnails/") && one.transferSize > 0).map(
+            one => [one.name, one.transferSize])"""
+    )
+    assert fresh
+    assert len(sizes) <= 3, sizes
+    assert sum(size for _, size in sizes) <= 30_000, sizes
+
+
+def test_try_again_keeps_the_focus(visit, service, monkeypatch):
+    one = visit(may_complain="status of 503")
+
+    def failing(*arguments):
+        raise UserError("the store is on fire")
+
+    monkeypatch.setattr(service.store, "search", failing)
+    one.search("red")
+    again = one.page.get_by_role("button", name="Try again")
+    with one.answer():
+        again.click()
+    expect(again).to_be_focused()
+    monkeypatch.undo()
+    with one.answer():
+        again.click()
+    expect(one.page.locator("#results")).to_be_focused()
+    assert one.ids()
+
+
 def test_back_to_the_start_and_on_again(visit, expected):
     one = visit()
     starters = "#results .starters .hit"
@@ -687,7 +745,10 @@ def test_back_to_the_start_and_on_again(visit, expected):
     first = one.ids()
     one.start_from(first[0])
     one.search("add blue")
-    one.page.get_by_label("Least score").fill("0.1")
+    with one.answer():
+        one.page.get_by_label("Least score").fill("0.1")
+    one.page.go_back()
+    expect(one.page.get_by_label("Least score")).to_have_value("0")
     one.page.go_back()
     assert one.ids() == first
     one.page.go_back()

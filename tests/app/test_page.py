@@ -487,7 +487,31 @@ def test_nothing_is_inline(page, found, image_ids):
                 ours = ("./", "#", "static/", "thumbnails/", "images/", "docs")
                 assert attrs.get(name, "./").startswith(ours)
         scripts = [attrs["src"] for attrs in elements.all("script")]
-        assert scripts in ([], ["static/search.js"])
+        assert scripts in ([], [f"static/{page_html.STATIC_DIGEST}/search.js"])
+
+
+def test_static_files_are_kept_as_long_as_the_digest_is_theirs(client):
+    digest = page_html.STATIC_DIGEST
+    for name in ("search.js", "style.css", "icon.svg"):
+        lasting = client.get(f"/static/{digest}/{name}")
+        assert lasting.headers["cache-control"] == "private, max-age=31536000, immutable"
+        plainly = client.get(f"/static/{name}")
+        assert plainly.headers["cache-control"] == "no-store"
+        assert plainly.content == lasting.content
+    assert client.get(f"/static/{digest[:-1]}x/search.js").status_code == 404
+    assert client.get(f"/static/{digest}/../page.py").status_code == 404
+
+
+def test_texts_are_compressed_and_pictures_are_not(client, service):
+    whole = client.get("/?q=red", headers={"accept-encoding": "identity"})
+    small = client.get("/?q=red", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in whole.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert int(small.headers["content-length"]) < len(whole.content) / 4
+    one = next(iter(ids(service).values()))
+    for path in (f"/thumbnails/{one}", f"/images/{one}"):
+        answer = client.get(path, headers={"accept-encoding": "gzip"})
+        assert "content-encoding" not in answer.headers
 
 
 def test_the_modules_of_the_script(client):

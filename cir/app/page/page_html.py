@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cir.app.stores.records import safe_text
+from cir.core import files
 from cir.edits.reading.word_splitter import word_spans
 
 UNSURE = 0.6  # a chip is marked if the tagger's confidence in its object is lower
@@ -130,8 +131,13 @@ def _environment() -> Environment:
     )
     texts = (safe_text, shown, file_name, address, doubt, remarked, meaning)
     figures = (score, share, milliseconds, size, date, count)
+    environment.globals["static"] = f"static/{STATIC_DIGEST}"
     environment.filters.update({helper.__name__: helper for helper in (*texts, *figures)})
     return environment
 
+
+STATIC = Path(__file__).parent / "static"
+# Of all files in STATIC. Their addresses hold it, so that browsers may keep them for ever.
+STATIC_DIGEST = files.fingerprint(STATIC)[:12]
 
 _ENVIRONMENT = _environment()

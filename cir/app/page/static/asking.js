@@ -94,7 +94,10 @@ export async function search({ offset = 0, scroll = false } = {}) {
   if (scroll) at("results").scrollIntoView();
 }
 
-export const retry = () => search(last);
+export async function retry() {
+  await search(last);
+  (at("results").querySelector("[data-action=retry]") ?? at("results")).focus();
+}
 
 // Searches again after a filter or a slider changed, if there was a search.
 export function again() {

@@ -1,6 +1,6 @@
 // The chips: objects to add to the image and objects to remove from it.
 
-import { at, box, complain, element, form, swap } from "./page.js";
+import { at, box, complain, element, form, say, swap } from "./page.js";
 import { state } from "./state.js";
 
 const TAGGING_DELAY = 300; // milliseconds after the last key before the sentence is read
@@ -163,6 +163,7 @@ export async function readSentence(delay = TAGGING_DELAY) {
     if (!answer.ok || state.edited || signal.aborted) return;
     takeChips(html);
     leaveOutDeleted();
+    say(chipWords().map(([sign, name]) => `${sign} ${name}`).join(", "));
   } catch { /* the search will show the error */ }
 }
 

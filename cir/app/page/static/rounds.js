@@ -25,15 +25,22 @@ const sameMarks = (some, others) => some.length === others.length
 const sameQuery = (one, other) => one && one.text === other.text && one.image === other.image
   && sameMarks(one.marks, other.marks) && sameWords(one.words, other.words);
 
-// What the browser's history keeps of a round. After a reload, old numbers mean other rounds.
-const place = (round) => ({ round: round.number, loaded: performance.timeOrigin });
+const views = []; // what the entries of the browser's history show: {round, as}
 
-// Adds a round, or replaces the round on show if the question is the same.
+// Notes a round as it is now, and returns what the browser's history keeps of it. After a reload,
+// old numbers mean other views.
+function place(round) {
+  views.push({ round, as: { ...round } });
+  return { view: views.length - 1, loaded: performance.timeOrigin };
+}
+
+// Adds a round, or changes the round on show if the question is the same: another page of results,
+// a filter. Either is a step for the browser's back.
 export function remember(next, url, html) {
   const { rounds, current } = state;
   if (sameQuery(current, next)) {
     Object.assign(current, next, { url, html });
-    history.replaceState(place(current), "", url);
+    history.pushState(place(current), "", url);
   } else {
     const round = { ...next, url, html, number: rounds.length + 1, parent: current };
     rounds.push(round);
@@ -127,8 +134,8 @@ export function followHistory() {
   addEventListener("popstate", ({ state: kept }) => {
     if (!kept) return; // a jump within the page
     const known = kept.loaded === performance.timeOrigin;
-    const round = known && [state.beginning, ...state.rounds][kept.round];
-    if (round) show(round, false);
+    const view = known && views[kept.view];
+    if (view) show(Object.assign(view.round, view.as), false);
     else location.reload(); // a state from before the page was loaded: load its address
   });
 }
