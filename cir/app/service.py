@@ -23,7 +23,7 @@ from cir.app.settings import Settings
 from cir.app.stores.base import Store
 from cir.app.stores.records import Filter, Hit
 from cir.app.web import uploads
-from cir.app.web.faults import BadRequest, Unavailable, of_the_store
+from cir.app.web.faults import BadRequest, Overloaded, Unavailable, of_the_store
 from cir.app.web.telemetry import Telemetry
 from cir.composers.base import edit_in_words
 from cir.core.records import Edit
@@ -69,6 +69,7 @@ class SearchService:
         self.telemetry = telemetry or Telemetry()
         self.telemetry.watch_index(store.count)
         self.originals = Originals(store, source)
+        self._under_way = 0  # searches
         self._scale = Scale(store)
         self._center: np.ndarray | None = None  # of the vectors of the store
         self._pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), "decode")
@@ -110,14 +111,25 @@ class SearchService:
         return await self._timed("tag", self._tag.ask(text), {})
 
     async def search(self, search: Search) -> Answer:
-        """Answer a search.
+        """Answer a search, or refuse it at once if too many are under way.
 
         Raises:
             UserError: the search cannot be answered; errors of `cir.app.web.faults` have an HTTP
                 status.
         """
-        started = time.perf_counter()
         check(search)
+        if self._under_way >= self.settings.most_searches:
+            raise Overloaded(
+                f"the service is busy with {self._under_way} searches: try again in a second"
+            )
+        self._under_way += 1
+        try:
+            return await self._answer(search)
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, search: Search) -> Answer:
+        started = time.perf_counter()
         seconds: dict[str, float] = {}
         tagged, unread = None, ""
         if search.kind == "composed":

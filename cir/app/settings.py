@@ -27,6 +27,8 @@ class Settings:
         base_path: the path below which a reverse proxy shows the service, such as "/photos", or
             "" for none.
         batch_size: the number of requests that one call of the model answers.
+        most_searches: the searches that are answered at once; more are refused early, with the
+            status 503 and Retry-After, so that those under way do not become slower and slower.
         thumbnail_bytes: the memory for thumbnails.
         wanted_weight, unwanted_weight: how much the images count that a person wants and does not
             want, beside a query of weight 1.
@@ -41,6 +43,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     base_path: str = ""
     batch_size: int = 32
+    most_searches: int = 128
     thumbnail_bytes: int = 64_000_000
     wanted_weight: float = 0.5
     unwanted_weight: float = 0.5

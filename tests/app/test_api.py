@@ -639,3 +639,23 @@ def test_a_real_server_answers_many_at_once_on_open_connections(service):
         assert found == {text: text for text in COLOURS}
         assert client.get("/healthz").headers["x-content-type-options"] == "nosniff"
         assert "server" not in client.get("/healthz").headers
+
+
+def test_an_overload_is_refused_early_and_passes(tmp_path):
+    model = FakeSearchModel(seconds=0.05)
+    with colour_service(tmp_path, model, Settings(most_searches=3, batch_size=1)) as service:
+
+        async def crowd():
+            transport = httpx.ASGITransport(create_app(service))
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as asking:
+                asked = [asking.post("/search/text", json={"text": f"t{n}"}) for n in range(12)]
+                first = await asyncio.gather(*asked)
+                return first, await asking.post("/search/text", json={"text": "red"})
+
+        answers, after = asyncio.run(crowd())
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert sorted({answer.status_code for answer in answers}) == [200, 503]
+        assert len(refused) == 9
+        assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+        assert "busy with 3 searches" in refused[0].json()["error"]
+        assert after.status_code == 200

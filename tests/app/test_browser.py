@@ -1120,16 +1120,37 @@ def test_a_file_that_moved_has_a_placeholder(visit, tmp_path):
         expect(view.locator("#view-image")).to_be_visible()
 
 
-def test_what_a_browser_cannot_show_has_a_large_thumbnail(visit, tmp_path):
-    with gallery_service(tmp_path) as service, running(service) as address:
-        red = ids(service)["red"]
-        one = visit("/?q=red", at=address, may_complain="status of 415")
-        one.page.route(f"**/images/{red}", lambda route: route.fulfill(status=415, body="{}"))
-        one.page.locator(f'.hit[data-id="{red}"] .picture').click()
-        image = one.page.locator("#view-image")
-        expect(image).to_have_attribute("src", f"thumbnails/{red}?size=1024")
-        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
-        expect(one.page.locator(".missing")).to_have_count(0)
+def test_the_large_view_loads_a_size_that_fits(visit, image_ids):
+    one = visit("/?q=red")
+    asked = []
+    one.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    one.page.locator(f'.hit[data-id="{image_ids["red"]}"] .picture').click()
+    image = one.page.locator("#view-image")
+    expect(image).to_have_attribute("src", f"thumbnails/{image_ids['red']}?size=1024")
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+    assert [path for path in asked if path.startswith("/images/")] == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (740, 360), (320, 640)])
+def test_the_large_view_on_small_screens(visit, width, height):
+    """At 200% zoom, on a phone held across, and at 320 pixels."""
+    one = visit("/?q=red", viewport={"width": width, "height": height})
+    opened = one.page.locator(RESULTS).nth(1).locator(".picture")
+    opened.click()
+    view = one.page.get_by_role("dialog")
+    inside = """one => {
+        const {top, left, right, bottom} = one.getBoundingClientRect();
+        return top >= 0 && left >= 0 && right <= innerWidth && bottom <= innerHeight;
+    }"""
+    assert one.page.locator("#view-image").evaluate(inside)
+    close = view.get_by_role("button", name="Close")
+    assert close.evaluate(inside)
+    assert view.evaluate("view => view.scrollWidth <= view.clientWidth")
+    view.evaluate("view => view.scrollTo(0, view.scrollHeight)")
+    assert close.evaluate(inside)
+    close.click()
+    expect(view).to_be_hidden()
+    expect(opened).to_be_focused()
 
 
 def test_escape_removes_the_image_after_the_sentence(visit, image_ids):

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cir.app.web.faults import status_of
+from cir.app.web.faults import Overloaded, status_of
 from cir.core.errors import UserError
 
 _MOST_CHARACTERS = 500
@@ -22,7 +22,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     async def refused(request: Request, error: UserError) -> JSONResponse:
-        return answer(status_of(error), str(error))
+        response = answer(status_of(error), str(error))
+        if isinstance(error, Overloaded):
+            response.headers["retry-after"] = str(error.retry_after)
+        return response
 
     @app.exception_handler(RequestValidationError)
     async def misshapen(request: Request, error: RequestValidationError) -> JSONResponse:

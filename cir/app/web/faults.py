@@ -44,6 +44,12 @@ class Unavailable(UserError):
     status = 503
 
 
+class Overloaded(Unavailable):
+    """More requests wait than the service can answer soon."""
+
+    retry_after = 1  # seconds
+
+
 @contextmanager
 def of_the_store() -> Iterator[None]:
     """Turn an error of the store into Unavailable: it is not an error of the request."""

@@ -27,18 +27,11 @@ export function unhide(image) {
   image.parentElement.querySelector(".missing")?.remove();
 }
 
-// What a browser cannot show of itself, such as a TIFF, has a thumbnail.
-function failed(image) {
-  const { large } = image.dataset;
-  if (large && !image.src.endsWith(large)) image.src = large;
-  else replace(image);
-}
-
 export function followMissing() {
   document.addEventListener("error", ({ target }) => {
-    if (target.matches?.(".picture img, .large img")) failed(target);
+    if (target.matches?.(".picture img, .large img")) replace(target);
   }, true);
   for (const image of document.querySelectorAll(".picture img")) {
-    if (image.complete && image.src && !image.naturalWidth) failed(image); // before this script
+    if (image.complete && image.src && !image.naturalWidth) replace(image); // before this script
   }
 }

@@ -15,8 +15,7 @@ export function open(hit) {
   at("view").dataset.id = id;
   at("view").dataset.name = name;
   unhide(at("view-image"));
-  at("view-image").dataset.large = `thumbnails/${encodeURIComponent(id)}?size=1024`;
-  at("view-image").src = `images/${encodeURIComponent(id)}`;
+  at("view-image").src = `thumbnails/${encodeURIComponent(id)}?size=1024`;
   at("view-image").alt = hit.querySelector("img").alt;
   at("view-title").textContent = name;
   const facts = hit.querySelector(".facts").cloneNode(true);
