@@ -26,6 +26,7 @@ export function open(hit) {
   at("view-previous").disabled = number === 0;
   at("view-next").disabled = number === all.length - 1;
   if (!at("view").open) at("view").showModal();
+  at("view").scrollTop = 0; // the browser scrolls to the first link, away from the picture
 }
 
 export function turn(by) {
