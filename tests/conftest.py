@@ -40,7 +40,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def encoder():
     """An untrained micro encoder; tests that train make their own."""
-    return Encoder.create(MICRO, None, PROMPT).eval()
+    encoder = Encoder.create(MICRO, None, PROMPT).eval()
+    encoder.inference = "fp32"  # on a GPU too, where tests load what others saved
+    return encoder
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ assert not ours, ours
 def save_models(folder, seed=0):
     torch.manual_seed(seed)
     encoder = Encoder.create("ViTamin-Micro-64", None, "a photo of a {}")
+    encoder.inference = "fp32"
     composer = create(
         params(
             "corrected_arithmetic",

@@ -13,6 +13,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.datasets.scenes import all_names, draw_scene
@@ -60,7 +61,7 @@ class LiteralTagger:
 
     @staticmethod
     def load(folder, device):
-        assert (str(folder), device) == ("models/tagger", "cpu")
+        assert (str(folder), device) == ("models/tagger", DEVICE)
         return LiteralTagger()
 
     def tag(self, texts):

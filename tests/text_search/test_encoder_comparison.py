@@ -12,6 +12,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.processes import in_own_process, peak_memory
 from cir.encoders import Encoder
@@ -87,14 +88,15 @@ def quality(result):
     return result.model_dump(by_alias=True, include={"ndcg_at_10", "r_at_10", "mrr"})
 
 
-def test_the_figures_are_those_of_the_vectors(project, split, encoder):
+def test_the_figures_are_those_of_the_vectors(project, split):
     candidate = saved("saved", project / "models/encoder", "a photo of a {}")
     (result,) = measured(candidate, split)
+    encoder = Encoder.load(project / "models/encoder").to(DEVICE).eval()
     images = ImageShards(split)
     queries = read_queries(split, images.ids)
     with torch.inference_mode():
         pixels = [encoder.preprocess(images.image(name)) for name in images.ids]
-        gallery = encoder.encode_images(torch.from_numpy(np.stack(pixels))).numpy()
+        gallery = encoder.encode_images(torch.from_numpy(np.stack(pixels))).cpu().numpy()
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
     texts = text_vectors(encoder, [query.text for query in queries], "a photo of a {}")
     ranking = rank_by_grade(

@@ -25,6 +25,7 @@ class Line(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, x):
+        x = x.to(self.layer.weight.device)  # training moves the weights to a GPU if there is one
         return {"square": (self.dropout(self.layer(x)) - 2 * x - 1).square().mean()}
 
 
