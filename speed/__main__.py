@@ -13,6 +13,7 @@ from speed import (
     encoding,
     gallery,
     indexing,
+    lone_query,
     memory,
     photographs,
     reranking,
@@ -59,6 +60,7 @@ def encoding_lines(retriever: Retriever, workload: Workload) -> list[Line]:
     )
     of_photographs, rate = photographs.share_of_bare_rate()
     width, height = photographs.SIZE
+    lone = lone_query.measure(retriever, workload)
     tagging = encoding.tagging_share(retriever.tagger, workload.texts * 4, TAGGED_TOGETHER)
     return [
         (
@@ -66,6 +68,18 @@ def encoding_lines(retriever: Retriever, workload: Workload) -> list[Line]:
             f"{speed_up:.1f}x",
             ">= 20x",
             speed_up >= 20,
+        ),
+        (
+            f"a lone query of the app, {lone.milliseconds:.1f} ms of processor / the slow way",
+            f"{lone.share:.0%}",
+            "<= 50%",
+            lone.share <= 0.5,
+        ),
+        (
+            "the same with names that were not encoded before",
+            f"{lone.new_names_share:.0%}",
+            "<= 80%",
+            lone.new_names_share <= 0.8,
         ),
         (
             f"reading edits, {TAGGED_TOGETHER} at a time / the bare rate of the tagger's model",

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from cir.app import phrasings
 from cir.composers import ArithmeticComposer, EditFeatures
+from cir.composers.base import EncodedEdits, names_in
 from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.device import DEVICE, with_precision
@@ -31,6 +32,7 @@ from cir.retrieval.ranking.embedding import images_at_once
 _LONGEST = 16  # the longer side in units of the shorter one
 # Of the 60 phrasings of the tests, at least 54 have to be read right.
 _SURE_OF_CLAUSES = 0.9
+_NAMES_KEPT = 4096  # features of names: some megabytes
 _NO_DIRECTION = 1e-6  # a query below this share of its image's length has no useful direction
 
 
@@ -175,6 +177,7 @@ class RetrieverModel(SearchModel):
         self._tagger = tagger
         self.has_tagger = tagger is not None
         self._fingerprint: str | None = None
+        self._names: dict[str, torch.Tensor] = {}  # features [D], the latest name last
         # The text tower's mask and the tokenizers' settings change during a call.
         self._words = Lock()
         self._sentences = Lock()
@@ -266,8 +269,7 @@ class RetrieverModel(SearchModel):
         features = _tensor(images).to(model.encoder.device)
         if images.ndim == 4:
             features = model.encoder.encode_images(features)
-        with self._words:
-            edit = model.encode_edits(edits)
+        edit = self._encoded(edits)
         query = model.composer(features, edit).float()
         weights = torch.tensor(image_weights, dtype=torch.float32, device=query.device)
         if (weights != 1).any():
@@ -278,6 +280,21 @@ class RetrieverModel(SearchModel):
                 "removed"
             )
         return _array(functional.normalize(query, dim=1))
+
+    def _encoded(self, edits: Sequence[Edit]) -> EditFeatures:
+        """Encode edits; of the names, only those that are not among the last `_NAMES_KEPT`."""
+        model, names = self._model, names_in(edits)
+        with self._words:
+            new = [name for name in names if name not in self._names]
+            rows = model.encoder.encode_names(new)
+            self._names |= {name: row.clone() for name, row in zip(new, rows, strict=True)}
+            features = torch.stack([self._names[name] for name in names]) if names else rows
+            for name in names:
+                self._names[name] = self._names.pop(name)
+            while len(self._names) > _NAMES_KEPT:
+                del self._names[next(iter(self._names))]
+            text = model.encode_texts(edits)
+        return EncodedEdits(edits, names, features, text)[:]
 
     def _alone(self, image: torch.Tensor) -> torch.Tensor:
         """Return the image [B, D] as the composer adds it: its features, scaled or not."""

@@ -182,6 +182,24 @@ def test_features_compose_as_their_pixels_do(model, encoder, drawn):
     )
 
 
+@torch.inference_mode()
+def test_names_are_encoded_once_and_the_latest_are_kept(encoder, tagger, drawn, monkeypatch):
+    monkeypatch.setattr(search_model, "_NAMES_KEPT", 3)
+    encoded, encode = [], encoder.encode_names
+    monkeypatch.setattr(encoder, "encode_names", lambda n: encoded.append(list(n)) or encode(n))
+    model = model_of(encoder, tagger)
+    pixels = pixels_of(model, drawn[0][:2])
+    edits = [Edit("", ("mug", "hat"), ("mug",)), Edit("", (), ("kite",))]
+    for asked in (edits, edits, [Edit("", ("bell",)), Edit("", ("mug",))], edits[::-1], [Edit("")]):
+        shown = pixels[: len(asked)]
+        weights = [1.0] * len(asked)
+        slow = model._model.queries(torch.from_numpy(shown), asked).numpy()
+        encoded.pop()  # what the slow way has encoded
+        np.testing.assert_allclose(model.compose(shown, asked, weights), slow, atol=2e-6)
+    assert encoded == [["mug", "hat", "kite"], [], ["bell"], ["hat"], []]
+    assert list(model._names) == ["kite", "mug", "hat"]
+
+
 def test_nothing_to_search_by_is_a_sentence(model, drawn):
     pixels = pixels_of(model, drawn[0][:2])
     with pytest.raises(UserError, match="nothing to search by"):
