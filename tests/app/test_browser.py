@@ -31,7 +31,7 @@ OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
-PATIENCE = 10_000  # milliseconds
+PATIENCE = 30_000  # milliseconds; a busy machine needs some of them
 RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
 
 
