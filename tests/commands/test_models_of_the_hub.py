@@ -55,7 +55,8 @@ print(json.dumps(told))
 def run(commands, variables):
     """Run named commands in a process of its own: {name: (status, output, error output)}."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "CIR_MODELS"):
+    offline = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "CIR_MODELS", *offline):
         environment.pop(name, None)
     ran = subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps(commands)],

@@ -62,7 +62,8 @@ class Hub:
     def variables(self, home: Path) -> dict[str, str]:
         """Return the variables of a process that uses this hub and a cache of its own."""
         address = {"HF_ENDPOINT": self.address, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
-        return {**address, "HF_HUB_OFFLINE": "0"}  # loading a submission sets it in this process
+        # Loading a submission sets both in this process.
+        return {**address, "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
 
     def digest(self, path: Path) -> str:
         if path not in self.digests:

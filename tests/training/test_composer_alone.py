@@ -125,7 +125,7 @@ def test_cached_and_in_the_loop_are_the_same(name, criterion, known, loaded, enc
             torch.testing.assert_close(losses[loss], value, rtol=1e-4, atol=1e-5)
         for weight, value in full_gradients.items():
             difference = (gradients[weight] - value).norm() / value.norm().clamp(min=1e-3)
-            assert difference < 1e-5, weight
+            assert difference < 1e-4, weight
 
 
 def test_a_batch_is_rows_of_the_features(loaded, encoded):
