@@ -405,9 +405,13 @@ def test_also_like_this_in_the_large_view(visit, expected):
     assert one.ids() == start
 
 
-def drag_a_box(one, left, top, right, bottom):
+def choose_the_part(one):
     one.page.get_by_role("button", name="Choose the part").click()
-    expect(one.page.locator("#crop-box")).to_be_visible()
+    expect(one.page.locator("#crop-area")).to_be_focused()  # once the image is there
+
+
+def drag_a_box(one, left, top, right, bottom):
+    choose_the_part(one)
     area = one.page.locator("#crop-image").bounding_box()
 
     def point(x, y):
@@ -443,7 +447,7 @@ def test_a_part_of_an_indexed_image(visit, image_ids):
     assert [float(share) for share in box.split(",")] == pytest.approx([0, 0, 1, 0.45], abs=0.05)
     one.page.reload()
     assert one.ids()[0] == image_ids["red"]
-    one.page.get_by_role("button", name="Choose the part").click()
+    choose_the_part(one)
     for _ in range(30):
         one.page.keyboard.press("ArrowDown")  # the box stops at the end of the image
     with one.answer():
