@@ -39,6 +39,7 @@ _WORD_BEFORE_SLOT = re.compile(rf"([\w'’-]+) {_SLOT}")
 _PLACEABLE = re.compile(rf"({_SLOT})(?=\s*[,;.:!?]|$| (?:and|for|with|gone|out|in|is|are)\b)")
 _BEFORE_OBJECT = re.compile(rf" (?:(?:the|an?|any|some|this|that|my|your) )?{_SLOT}")
 _BARE_SLOT = re.compile(rf"(?:^|(?<=[,;:] )|(?<=\band )|(?<=\bor ))(?={_SLOT})")
+_WITH_BETWEEN = re.compile(rf"\bwith(?: [\w'’-]+){{0,3}} {_SLOT}", re.IGNORECASE)
 _JOINTS = (". ", ", and ", "; ", " and ", ", then ", ". Also, ", ", also ", ", but ", " and then ")
 _SUFFIXES = ("ful", "ous", "ing", "y", "ive", "ish", "less", "able", "ant", "al", "ic", "ed")
 _MOST_SLOTS = 6
@@ -101,7 +102,8 @@ class Augmenter:
         if rng.random() < self._strength.surface:
             text = _resurface(text, rng)
         varied = Template(self._allowed(text, template), template.style)
-        sentence = fill_in_order(varied, [self._name(rng) for _ in varied.slots])
+        between = _WITH_BETWEEN.search(varied.template) is not None
+        sentence = fill_in_order(varied, [self._name(rng, between) for _ in varied.slots])
         return _mistyped(sentence, rng) if rng.random() < self._strength.typed else sentence
 
     def _allowed(self, text: str, template: Template) -> str:
@@ -286,11 +288,11 @@ def _join(first: str, second: str, rng: random.Random) -> str:
 def _resurface(text: str, rng: random.Random) -> str:
     """Change letter case, articles or final punctuation, as people do when they type."""
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.3:
         return text.lower()
-    if kind < 0.4:  # capitals, but the slots must stay readable
+    if kind < 0.35:  # capitals, but the slots must stay readable
         parts = _SLOT_OR_TEXT.split(text)
         return "".join(part.upper() if index % 2 == 0 else part for index, part in enumerate(parts))
-    if kind < 0.65:
+    if kind < 0.75:
         return ARTICLES.sub("", text) or text
     return text.rstrip(" .!?") + rng.choice(("", "", "", ".", "!", "..."))

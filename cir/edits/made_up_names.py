@@ -14,6 +14,7 @@ _LENGTHS, _ODDS = (1, 2, 3, 4), (5, 4, 1.5, 0.5)  # words of a made-up name, and
 _PREPOSITIONS = ("of", "of", "of", "with", "for", "for", "in", "on", "from", "without", "to")
 _OWN_DETERMINERS = ("a", "a", "a", "an", "the", "its", "his", "her", "two", "three", "a few", "")
 _KNOWN = 0.6  # share of real names among the things in a part of a name
+_SELDOM, _OFTEN = 0.05, 0.25  # shares of "with a flag" among the parts of names
 _SHORT = 2  # words of a name that may get a part
 
 
@@ -62,19 +63,23 @@ class NameMaker:
         self.made_up_word = WordMaker(self._words)
         self._strength = strength
 
-    def __call__(self, rng: random.Random) -> str:
+    def __call__(self, rng: random.Random, with_between: bool = False) -> str:
+        """Make a name; `with_between` tells that "with" stands between names of the sentence.
+
+        There a name has seldom a "with" of its own: in "swap the cat with a dog" it joins two.
+        """
         made_up = rng.random() < self._strength.made_up
         name = self._compose(rng) if made_up else rng.choice(self._names)
         if rng.random() < 0.1:
             name = plural(name)
         if len(name.split()) <= _SHORT and rng.random() < self._strength.extended:
-            name = self._extend(name, rng)
+            name = self._extend(name, _SELDOM if with_between else _OFTEN, rng)
         return coloured_name(name, self._strength.coloured, rng)
 
     def _compose(self, rng: random.Random) -> str:
         return " ".join(self._word(rng) for _ in range(rng.choices(_LENGTHS, _ODDS)[0]))
 
-    def _extend(self, name: str, rng: random.Random) -> str:
+    def _extend(self, name: str, with_share: float, rng: random.Random) -> str:
         """Put parts before and after a name: "woven", "a stack of", "wearing a tiny hat"."""
         before, after = rng.choice(((0, 1), (0, 1), (1, 0), (1, 1), (2, 0)))
         for _ in range(before):
@@ -83,20 +88,22 @@ class NameMaker:
             return name
         if rng.random() < 0.25:
             return f"{rng.choice(self._parts['holders'])} of {self._things(name, rng)}"
-        return f"{name} {self._part(rng)}"
+        return f"{name} {self._part(with_share, rng)}"
 
     def _modifier(self, rng: random.Random) -> str:
         if rng.random() < 0.2:
             return f"{self._word(rng)}-{rng.choice(self._parts['joined'])}"
         return rng.choice(self._parts["modifiers"])
 
-    def _part(self, rng: random.Random) -> str:
+    def _part(self, with_share: float, rng: random.Random) -> str:
         """Make the part of a name that follows its noun.
 
         "In" and "on" get no determiner here, because with one they tell a place.
         """
-        kind = rng.random()
         thing = self._thing(rng)
+        if rng.random() < with_share:
+            return f"{rng.choice(('with', 'with', 'without'))} {self._determined(thing, rng)}"
+        kind = rng.random()
         if kind < 0.2:
             does = rng.choice(self._parts["does"])
             return (
@@ -104,8 +111,6 @@ class NameMaker:
             )
         if kind < 0.45:
             return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
-        if kind < 0.52:  # seldom: in "swap the cat with a dog" the same words join two names
-            return f"{rng.choice(('with', 'with', 'without'))} {self._determined(thing, rng)}"
         if kind < 0.75:
             return f"{rng.choice(self._parts['doing'])} {self._determined(thing, rng)}"
         joined = rng.choice(self._parts["participles"])

@@ -44,6 +44,7 @@ def fresh_model(
     size: FromScratch, words: Iterable[str], seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Create a DistilBERT with random weights and a tokenizer that knows only `words`."""
+    words = set(words)
     tokenizer = context_tokenizer(words, size.longest)
     set_seed(seed)
     config = DistilBertConfig(
@@ -58,17 +59,19 @@ def fresh_model(
         seq_classif_dropout=size.dropout,
         initializer_range=0.06,  # the usual 0.02 is for wider models; here learning starts slowly
         pad_token_id=tokenizer.pad_token_id,
+        context_words=sorted(words),
         **_label_names(),
     )
     return DistilBertForTokenClassification(config), tokenizer
 
 
 def pretrained_model(
-    name: str, seed: int, layers: int | None = None
+    name: str, seed: int, layers: int | None = None, words: Iterable[str] = ()
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a pretrained encoder and add a layer of labels.
 
     `name` is that of the hub, a folder, or PACKAGED_MINILM; `layers` keeps only the first layers.
+    The tagger's `Spelling` knows `words`.
 
     Raises UserError if `name` does not exist, if the hub cannot be reached, if the weights do not
     fit an architecture that transformers has as a token classifier, or if a tagger cannot read
@@ -76,7 +79,9 @@ def pretrained_model(
     """
     set_seed(seed)  # the new layer's weights
     with minilm_folder() if name == PACKAGED_MINILM else nullcontext(name) as source:
-        return _pretrained(name, source, layers)
+        model, tokenizer = _pretrained(name, source, layers)
+    model.config.context_words = sorted(words)
+    return model, tokenizer
 
 
 def _pretrained(

@@ -13,6 +13,7 @@ from cir.edits.models import context_tokenizer
 from cir.edits.reading.disturbances import DISTURBANCES, disturb, mistype
 from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.readings import Reading, looks_english
+from cir.edits.reading.spelling import Spelling
 from cir.edits.reading.viterbi import max_marginals, steps_between
 from cir.edits.reading.word_splitter import split_words, word_spans
 
@@ -29,10 +30,9 @@ def tokenizer():
     [
         ("add", ["add"]),
         ("Removing", ["removing"]),
-        ("remvoe", ["[near]", "remove"]),
-        ("removve", ["[near]", "remove"]),
-        ("plac", ["[near]", "place"]),
-        ("plate", ["[near]", "place"]),
+        ("remvoe", ["remove"]),
+        ("Removve", ["remove"]),
+        ("plate", ["[UNK]"]),  # a word of its own, though near "place"
         ("ad", ["[UNK]"]),  # too short to be near anything
         ("hat", ["[UNK]"]),
         ("eliminating", ["[*ing]"]),
@@ -44,24 +44,29 @@ def tokenizer():
     ],
 )
 def test_unknown_words_are_read_by_their_look(tokenizer, word, shown):
-    ((pieces,),) = Pieces(tokenizer)([[word]])
+    ((pieces,),) = Pieces(tokenizer, KNOWN)([[word]])
     assert tokenizer.convert_ids_to_tokens(list(pieces)) == shown
 
 
-def test_near_words_against_a_slow_search(tokenizer):
+def test_words_with_a_typing_error_against_a_slow_search():
     """All words one letter away, made one by one, and some that are further away."""
-    pieces, letters = Pieces(tokenizer), "abcdefghijklmnopqrstuvwxyz"
-    near = tokenizer.convert_tokens_to_ids("[near]")
+    meant, letters = Spelling(["remove", "add", "the"]), "abcdefghijklmnopqrstuvwxyz"
     made = {"remove"[:n] + letter + "remove"[n:] for n in range(7) for letter in letters}
     made |= {"remove"[:n] + letter + "remove"[n + 1 :] for n in range(6) for letter in letters}
     made |= {"remove"[:n] + "remove"[n + 1 :] for n in range(6)}
     made |= {"remove"[:n] + "remove"[n + 1] + "remove"[n] + "remove"[n + 2 :] for n in range(5)}
-    for word in made - {"remove"}:
-        ((found,),) = pieces([[word]])
-        assert found == (near, tokenizer.convert_tokens_to_ids("remove")), word
-    for word in ("rmeoev", "remo", "ovemer", "reemoovee"):
-        ((found,),) = pieces([[word]])
-        assert found[0] != near, word
+    english = {"remove", "removed", "remover", "removes", "remote", "remora", "rewove"}
+    found = {word: meant(word) for word in sorted(made)}
+    assert {word for word, other in found.items() if other is None} <= english | {"removee"}
+    assert {other for other in found.values() if other is not None} == {"remove"}
+    assert all(found[word] is None for word in english & made)
+    for word in ("rmeoev", "remo", "ovemer", "reemoovee", "remvoe2", "ad", "teh", "stork", "टोपी"):
+        assert meant(word) is None, word
+
+
+def test_the_most_usual_of_several_words_is_meant():
+    assert Spelling(["adding", "fading", "wading"])("ading") == "adding"
+    assert Spelling([])("remvoe") is None
 
 
 def test_a_batch_is_what_the_tokenizer_makes(tokenizer):
@@ -104,27 +109,39 @@ def test_what_is_odd_is_said(text, labels, remark):
 
 @pytest.mark.parametrize("labels", [("other", "pos", "neg"), ("pos", "neg", "other")])
 def test_labels_are_chosen_together_against_all_possibilities(labels):
-    lengths = np.array([1, 2, 5, 0])
-    scores = np.random.default_rng(3).normal(size=(4, 5, 3))
+    lengths = np.array([1, 2, 5, 0, 4, 5])
+    rng = np.random.default_rng(3)
+    scores, inside = rng.normal(size=(6, 5, 3)), rng.random((6, 5)) < 0.4
+    inside[2], inside[4, :4] = False, (True, False, False, True)
     steps = steps_between(labels)
-    found = max_marginals(scores, lengths, steps)
+    found = max_marginals(scores, lengths, labels, inside)
+    other = labels.index("other")
     for row, words in enumerate(lengths):
         totals = {
             path: sum(scores[row, place, label] for place, label in enumerate(path))
             + sum(steps[pair] for pair in itertools.pairwise(path))
             for path in itertools.product(range(3), repeat=words)
+            if not any(inside[row, edge] for edge in _edges(path, other))
         }
         for place in range(words):
             for label in range(3):
-                best = max(total for path, total in totals.items() if path[place] == label)
-                assert found[row, place, label] == pytest.approx(best)
+                possible = [total for path, total in totals.items() if path[place] == label]
+                assert found[row, place, label] == pytest.approx(max(possible, default=-np.inf))
+
+
+def _edges(path, other):
+    """Return the places of the first and the last word of each name."""
+    around = (other, *path, other)
+    for place, label in enumerate(path):
+        if label != other and (around[place] == other or around[place + 2] == other):
+            yield place
 
 
 def test_a_name_is_not_torn():
     """By single words the middle would be an object to remove within one to add."""
     scores = np.array([[[3, 0, 0], [0, 3, 0], [0, 1, 1.5], [0, 3, 0], [3, 0, 0]]], dtype=float)
-    steps = steps_between(("other", "pos", "neg"))
-    chosen = max_marginals(scores, np.array([5]), steps)[0].argmax(axis=1)
+    labels, inside = ("other", "pos", "neg"), np.zeros((1, 5), dtype=bool)
+    chosen = max_marginals(scores, np.array([5]), labels, inside)[0].argmax(axis=1)
     assert chosen.tolist() == [0, 1, 1, 1, 0]
 
 

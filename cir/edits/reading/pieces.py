@@ -2,9 +2,11 @@
 
 A pretrained tokenizer has pieces for every word. The vocabulary of a tagger that starts from
 scratch (`cir.edits.models.context_tokenizer`) has only the words around the objects. It reads any
-other word by its look: the known word that it differs from in one letter, or its beginning and its
-ending. So it tells "eliminating" from "elimination" and "remvoe" from "hat", but no noun from
-another.
+other word by its beginning and its ending. So it tells "eliminating" from "elimination", but no
+noun from another.
+
+With both, a word that is in no dictionary is read as the known word that it differs from in one
+letter: "remvoe" as "remove".
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from cir.edits.reading.spelling import Spelling
 
 BEGINNINGS = ("de", "dis", "out", "over", "re", "un")
 ENDINGS = tuple(
@@ -21,15 +25,14 @@ ENDINGS = tuple(
     ship th tion ty ure ware y
     """.split()
 )
-NEAR = "[near]"
-_SHORTEST_NEAR = 4  # letters; shorter words are one letter away from too many others
 _LEAST_STEM = 3
 _MOST_KEPT = 100_000
+_LAST_SHAPE = f"[*{ENDINGS[-1]}]"
 
 
 def shape_pieces() -> list[str]:
     """Return the pieces by which a vocabulary of context words reads all other words."""
-    return [NEAR, *(f"[{part}*]" for part in BEGINNINGS), *(f"[*{part}]" for part in ENDINGS)]
+    return [*(f"[{part}*]" for part in BEGINNINGS), *(f"[*{part}]" for part in ENDINGS)]
 
 
 class Pieces:
@@ -38,16 +41,18 @@ class Pieces:
     Args:
         tokenizer: a fast tokenizer, with the pieces of `shape_pieces` or without. Raises ValueError
             if it has no padding token.
+        words: the words for which one with a typing error may stand, see `Spelling`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Iterable[str] = ()):
         self._tokenizer = tokenizer
+        self._meant = Spelling(words)
         self._unknown = tokenizer.unk_token_id
         if tokenizer.pad_token_id is None:
             raise ValueError("the tokenizer has no padding token")
         self._padding = tokenizer.pad_token_id
         vocabulary = tokenizer.get_vocab()
-        self._shapes = _Shapes(vocabulary, self._unknown) if NEAR in vocabulary else None
+        self._shapes = _Shapes(vocabulary, self._unknown) if _LAST_SHAPE in vocabulary else None
         (bare,), (whole,) = (
             tokenizer([["a"]], is_split_into_words=True, add_special_tokens=special)["input_ids"]
             for special in (False, True)
@@ -63,13 +68,7 @@ class Pieces:
             self._kept.clear()
         new = list({word for words in sentences for word in words if word not in self._kept})
         if new:
-            encoded = self._tokenizer(
-                [[word] for word in new],
-                is_split_into_words=True,
-                add_special_tokens=False,
-                verbose=False,
-            )["input_ids"]
-            for word, pieces in zip(new, encoded, strict=True):
+            for word, pieces in zip(new, self._encode(new), strict=True):
                 self._kept[word] = self._look(word, pieces)
         return [[self._kept[word] for word in words] for words in sentences]
 
@@ -110,8 +109,19 @@ class Pieces:
             firsts.append(places[places < room] + len(self._start))
         return torch.from_numpy(ids), torch.from_numpy(attention), firsts
 
+    def _encode(self, words: Sequence[str]) -> list[list[int]]:
+        return self._tokenizer(
+            [[word] for word in words],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            verbose=False,
+        )["input_ids"]
+
     def _look(self, word: str, pieces: Sequence[int]) -> tuple[int, ...]:
-        if self._shapes is not None and list(pieces) == [self._unknown]:
+        whole = len(pieces) == 1 and pieces[0] != self._unknown
+        if not whole and (meant := self._meant(word)) is not None:
+            (pieces,) = self._encode([meant])
+        elif self._shapes is not None and not whole:
             return self._shapes(word.lower())
         return tuple(pieces) or (self._unknown,)
 
@@ -120,61 +130,17 @@ class _Shapes:
     """Reads unknown words by their look."""
 
     def __init__(self, vocabulary: dict[str, int], unknown: int):
-        self._near = vocabulary[NEAR]
         self._unknown = unknown
         self._beginnings = {part: vocabulary[f"[{part}*]"] for part in BEGINNINGS}
         longest_first = sorted(ENDINGS, key=len, reverse=True)
         self._endings = {part: vocabulary[f"[*{part}]"] for part in longest_first}
         self.numbers = {unknown, *self._beginnings.values(), *self._endings.values()}
-        self._known = {
-            word: number
-            for word, number in vocabulary.items()
-            if len(word) >= _SHORTEST_NEAR and word.isalpha()
-        }
-        self._shortened: dict[str, list[str]] = {}
-        for word in sorted(self._known):
-            for part in (word, *_without_a_letter(word)):
-                self._shortened.setdefault(part, []).append(word)
 
     def __call__(self, word: str) -> tuple[int, ...]:
-        near = self._nearest(word)
-        if near is not None:
-            return (self._near, self._known[near])
         beginnings = [part for part in self._beginnings if _begins(word, part)]
         ending = next((part for part in self._endings if _ends(word, part)), None)
         last = self._unknown if ending is None else self._endings[ending]
         return (*(self._beginnings[part] for part in beginnings[:1]), last)
-
-    def _nearest(self, word: str) -> str | None:
-        """Return a known word that differs in one letter more, less, other or exchanged."""
-        if len(word) < _SHORTEST_NEAR or not word.isalpha():
-            return None
-        found = dict.fromkeys(
-            known
-            for part in (word, *_without_a_letter(word))
-            for known in self._shortened.get(part, ())
-        )
-        return next((known for known in found if _one_apart(word, known)), None)
-
-
-def _without_a_letter(word: str) -> list[str]:
-    return [word[:place] + word[place + 1 :] for place in range(len(word))]
-
-
-def _one_apart(first: str, second: str) -> bool:
-    """Return whether one letter is left out, put in, changed, or exchanged with its neighbour."""
-    if len(first) != len(second):
-        short, long = sorted((first, second), key=len)
-        return short in _without_a_letter(long)
-    apart = [place for place in range(len(first)) if first[place] != second[place]]
-    if len(apart) == 1:
-        return True
-    return (
-        len(apart) == 2
-        and apart[1] == apart[0] + 1
-        and first[apart[0]] == second[apart[1]]
-        and first[apart[1]] == second[apart[0]]
-    )
 
 
 def _begins(word: str, part: str) -> bool:

@@ -16,7 +16,7 @@ from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.readings import Calibration, Reading
-from cir.edits.reading.viterbi import max_marginals, steps_between
+from cir.edits.reading.viterbi import INSIDE, max_marginals
 from cir.edits.reading.word_splitter import LABELS, split_words
 
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
@@ -44,9 +44,8 @@ class Tagger:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
         self._model = model.eval()
-        self._pieces = Pieces(tokenizer)
+        self._pieces = Pieces(tokenizer, getattr(model.config, "context_words", ()))
         self._labels = [model.config.id2label[index] for index in range(len(LABELS))]
-        self._steps = steps_between(self._labels)
         self._calibration = Calibration.of(model.config)
         limit = getattr(model.config, "max_position_embeddings", 512)
         self._room = min(limit, tokenizer.model_max_length) - self._pieces.special - _offset(model)
@@ -115,7 +114,10 @@ class Tagger:
         windows.sort(key=lambda window: window.last - window.first)  # to need less padding
         for start in range(0, len(windows), batch_size):
             batch = windows[start : start + batch_size]
-            read = self._read([pieces[w.text][w.first : w.last] for w in batch])
+            read = self._read(
+                [pieces[w.text][w.first : w.last] for w in batch],
+                [words[w.text][w.first : w.last] for w in batch],
+            )
             for window, (best, margin) in zip(batch, read, strict=True):
                 labels, margins = found[window.text]
                 for word in window.kept:
@@ -125,7 +127,7 @@ class Tagger:
         return found
 
     def _read(
-        self, sentences: Sequence[Sequence[tuple[int, ...]]]
+        self, sentences: Sequence[Sequence[tuple[int, ...]]], words: Sequence[Sequence[str]]
     ) -> Iterator[tuple[list[int], list[float]]]:
         """Yield the labels and margins of each sentence; a word's first piece decides its label."""
         ids, attention, firsts = self._pieces.batch(sentences, self._room)
@@ -134,9 +136,11 @@ class Tagger:
         of_pieces = logits.float().cpu().numpy()
         lengths = np.array([len(places) for places in firsts])
         scores = np.zeros((len(firsts), lengths.max(initial=0), len(LABELS)))
-        for row, places in enumerate(firsts):
+        inside = np.zeros(scores.shape[:2], dtype=bool)
+        for row, (places, some) in enumerate(zip(firsts, words, strict=True)):
             scores[row, : len(places)] = of_pieces[row, places]
-        best = max_marginals(scores, lengths, self._steps)
+            inside[row, : len(places)] = [word.lower() in INSIDE for word in some[: len(places)]]
+        best = max_marginals(scores, lengths, self._labels, inside)
         labels = best.argmax(axis=2)
         ordered = np.sort(best, axis=2)
         margins = ordered[..., -1] - ordered[..., -2]

@@ -26,6 +26,9 @@ _HYPHENS = frozenset("-‐‑‒–−﹣－⁃")
 _LONG_DASHES = frozenset("—―⸺⸻")
 _EMPHASIS = frozenset("*_`~#")  # of Markdown
 _QUOTES = frozenset("\"“”„‟«»‹›「」『』〝〞❝❞＂‚'’‘`´")
+# Emoji that ask for an edit.
+_SIGNS = dict.fromkeys("➕✅✔☑", " + ") | dict.fromkeys("➖❌✖✘✗", " - ")
+_TAG = re.compile(r"</?[a-z][a-z0-9]{0,9}(?: [^<>]*)?/?>", re.IGNORECASE)  # of HTML
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufffc")  # letters without a shape
 
 
@@ -65,10 +68,10 @@ def plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
     Returns the plain text, and for each of its characters the (start, end) in `text` that it
     comes from; None stands for the same positions.
 
-    Invisible characters vanish. Quotation marks, Markdown's marks of emphasis and emoji become
-    spaces. Typographic apostrophes and hyphens become "'" and "-", a long dash " - ", "&" the word
-    "and", an ellipsis a full stop, and letters of another form (full-width, bold, ligatures) the
-    usual letters.
+    Invisible characters vanish. Quotation marks, Markdown's and HTML's marks of emphasis and emoji
+    become spaces, but "➕" and "✅" stand for "+", "➖" and "❌" for "-". Typographic apostrophes
+    and hyphens become "'" and "-", a long dash " - ", "&" the word "and", an ellipsis a full stop,
+    and letters of another form (full-width, bold, ligatures) the usual letters.
     """
     if _PLAIN.fullmatch(text) and "_" not in text and "--" not in text:
         return text, None
@@ -88,6 +91,7 @@ def plain(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 def _in_context(text: str) -> list[tuple[int, str, str, str]]:
     """Return the visible characters, each as (position, character, the one before, after)."""
+    text = _TAG.sub(lambda found: " ".ljust(len(found[0]), "\u200b"), text)
     seen = [(place, letter) for place, letter in enumerate(text) if not _invisible(letter)]
     letters = ["", *(letter for _, letter in seen), ""]
     return [
@@ -119,6 +123,8 @@ def _written(letter: str, before: str, after: str) -> str:
         return " and "
     if letter == "…":
         return "."
+    if letter in _SIGNS:
+        return _SIGNS[letter]
     if letter < "\x7f":
         return letter
     if letter.isspace() or unicodedata.category(letter) in ("So", "Sk", "Zs"):
