@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch.optim.swa_utils import AveragedModel
 from transformers import (
     BertConfig,
     BertModel,
@@ -135,6 +136,36 @@ def test_the_curve_falls(training):
     losses = [entry["loss"] for entry in training[2] if "loss" in entry]
     assert losses[-1] < 0.1 * losses[0]
     assert [e["step"] for e in training[2] if "eval_exact_edit" in e] == [75, 150, 225, 300]
+
+
+def test_the_weights_of_the_second_half_are_averaged(tmp_path, monkeypatch):
+    taken, update = [], AveragedModel.update_parameters
+
+    def noted(self, model):
+        taken.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        update(self, model)
+
+    monkeypatch.setattr(AveragedModel, "update_parameters", noted)
+    torch.set_num_threads(1)
+    recipe = RECIPE.model_copy(update={"steps": 40, "evaluations": 2})
+    data = sentences(recipe.steps * recipe.batch_size, seed=1)
+    made = []
+    for number, share in enumerate((0.0, 0.25)):
+        model, tokenizer = fresh_model(SIZE, CONTEXT, seed=0)
+        start = {name: weight.clone() for name, weight in model.state_dict().items()}
+        checkpoints = tmp_path / str(number)
+        trained, _ = train(
+            *(model, tokenizer, data, sentences(40, 2), recipe, 0, checkpoints), start_share=share
+        )
+        made.append(trained.state_dict())
+    first, again = taken[:5], taken[5:]  # at the steps 20, 25, 30, 35 and 40
+    assert len(first) == len(again) == 5
+    for name, weight in made[0].items():
+        mean = torch.stack([some[name] for some in first]).mean(dim=0)
+        torch.testing.assert_close(weight, mean)
+        of_encoder = name.startswith(trained.base_model_prefix)
+        back = torch.lerp(mean, start[name], 0.25) if of_encoder else mean
+        torch.testing.assert_close(made[1][name], back)
 
 
 def test_a_killed_training_resumes_to_the_same_weights(training, tmp_path):

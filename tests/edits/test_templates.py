@@ -39,6 +39,10 @@ from cir.edits.reading.word_splitter import spans_of, split_words, word_spans
         ("rock 'n' roll", ["rock", "n", "roll"]),
         ("", []),
         (" \n\t", []),
+        ("➖ hat ➕ red scarf", ["-", "hat", "+", "red", "scarf"]),
+        ("✅hat ❌cap", ["+", "hat", "-", "cap"]),
+        ("Add <b>a hat</b>,<br/>no <i class='x'>cap", ["Add", "a", "hat", ",", "no", "cap"]),
+        ("a < b > c, <3", ["a", "<", "b", ">", "c", ",", "<", "3"]),
     ],
 )
 def test_words_and_marks(text, words):
