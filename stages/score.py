@@ -53,7 +53,7 @@ def main() -> None:
     metrics.write(METRICS / "retrieval.json")
     write_answers(scores, task, retriever)
     write_tables(scores, task)
-    write_csv("ablation.csv", compare_arithmetic(retriever, images, task, scores.edits))
+    write_csv("ablation.csv", compare_arithmetic(retriever, scores.features, task, scores.edits))
     draw_pictures(scores, task, images, retriever, params.score.rows)
     low, high = metrics.interval95
     print(

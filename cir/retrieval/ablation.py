@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
 from cir.core.records import Edit
-from cir.images.shards import ImageShards
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.task import Task
 
@@ -27,9 +26,11 @@ VARIANTS: Mapping[str, Mapping[str, object]] = {
 
 @torch.inference_mode()
 def compare_arithmetic(
-    retriever: Retriever, images: ImageShards, task: Task, edits: Sequence[Edit]
+    retriever: Retriever, features: torch.Tensor, task: Task, edits: Sequence[Edit]
 ) -> list[dict[str, object]]:
-    """Return the accuracy of each variant with the trained encoder; images are encoded once.
+    """Return the accuracy of each variant with the trained encoder.
+
+    `features` are those of the queries' references, float [Q, D], not normalised.
 
     The encoder was trained with one variant, "as trained", which has an advantage over the others.
     So the table shows what can be changed after training, not what is best to train with. The
@@ -45,9 +46,7 @@ def compare_arithmetic(
     size = retriever.batch_size
     queries: dict[str, list[np.ndarray]] = {name: [] for name in composers}
     for start in range(0, len(task.triplets), size):
-        names = [triplet.reference for triplet in task.triplets[start : start + size]]
-        pixels = [retriever.encoder.preprocess(images.image(name)) for name in names]
-        image = retriever.encoder.encode_images(torch.from_numpy(np.stack(pixels)))
+        image = features[start : start + size].to(retriever.encoder.device)
         edit = retriever.model.encode_edits(edits[start : start + size])
         for name, composer in composers.items():
             query = functional.normalize(composer(image, edit), dim=1)

@@ -36,11 +36,13 @@ class Scores:
     """The metrics and the rankings behind them.
 
     `hard` ranks the whole gallery. `contest_like` ranks only targets and references; it is None if
-    the gallery holds nothing else. Both use the tagged `edits`, one for each query.
+    the gallery holds nothing else. Both use the tagged `edits`, one for each query, and the
+    `features` [Q, D] of the references, not normalised.
     """
 
     metrics: Metrics
     edits: Sequence[Edit]
+    features: torch.Tensor
     hard: Ranking
     contest_like: Ranking | None
 
@@ -118,7 +120,7 @@ def score(
         absent=absent,
         fingerprints=fingerprints,
     )
-    return Scores(metrics, edits, hard, part)
+    return Scores(metrics, edits, features, hard, part)
 
 
 def reference_features(
