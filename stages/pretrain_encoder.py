@@ -57,8 +57,10 @@ def train(
     section = params.pretrain_encoder
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
     objects = {name: shards.objects(name) for name in shards.ids}
-    edits = Tagger.load(TAGGER, DEVICE).tag([triplet.text for triplet in triplets])
-    objects = objects_by_image(objects, triplets, edits)
+    # Only where the source does not say what an image shows, a sentence has to be read for it.
+    unclear = [t for t in triplets if not (objects.get(t.reference) and objects.get(t.target))]
+    edits = Tagger.load(TAGGER, DEVICE).tag([t.text for t in unclear]) if unclear else []
+    objects = objects_by_image(objects, unclear, edits)
     held_out, kept = hold_out(objects, section.held_out, params.seed)
     plan = plan_batches(
         list(kept), section.batch_size, section.steps, params.seed, distributed.processes()

@@ -76,6 +76,14 @@ def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
     assert not list(project.rglob("*.partial"))
 
 
+def test_pretraining_reads_no_sentence_if_the_images_say_what_they_show(project, monkeypatch):
+    read = []
+    monkeypatch.setattr(pretrain_encoder.Tagger, "tag", lambda _, texts: read.extend(texts))
+    pretrain_encoder.main()
+    assert not read
+    assert Path("models/encoder_base").is_dir()
+
+
 def test_event_files_are_written_where_they_are_asked_for(project):
     change(lambda params: params.update(tensorboard=str(project / "runs")))
     pretrain_encoder.main()
