@@ -24,7 +24,7 @@ from cir.training.composition import (
 )
 from cir.training.params import Finetune
 from cir.training.results import FinetuneMetrics as Metrics
-from cir.training.shared.batches import plan_batches, training_inputs
+from cir.training.shared.batches import plan_batches, training_inputs, without_loaders
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import (
     encoder_groups,
@@ -100,11 +100,13 @@ def train(
     pixels = training_inputs(shards, model.encoder, section.train.what == "head")
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(
-        CompositionObjective(model, section.naming_weight, section.set_weight),
+        CompositionObjective(
+            model, section.naming_weight, section.set_weight, chunk=section.gradient_chunk
+        ),
         groups,
         batches,
         validation(model, tagger, section),
-        section,
+        without_loaders(section, pixels),
         params.seed,
         checkpoints,
         "training the composition",

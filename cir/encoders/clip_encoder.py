@@ -239,7 +239,8 @@ class Encoder(nn.Module):
     def trunk_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode pixels uint8 [B, 3, H, W] up to the head of the image tower, float [B, ...]."""
         pixels = pixels.to(self.device, non_blocking=True)
-        return self.clip.visual.trunk(self._normalised(pixels))
+        with in_precision(self.precision, self.device):
+            return self.clip.visual.trunk(self._normalised(pixels))
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         return (pixels.float() / 255 - self.pixel_mean) / self.pixel_std

@@ -1,11 +1,13 @@
 """The second step of training: match reference image + edit with the target image."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
 
 from cir.composers import Composer, EditFeatures
@@ -239,6 +241,8 @@ class CompositionObjective(nn.Module):
         naming_weight, set_weight: see CompositionLosses.
         criterion: compares queries with candidates; by default InfoNCE at the encoder's own
             temperature.
+        chunk: the images or names whose layers are in memory at once; None: those of the batch. The
+            losses are the same (see `in_chunks`), and a step takes one more forward pass.
     """
 
     def __init__(
@@ -247,8 +251,10 @@ class CompositionObjective(nn.Module):
         naming_weight: float,
         set_weight: float,
         criterion: Criterion | None = None,
+        chunk: int | None = None,
     ):
         super().__init__()
+        self.chunk = chunk
         self.model = model
         criterion = criterion or InfoNCE(model.encoder.clip.logit_scale)
         self.losses = CompositionLosses(criterion, naming_weight, set_weight)
@@ -256,14 +262,32 @@ class CompositionObjective(nn.Module):
     def forward(self, batch: CompositionBatch) -> dict[str, torch.Tensor]:
         """Return the losses by name, the same on every process."""
         encoder, own = self.model.encoder, len(batch.edits)
-        target, reference, *others = encoder.encode_images(batch.pixels).split(own)
-        names = encoder.encode_names(batch.names)
+        images = in_chunks(encoder.encode_images, batch.pixels, self.chunk)
+        target, reference, *others = images.split(own)
+        names = in_chunks(encoder.encode_names, batch.names, self.chunk)
         text = self.model.encode_texts(batch.edits)
         edit = EditFeatures.gather(batch.edits, batch.names, names, text)
         same = batch.same.to(target.device)
         shown = None if batch.shown is None else batch.shown.to(target.device)
         encoded = EncodedBatch(target, reference, others, edit, names, same, shown)
         return self.losses(self.model.composer, encoded)
+
+
+def in_chunks(
+    encode: Callable[[Any], torch.Tensor], items: Sequence | torch.Tensor, chunk: int | None
+) -> torch.Tensor:
+    """Encode items [N, ...] as features [N, D] with the memory of a chunk's layers.
+
+    This is gradient caching: features first, without what the backward pass needs; the loss on all
+    of them; then chunk by chunk the forward pass again, with the gradients of its features. Gao,
+    Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"
+    (RepL4NLP 2021, https://arxiv.org/abs/2101.06983). torch's checkpointing of a chunk does it.
+    Chunks must not depend on each other, as they do with batch normalisation in training.
+    """
+    if chunk is None or len(items) <= chunk or not torch.is_grad_enabled():
+        return encode(items)
+    parts = (items[start : start + chunk] for start in range(0, len(items), chunk))
+    return torch.cat([checkpoint(encode, part, use_reentrant=False) for part in parts])
 
 
 @torch.inference_mode()

@@ -42,6 +42,7 @@ class Finetune(Optimisation):
     naming_weight: NonNegativeFloat
     set_weight: NonNegativeFloat
     gradient_checkpointing: bool
+    gradient_chunk: PositiveInt | None  # see cir.training.composition.CompositionObjective
 
 
 class EncodeForComposers(Section):

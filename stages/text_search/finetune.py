@@ -26,7 +26,12 @@ from cir.text_search.training.finetuning import (
 from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
-from cir.training.shared.batches import Pixels, plan_batches, training_inputs
+from cir.training.shared.batches import (
+    Pixels,
+    plan_batches,
+    training_inputs,
+    without_loaders,
+)
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import encoder_groups
 from stages.params import StageParams, load
@@ -96,7 +101,7 @@ def train(
         ),
         CaptionBatches(pixels, captions, plan, section.captions, params.seed),
         lambda: {"score": caption_score(encoder, val_pixels, val)},
-        section,
+        without_loaders(section, pixels),
         params.seed,
         checkpoints,
         "training on captions",

@@ -77,4 +77,4 @@ def test_features_of_the_trunk_stand_for_the_pixels(encoder, split, budget, enco
     for _ in range(2):
         got = encoder.encode_images(kept.get(names))
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    assert calls == [1] * encodings
+    assert calls == [3] * (encodings // 3)

@@ -143,6 +143,34 @@ def test_the_head_learns_the_same_from_the_features_of_the_frozen_trunk(split):
     torch.testing.assert_close(learned[0], learned[1], rtol=1e-3, atol=1e-5)
 
 
+def test_chunks_give_the_gradients_of_the_whole_batch_and_keep_less(loaded):
+    pixels, triplets, edits, objects = loaded
+    plan = plan_batches([t.id for t in triplets], 8, 1, seed=0)
+    batch = CompositionBatches(pixels, triplets, edits, objects, plan, near_misses=1)[0]
+    found = []
+    for chunk in (None, 5):
+        torch.manual_seed(0)
+        encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
+        model = EncodedComposer(encoder, arithmetic()).train()
+        objective, kept, most = CompositionObjective(model, 0.5, 0.5, chunk=chunk), [], []
+        encode = encoder.encode_images
+        encoder.encode_images = lambda part, encode=encode, most=most: (
+            most.append(len(part)) or encode(part)
+        )
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved, kept=kept: kept.append(saved.nbytes) or saved, lambda saved: saved
+        ):
+            losses = objective(batch)
+        sum(losses.values()).backward()
+        gradients = {n: p.grad for n, p in encoder.named_parameters() if p.grad is not None}
+        found.append((losses, gradients, sum(kept), max(most)))
+    (losses, whole, kept, _), (same, chunked, less, most) = found
+    torch.testing.assert_close(losses, same, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole, chunked, rtol=1e-3, atol=1e-5)
+    assert less < kept / 10
+    assert most == 5
+
+
 def test_gallery_accuracy_by_hand(model):
     """Pixels of one colour each; the first query's target is itself, the second's is far away."""
 

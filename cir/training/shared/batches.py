@@ -5,8 +5,8 @@ resumes with the same batches, and each of several processes knows the whole bat
 only its own slice.
 """
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from PIL import Image
 
 from cir.core.errors import UserError
 from cir.encoders import Encoder
+from cir.training.shared.params import Schedule
 
 
 def plan_batches(
@@ -75,6 +76,9 @@ def _batches_of_epoch(order: np.ndarray, keys: Sequence[Hashable], size: int) ->
     return batches
 
 
+_TRUNK_BATCH = 64  # images that the frozen trunk encodes at once
+
+
 class Images(Protocol):
     """A source of images by id, such as cir.images.shards.ImageShards."""
 
@@ -122,8 +126,9 @@ class Pixels:
 class TrunkFeatures(Pixels):
     """Stands in for Pixels where only the head learns: gives what the frozen trunk makes of images.
 
-    Each image is encoded once and kept, as far as the budget allows. The results are those of
-    training with the trunk in the loop.
+    Each image is encoded once and kept, as far as the budget allows; what a step lacks is encoded
+    in one batch. The results are those of training with the trunk in the loop. On a GPU, call it
+    in the process that trains, as another process cannot use its encoder.
 
     Args:
         images, budget: see Pixels.
@@ -137,19 +142,31 @@ class TrunkFeatures(Pixels):
 
     def get(self, names: Sequence[str]) -> torch.Tensor:
         """Return the features float [B, ...] of the images with these ids."""
-        return torch.stack([self._feature(name) for name in names])
+        new = [name for name in dict.fromkeys(names) if name not in self._features]
+        parts = [new[start : start + _TRUNK_BATCH] for start in range(0, len(new), _TRUNK_BATCH)]
+        made = {name: feature for part in parts for name, feature in self._encoded(part)}
+        features = torch.stack([made.get(n, self._features.get(n)) for n in names])
+        for name, feature in made.items():
+            if (size := feature.nbytes) <= self._budget:
+                self._budget -= size
+                self._features[name] = feature
+        return features
 
     @torch.no_grad()
-    def _feature(self, name: str) -> torch.Tensor:
-        if (kept := self._features.get(name)) is not None:
-            return kept
-        feature = self._encoder.trunk_features(super().get([name]))[0].float().cpu()
-        if (size := feature.nbytes) <= self._budget:
-            self._budget -= size
-            self._features[name] = feature
-        return feature
+    def _encoded(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        features = self._encoder.trunk_features(super().get(names)).float().cpu()
+        return zip(names, features.unbind(), strict=True)
 
 
 def training_inputs(images: Images, encoder: Encoder, head_alone: bool) -> Pixels:
     """Return the images as what training needs of them: pixels, or features of a frozen trunk."""
     return (TrunkFeatures if head_alone and encoder.has_trunk else Pixels)(images, encoder)
+
+
+S = TypeVar("S", bound=Schedule)
+
+
+def without_loaders(schedule: S, inputs: Pixels) -> S:
+    """Return the schedule; without processes that prepare batches if the inputs need an encoder."""
+    of_the_trunk = isinstance(inputs, TrunkFeatures)
+    return schedule.model_copy(update={"workers": 0}) if of_the_trunk else schedule
