@@ -38,12 +38,12 @@ export AGAINST PARAMS FOLDER STORE MINUTES
     comment plots chromium check-clone check-folder
 
 retriever: .venv/photos-ready
-	@$(WITH_VENV) $(PYTHON) -m dvc repro score export_submission
+	@$(WITH_VENV) $(PYTHON) -m tools.repro score export_submission
 	@$(PYTHON) -m tools.summary tagger retriever
 
 repro: .venv/photos-ready
 	@if [ -z "$$PARAMS" ]; then \
-	    $(WITH_VENV) $(PYTHON) -m dvc repro; \
+	    $(WITH_VENV) $(PYTHON) -m tools.repro; \
 	else \
 	    set -f; $(WITH_VENV) $(PYTHON) -m dvc exp run $$(printf -- '-S %s ' $$PARAMS); \
 	fi

@@ -4,7 +4,6 @@ It runs the committed code, runs it again to see that nothing is left to do, and
 files.
 """
 
-import itertools
 import os
 import re
 import resource
@@ -32,12 +31,13 @@ CHOICES = (
     "text_data=smoke",
     "text_search=smoke",
 )  # the smallest file of each group
-_RUNNING = re.compile(r"Running stage '(.+)':")
+_RUNNING = re.compile(r"(?:(\S+) \| )?Running stage '(.+)':")
+_DONE = re.compile(r"(\S+) \| done in ")
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The times and the output of a `dvc repro`.
+    """The times and the output of a run.
 
     Attributes:
         stages: the seconds of each stage that ran, in order.
@@ -101,15 +101,18 @@ def environment() -> dict[str, str]:
 
 
 def repro(project: Path, *arguments: str) -> Reproduction:
-    """Run `dvc repro` in the project.
+    """Run `python -m tools.repro` in the project, or `dvc repro` if there are options for it.
 
     Raises UserError with the last lines of its output if it fails.
     """
-    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    options = any(argument.startswith("-") for argument in arguments)
+    command = [sys.executable, "-m", *(["dvc", "repro"] if options else ["tools.repro"])]
     began, busy = time.monotonic(), _busy()
-    lines, marks = [], []
+    lines = []
+    running: dict[str | None, str] = {}  # the stage that runs, by what stands before its lines
+    starts, ends = {}, {}
     with subprocess.Popen(
-        command,
+        [*command, *arguments],
         cwd=project,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -118,15 +121,19 @@ def repro(project: Path, *arguments: str) -> Reproduction:
     ) as process:
         for line in process.stdout:
             lines.append(line)
-            if found := _RUNNING.match(line):
-                marks.append((found.group(1), time.monotonic()))
+            started, done = _RUNNING.match(line), _DONE.match(line)
+            ending = running.pop((started or done).group(1), None) if started or done else None
+            if ending is not None:
+                ends[ending] = time.monotonic()
+            if started:
+                running[started.group(1)] = started.group(2)
+                starts[started.group(2)] = time.monotonic()
     ended = time.monotonic()
     output = "".join(lines)
     if process.returncode != 0:
         tail = "".join(lines[-15:])
-        raise UserError(f"dvc repro ended with status {process.returncode}:\n{tail}")
-    pairs = itertools.pairwise([*marks, ("", ended)])
-    stages = {name: end - start for (name, start), (_, end) in pairs}
+        raise UserError(f"reproducing ended with status {process.returncode}:\n{tail}")
+    stages = {name: ends.get(name, ended) - start for name, start in starts.items()}
     return Reproduction(stages, ended - began, _busy() - busy, output)
 
 
@@ -157,11 +164,11 @@ def smoke(folder: Path) -> None:
     first = repro(project)
     for name, seconds in first.stages.items():
         print(f"{name:40} {seconds:5.1f} s")
-    print(f"{'dvc repro':40} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
+    print(f"{'everything':40} {first.seconds:5.1f} s, {first.busy:.1f} s of one processor")
     again = repro(project)
     if again.stages:
-        raise UserError(f"a second dvc repro ran {', '.join(again.stages)}; nothing had changed")
-    print(f"{'dvc repro again':40} {again.seconds:5.1f} s, nothing to do")
+        raise UserError(f"a second run ran {', '.join(again.stages)}; nothing had changed")
+    print(f"{'everything again':40} {again.seconds:5.1f} s, nothing to do")
     print(check_metrics(project))
 
 
