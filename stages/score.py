@@ -40,7 +40,7 @@ class Params(StageParams):
 def main() -> None:
     params = load(Params)
     retriever = Retriever.load(ENCODER, TAGGER, params.score.batch_size)
-    embeddings = Embeddings.load(EMBEDDINGS, retriever.encoder.fingerprint())
+    embeddings = Embeddings.load(EMBEDDINGS, retriever.encoder.fingerprint(), mapped=True)
     images = ImageShards(TEST)
     task = Task(read_triplets(TEST), embeddings)
     fingerprints = [

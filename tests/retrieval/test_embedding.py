@@ -138,6 +138,16 @@ def test_a_vector_without_direction_is_named():
         unit_rows(features, ["a", "b", "c"])
 
 
+def test_mapped_vectors_are_the_same_and_stay_on_disk(gallery, tmp_path):
+    embed(TinyEncoder(), gallery, tmp_path / "out", tmp_path / "work")
+    loaded, mapped = (Embeddings.load(tmp_path / "out", "tiny 0", how) for how in (False, True))
+    assert mapped.ids == loaded.ids
+    np.testing.assert_array_equal(mapped.vectors[:], loaded.vectors)
+    within_a_file = mapped.vectors[9:15]
+    assert not within_a_file.flags.owndata
+    assert not within_a_file.flags.writeable
+
+
 def test_vectors_of_another_model_are_refused(gallery, tmp_path):
     embed(TinyEncoder(), gallery, tmp_path / "out", tmp_path / "work")
     with pytest.raises(UserError, match=r"tiny 0.*tiny 1.*embed them again"):
@@ -153,13 +163,14 @@ def test_vectors_of_another_model_are_refused(gallery, tmp_path):
         (lambda vectors: np.where(np.arange(8)[:, None] == 3, np.nan, vectors), "image 3"),
     ],
 )
-def test_damaged_vectors_are_refused(gallery, tmp_path, damage, sentence):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_damaged_vectors_are_refused(gallery, tmp_path, damage, sentence, mapped):
     out = tmp_path / "out"
     embed(TinyEncoder(), gallery, out, tmp_path / "work")
     path = out / "vectors-00000.npy"
     np.save(path, damage(np.load(path)))
     with pytest.raises(UserError, match=sentence):
-        Embeddings.load(out, "tiny 0")
+        Embeddings.load(out, "tiny 0", mapped)
 
 
 def test_an_id_that_comes_twice_and_missing_files_are_refused(gallery, tmp_path):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from cir.core.device import DEVICE
+from cir.retrieval.ranking.mapped import MappedVectors
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import Ranking, rank, top_k
 
@@ -43,6 +45,56 @@ def test_same_as_sorting_everything(block, ties):
     top, ranks = literal(queries, gallery, targets, 6)
     np.testing.assert_array_equal(ranking.top_indices, top)
     np.testing.assert_array_equal(ranking.target_ranks, ranks)
+
+
+@pytest.mark.parametrize("block", [None, (7, 16), (1, 1)])
+@pytest.mark.parametrize("whole_numbers", [False, True])
+@pytest.mark.parametrize("device", sorted({"cpu", DEVICE}))
+def test_torch_ranks_as_numpy_does(device, block, whole_numbers):
+    rng = np.random.default_rng(4)
+    queries, gallery = unit(rng, 30, 24), unit(rng, 90, 24)
+    if whole_numbers:
+        queries, gallery = (np.round(v * 4).astype(np.float32) for v in (queries, gallery))
+    targets, allowed = rng.integers(0, 45, 30), np.arange(90) != 60
+    given = queries, gallery, names("q", 30), names("g", 90), targets
+    more = {"k": 7, "allowed": allowed, "excluded": targets + 1, "block": block}
+    one, other = (rank(*given, **more, device=which) for which in (None, device))
+    np.testing.assert_array_equal(one.top_indices, other.top_indices)
+    np.testing.assert_array_equal(one.target_ranks, other.target_ranks)
+    np.testing.assert_allclose(one.top_scores, other.top_scores, atol=1e-6)
+    top, ranks = literal(queries, gallery, targets, 7, allowed, targets + 1)
+    np.testing.assert_array_equal(other.top_indices, top)
+    np.testing.assert_array_equal(other.target_ranks, ranks)
+
+
+@pytest.mark.parametrize("block", [(256, 8192), (4, 9), (3, 1)])
+def test_files_of_vectors_rank_as_one_matrix_bit_for_bit(tmp_path, block):
+    rng = np.random.default_rng(5)
+    queries, gallery = unit(rng, 20, 16), unit(rng, 50, 16)
+    targets = rng.integers(0, 50, 20)
+    given = names("q", 20), names("g", 50), targets
+    parts = np.split(gallery, [13, 13, 27, 49])  # one of them is empty
+    for number, part in enumerate(parts):
+        np.save(tmp_path / f"{number}.npy", part)
+    mapped = [np.load(tmp_path / f"{number}.npy", mmap_mode="r") for number in range(len(parts))]
+    more = {"excluded": (targets + 1) % 50, "block": block}
+    one = rank(queries, gallery, *given, **more)
+    other = rank(queries, MappedVectors(mapped), *given, **more)
+    for field in ("top_indices", "top_scores", "target_ranks", "target_scores"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+
+
+def test_rows_of_several_files():
+    matrix = np.arange(20, dtype=np.float32).reshape(10, 2)
+    vectors = MappedVectors(np.split(matrix, [4, 4, 7]))
+    assert (len(vectors), vectors.shape) == (10, (10, 2))
+    for rows in (slice(0, 4), slice(3, 8), slice(None), slice(5, 5), slice(8, 99)):
+        np.testing.assert_array_equal(vectors[rows], matrix[rows])
+    for rows in (np.array([9, 0, 4, 4]), np.array([], int), 7):
+        np.testing.assert_array_equal(vectors[rows], matrix[rows])
+    for rows in (np.array([10]), -1):
+        with pytest.raises(IndexError):
+            vectors[rows]
 
 
 def test_part_of_the_gallery_and_excluded_references():
@@ -104,6 +156,8 @@ def test_leftmost_of_equals_at_the_border():
     "wrong",
     [
         {"queries": np.full((1, 2), np.nan, np.float32)},
+        {"gallery": np.array([[1, 0], [np.nan, 1]], np.float32)},
+        {"gallery": np.array([[1, 0], [np.inf, 1]], np.float32)},
         {"queries": np.ones((1, 3), np.float32)},
         {"targets": np.array([2])},
         {"targets": np.array([1]), "allowed": np.array([True, False])},

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cir.core.errors import UserError
+from cir.retrieval.ranking.highest import highest
 from cir.retrieval.refine import GalleryGraph, JointGraph, Neighbours, Settings, expand, nearest
 from cir.retrieval.refine.k_reciprocal import own_first
-from cir.retrieval.refine.neighbours import highest
 from speed.dense_reranking import dense_gallery_only, dense_joint
 
 

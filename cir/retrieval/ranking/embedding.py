@@ -25,10 +25,12 @@ from cir.core.progress import progress, say
 from cir.images import decoding as images
 from cir.images.shards import Shard
 from cir.retrieval.ranking.device_batches import DeviceBatches
+from cir.retrieval.ranking.mapped import MappedVectors, Vectors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
+_ROWS = 8192  # vectors that are checked at once
 _Batch = tuple[Path, list[tuple[str, bytes]]]  # path for the vectors, (id, encoded image)
 
 
@@ -56,12 +58,15 @@ class Embeddings:
     """
 
     ids: tuple[str, ...]
-    vectors: np.ndarray
+    vectors: Vectors
     fingerprint: str
 
     @classmethod
-    def load(cls, folder: Path, fingerprint: str) -> "Embeddings":
+    def load(cls, folder: Path, fingerprint: str, mapped: bool = False) -> "Embeddings":
         """Read a folder that `embed` wrote with the model of this fingerprint.
+
+        If `mapped`, the vectors stay on disk: `rank` takes them from there, a block at a time, so
+        that the gallery may be larger than memory.
 
         Raises UserError for vectors of another model, a repeated id, and vectors that are missing,
         do not match their ids in number, are not finite or not of length one.
@@ -76,13 +81,14 @@ class Embeddings:
         vectors: list[np.ndarray] = []
         for number in range(info["shards"]):
             shard = files.read_json(folder / f"ids-{number:05d}.json")
-            vectors.append(_read_vectors(folder / f"vectors-{number:05d}.npy", shard))
+            vectors.append(_read_vectors(folder / f"vectors-{number:05d}.npy", shard, mapped))
             ids.extend(shard)
         if len(set(ids)) != len(ids):
             seen: set[str] = set()
             twice = next(name for name in ids if name in seen or seen.add(name))
             raise UserError(f"{folder} holds the image {twice} twice")
-        return cls(tuple(ids), np.concatenate(vectors), fingerprint)
+        joined = MappedVectors(vectors) if mapped else np.concatenate(vectors)
+        return cls(tuple(ids), joined, fingerprint)
 
 
 def embed(
@@ -241,9 +247,9 @@ def _assemble(shards: Sequence[Shard], parts: Sequence[Path], folder: Path, mode
         files.write_json(unfinished / "info.json", info)
 
 
-def _read_vectors(path: Path, ids: Sequence[str]) -> np.ndarray:
+def _read_vectors(path: Path, ids: Sequence[str], mapped: bool = False) -> np.ndarray:
     try:
-        vectors = np.load(path, allow_pickle=False)
+        vectors = np.load(path, "r" if mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a file of vectors: {error}") from None
     if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(ids):
@@ -251,7 +257,9 @@ def _read_vectors(path: Path, ids: Sequence[str]) -> np.ndarray:
             f"{path} should hold float32 vectors for {len(ids)} images, "
             f"and holds {vectors.dtype} of shape {vectors.shape}"
         )
-    lengths = np.linalg.norm(vectors, axis=1)
+    # A file may be larger than memory, and numpy copies what it measures.
+    parts = (vectors[start : start + _ROWS] for start in range(0, len(vectors), _ROWS))
+    lengths = np.concatenate([np.zeros(0), *(np.linalg.norm(part, axis=1) for part in parts)])
     wrong = ~(np.abs(lengths - 1) < 1e-3)  # so that NaN counts as wrong
     if wrong.any():
         raise UserError(

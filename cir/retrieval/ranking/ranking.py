@@ -8,14 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from cir.core.device import DEVICE
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress
+from cir.retrieval.ranking.highest import highest
+from cir.retrieval.ranking.mapped import Vectors
 
 # Two gallery rows of one image may differ in the last bits of their scores, as a matrix product
 # sums in another order at the edge of a block. Closer than this to a right answer is a tie.
 TIE = 1e-6
+
+# Queries and images whose scores `rank` computes at once.
+_BLOCK, _BLOCK_OF_A_GPU = (256, 8192), (1024, 65_536)
+_GPU = None if DEVICE == "cpu" else DEVICE  # numpy's products are as fast as torch's elsewhere
+_MANY = 100_000_000  # scores from which on the progress is shown
 
 Scores = Callable[[slice], np.ndarray]  # rows of the queries → [b, N], higher is better
 
@@ -69,7 +78,7 @@ class Ranking:
 
 def rank(
     queries: np.ndarray,
-    gallery: np.ndarray,
+    gallery: Vectors,
     query_ids: Sequence[str],
     gallery_ids: Sequence[str],
     targets: np.ndarray,
@@ -77,14 +86,19 @@ def rank(
     k: int = 10,
     allowed: np.ndarray | None = None,
     excluded: np.ndarray | None = None,
-    block: tuple[int, int] = (256, 8192),
+    block: tuple[int, int] | None = None,
+    device: str | None = _GPU,
 ) -> Ranking:
     """Rank `gallery` [N, D] for `queries` [Q, D] by dot product (cosine for unit vectors).
 
     `targets` [Q] are gallery indices. `allowed` [N] bool keeps part of the gallery; `excluded` [Q]
     removes one image from each query's gallery (-1: none). A target's rank is 1 plus the number of
     other images that score as high or higher, so ties count against us. Images of equal score keep
-    the gallery's order. No more than `block` scores (queries, images) are in memory at a time.
+    the gallery's order.
+
+    The gallery is read once, a block after the other, so that it may be larger than memory (see
+    cir.retrieval.ranking.mapped) or than that of a GPU. No more than `block` scores (queries,
+    images) are in memory at a time: that of torch's `device`, or numpy's if it is None.
     """
     allowed = np.ones(len(gallery), bool) if allowed is None else allowed
     excluded = np.full(len(queries), -1) if excluded is None else excluded
@@ -94,55 +108,75 @@ def rank(
     # An excluded image would leave k - 1 for its query, hence the last term.
     k = min(k, int(allowed.sum()) - int((excluded >= 0).any()))
     assert k > 0, "the gallery is empty"
-    step = max(1, block[0])
-    parts = [
-        _rank_block(
-            queries[start : start + step],
-            gallery,
-            targets[start : start + step],
-            excluded[start : start + step],
-            allowed,
-            k,
-            block[1],
-        )
-        for start in range(0, len(queries), step)
+    height, width = block or (_BLOCK_OF_A_GPU if device else _BLOCK)
+    starts = range(0, len(queries), max(1, height))
+    rows = [slice(start, start + max(1, height)) for start in starts]
+    blocks = [
+        _Block(queries[own], gallery[targets[own]], targets[own], excluded[own], k, device)
+        for own in rows
     ]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    starts = range(0, len(gallery), width)
+    show = len(queries) * len(gallery) >= _MANY
+    for start in progress(starts, len(starts), "ranking the gallery", "blocks", show=show):
+        part, left_out = gallery[start : start + width], ~allowed[start : start + width]
+        if device:
+            part = torch.tensor(part, device=device)
+        for one in blocks:
+            one.see(start, part, left_out)
+    columns = [
+        np.concatenate(column) for column in zip(*(one.found for one in blocks), strict=True)
+    ]
     return Ranking(tuple(query_ids), tuple(gallery_ids), *columns, int(allowed.sum()))
 
 
-def _rank_block(
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    targets: np.ndarray,
-    excluded: np.ndarray,
-    allowed: np.ndarray,
-    k: int,
-    width: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return top indices and scores [q, k], target ranks [q] and target scores [q] of a block."""
-    rows = np.arange(len(queries))
-    target_scores = np.einsum("qd,qd->q", queries, gallery[targets])
-    ahead = np.zeros(len(queries), np.int64)
-    best_scores = np.full((len(queries), 0), -np.inf, queries.dtype)
-    best_indices = np.zeros((len(queries), 0), np.int64)
-    for start in range(0, len(gallery), width):
-        stop = min(start + width, len(gallery))
-        scores = queries @ gallery[start:stop].T
-        scores[:, ~allowed[start:stop]] = -np.inf
-        inside = (excluded >= start) & (excluded < stop)
-        scores[rows[inside], excluded[inside] - start] = -np.inf
-        rivals = scores >= target_scores[:, None] - TIE
-        inside = (targets >= start) & (targets < stop)
-        rivals[rows[inside], targets[inside] - start] = False
-        ahead += rivals.sum(axis=1)
-        indices = np.broadcast_to(np.arange(start, stop), scores.shape)
-        best_scores = np.concatenate([best_scores, scores], axis=1)
-        best_indices = np.concatenate([best_indices, indices], axis=1)
-        keep = top_k(best_scores, min(k, best_scores.shape[1]))
-        best_scores = np.take_along_axis(best_scores, keep, axis=1)
-        best_indices = np.take_along_axis(best_indices, keep, axis=1)
-    return best_indices, best_scores, 1 + ahead, target_scores
+class _Block:
+    """Rank a block of queries [q, D] while the gallery comes by, a part after the other."""
+
+    def __init__(
+        self,
+        queries: np.ndarray,
+        images: np.ndarray,
+        targets: np.ndarray,
+        excluded: np.ndarray,
+        k: int,
+        device: str | None,
+    ):
+        self.targets, self.excluded, self.k = targets, excluded, k
+        self.queries = torch.tensor(queries, device=device) if device else queries
+        self.target_scores = np.einsum("qd,qd->q", queries, images)
+        self.border = torch.tensor(self.target_scores - TIE, device=device)[:, None]
+        self.ahead = torch.zeros(len(queries), dtype=torch.int64, device=device)
+        self.best = self.border.new_empty(len(queries), 0)
+        self.indices = self.ahead.new_empty(len(queries), 0)
+
+    def see(self, start: int, part: np.ndarray | torch.Tensor, left_out: np.ndarray) -> None:
+        """Take in the gallery images [n, D] from row `start` on, without those `left_out` [n]."""
+        scores = torch.as_tensor(self.queries @ part.T)
+        # A vector that is not finite spoils its score for every query: one row of scores suffices.
+        assert scores[0].isfinite().all(), "a gallery vector is not finite"
+        if left_out.any():
+            scores[:, left_out] = -torch.inf
+        scores[self._places(self.excluded, start, len(part))] = -torch.inf
+        rivals = scores >= self.border
+        rivals[self._places(self.targets, start, len(part))] = False
+        self.ahead += rivals.sum(dim=1)
+        columns, values = highest(scores, min(self.k, len(part)))
+        # Earlier finds stand further left, so the leftmost of equals keeps the lowest index.
+        best = torch.cat([self.best, values], dim=1)
+        keep, self.best = highest(best, min(self.k, best.shape[1]))
+        self.indices = torch.cat([self.indices, columns + start], dim=1).gather(1, keep)
+
+    @property
+    def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Top indices and scores [q, k], target ranks [q] and target scores [q]."""
+        indices, best, ahead = (t.cpu().numpy() for t in (self.indices, self.best, self.ahead))
+        return indices, best, 1 + ahead, self.target_scores
+
+    @staticmethod
+    def _places(images: np.ndarray, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and columns of those of each query's `images` [q] that the part holds."""
+        rows = np.flatnonzero((images >= start) & (images < start + count))
+        return rows, images[rows] - start
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -160,17 +194,16 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
 def _check(
     queries: np.ndarray,
-    gallery: np.ndarray,
+    gallery: Vectors,
     targets: np.ndarray,
     allowed: np.ndarray,
     excluded: np.ndarray,
 ) -> None:
-    assert queries.ndim == gallery.ndim == 2, "queries and gallery are matrices"
+    assert queries.ndim == len(gallery.shape) == 2, "queries and gallery are matrices"
     assert queries.shape[1] == gallery.shape[1], f"{queries.shape} against {gallery.shape}"
     assert len(queries), "there are no queries"
     assert len(gallery), "there is no gallery"
     assert np.isfinite(queries).all(), "a query vector is not finite"
-    assert np.isfinite(gallery).all(), "a gallery vector is not finite"
     assert targets.shape == excluded.shape == (len(queries),), "one target for each query"
     assert allowed.shape == (len(gallery),), "one mark for each gallery image"
     inside = (targets >= 0) & (targets < len(gallery))

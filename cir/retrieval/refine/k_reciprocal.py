@@ -18,8 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from cir.core.errors import UserError
+from cir.retrieval.ranking.highest import highest
 from cir.retrieval.ranking.ranking import TIE
-from cir.retrieval.refine.neighbours import Neighbours, as_tensor, highest, nearest
+from cir.retrieval.refine.neighbours import Neighbours, as_tensor, nearest
 
 _PAIRS = 16_384  # pairs of vectors compared at a time
 _ROWS = 4096  # sets widened at a time

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cir.retrieval.ranking.highest import highest
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -63,33 +65,6 @@ def _of_block(
         keep, best = highest(best, min(k, best.shape[1]))
         indices = indices.gather(1, keep)
     return indices, best, lowest
-
-
-def highest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the columns [Q, k] of the k highest of `scores` [Q, N], and these scores, best first.
-
-    Of equals the leftmost come first. `torch.topk` chooses any of the equals at the border, so
-    rows with equals on both sides of the border are looked at again.
-    """
-    count = min(k + 1, scores.shape[1])
-    values, columns = scores.topk(count, dim=1)
-    torn = values[:, k - 1] == values[:, k] if count > k else values.new_zeros(0, dtype=torch.bool)
-    columns, order = columns[:, :k].sort(dim=1)
-    values, order = values[:, :k].gather(1, order).sort(dim=1, descending=True, stable=True)
-    columns = columns.gather(1, order)
-    if torn.any():
-        columns[torn] = _leftmost_at_border(scores[torn], values[torn], columns[torn])
-    return columns, values
-
-
-def _leftmost_at_border(scores: Tensor, values: Tensor, columns: Tensor) -> Tensor:
-    """Replace the columns [q, k] that hold the lowest value by the leftmost that hold it."""
-    border = values[:, -1:]
-    width, k = scores.shape[1], values.shape[1]
-    from_right = torch.arange(width, 0, -1, dtype=torch.int32)
-    leftmost = width - torch.where(scores == border, from_right, 0).topk(k, dim=1).values.long()
-    place = torch.arange(k) - (values > border).sum(dim=1, keepdim=True)
-    return torch.where(place < 0, columns, leftmost.gather(1, place.clamp(min=0)))
 
 
 def as_tensor(vectors: np.ndarray) -> Tensor:
