@@ -6,10 +6,12 @@ import sys
 
 import pytest
 import torch
+from accelerate import DistributedType
 from torch import nn
 from torch.utils.data import Dataset
 
 from cir.core.errors import UserError
+from cir.training.shared import loop
 from cir.training.shared.loop import MomentumInPeriods, adamw_with_cosine, fit
 from tests.helpers import ROOT
 from tests.helpers.schedules import schedule
@@ -136,6 +138,12 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence(tmp_path):
         line.layer.weight.fill_(float("inf"))
     with pytest.raises(UserError, match=r"a line: the loss became .* learning rate"):
         train(tmp_path, line)
+
+
+def test_a_launcher_that_would_shard_the_model_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SHARDING", (DistributedType.NO,))  # as if it were FSDP
+    with pytest.raises(UserError, match="choose DDP"):
+        train(tmp_path)
 
 
 SHARED = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +21,7 @@ from cir.core.progress import progress, say
 from cir.training.shared.params import Precision, Schedule
 
 _CHECKPOINT = "checkpoint.pt"
+_SHARDING = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 # Makes the optimiser of parameter groups, each with its "lr", and the scheduler of their rates.
@@ -62,6 +63,7 @@ class MomentumInPeriods:
         return optimiser, scheduler
 
 
+@distributed.said_if_another_is_lost()
 def fit(
     objective: nn.Module,
     groups: Sequence[dict],
@@ -95,7 +97,8 @@ def fit(
         validation, and the result of `validate`.
 
     Raises:
-        UserError: the loss is infinite or not a number.
+        UserError: the loss is infinite or not a number, another process of the training was lost,
+            or the processes do not start from the same state.
     """
     run = _Run(objective, lambda: optimiser(groups, schedule), schedule, seed, checkpoints)
     loader = DataLoader(
@@ -151,9 +154,15 @@ class _Run:
         precision = _usable(schedule.precision)
         self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
         self.speaks = self.accelerator.is_main_process
+        if self.accelerator.distributed_type in _SHARDING:
+            raise UserError(
+                "every process of a training holds the whole model: choose DDP (distributed_type "
+                f"MULTI_GPU) in accelerate's config instead of {self.accelerator.distributed_type}"
+            )
         objective.to(self.accelerator.device)
         optimiser, self.scheduler = updates()  # after the weights have moved to the device
         self._resume(optimiser)
+        distributed.require_same_start(folder.name, self.step)
         self.model, self.optimiser = self.accelerator.prepare(objective, optimiser)
 
     def advance(self, batch: Any) -> float:
@@ -212,7 +221,10 @@ class _Run:
         path = self.folder / _CHECKPOINT
         if not path.is_file():
             return
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        device = self.accelerator.device
+        # Several processes on a processor have the device "cpu:0", which torch.load does not know.
+        place = "cpu" if device.type == "cpu" else device
+        state = torch.load(path, map_location=place, weights_only=True)
         self.step, self.history, self.best = state["step"], state["history"], state["best"]
         self.objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
