@@ -1,6 +1,6 @@
 """Index the images of a source into a store, and encode only the images that are new."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cir.app.calibration import calibrate
 from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_store
 from cir.app.stores.base import GRAPH_FROM
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.core.tables import printable
 from cir.datasets.exif_dates import taken
 from cir.datasets.sources import ImageSource, Listed, Problem
 from cir.images import decoding as images
+from cir.retrieval.ranking import over_ray
 from cir.retrieval.ranking.embedding import in_threads
 
 if TYPE_CHECKING:
@@ -114,7 +117,11 @@ def index(
         raise _empty(source, len(known))
     found = _Found(problems=list(source.problems))
     batches = _batches(source, listed, known, found, batch_size)
-    done = in_threads(lambda batch: _embed(model, *batch), batches, workers)
+    done = (
+        _embedded_on_ray(model, batches, workers, lambda text: steps.note(text))
+        if over_ray.asked()
+        else in_threads(lambda batch: _embed(model, *batch), batches, workers)
+    )
     written: dict[str, IndexedImage] = {}
     steps = progress(done, len(listed), "indexing", "images", units_in=lambda step: step.looked_at)
     for step in steps:
@@ -224,6 +231,39 @@ def _embed(model: "SearchModel", looked_at: int, batch: list[_New]) -> _Embedded
             failed[image.id] = f"image {name} is encoded as a vector without a direction"
     good = tuple(image for image in found if image.id not in failed)
     return _Embedded(looked_at, good, vectors[fine], failed)
+
+
+def _embedded_on_ray(
+    model: "SearchModel",
+    batches: Iterable[tuple[int, list[_New]]],
+    workers: int,
+    note: Callable[[str], None],
+) -> Iterator[_Embedded]:
+    """Send the batches to the nodes of a Ray cluster, and yield their images in order.
+
+    The nodes need not see the folder. An actor computes as one thread of this process would.
+    """
+    threads = torch.get_num_threads()
+    work = over_ray.Work(
+        _embed_batch,
+        lambda batch: f"the images from {printable(batch[1][0].listed.path)} on",
+        model,
+        on_gpu=DEVICE == "cuda",
+        threads=max(1, threads // (workers or threads)),
+    )
+    waiting: dict[int, _Embedded] = {}
+    following = 0
+    for number, embedded in over_ray.results(work, batches, note):
+        if isinstance(embedded, UserError):
+            raise embedded
+        waiting[number] = embedded
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+
+
+def _embed_batch(model: "SearchModel", batch: tuple[int, list[_New]]) -> _Embedded:
+    return _embed(model, *batch)
 
 
 def _image(new: _New, size: tuple[int, int]) -> IndexedImage:

@@ -182,6 +182,10 @@ class RetrieverModel(SearchModel):
         self._words = Lock()
         self._sentences = Lock()
 
+    def __reduce__(self) -> tuple:
+        """Travel to another process as what the model is made of: locks cannot be pickled."""
+        return type(self), (self._model, self._tagger)
+
     @property
     def dim(self) -> int:
         return self._model.encoder.dim

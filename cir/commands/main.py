@@ -5,10 +5,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cir.commands import classes, completion, data, evaluate, gate, index, models, serve, tag
+from cir.commands import (
+    classes,
+    completion,
+    data,
+    evaluate,
+    gate,
+    index,
+    models,
+    serve,
+    shards,
+    tag,
+)
 from cir.core.errors import UserError
 
-COMMANDS = (tag, models, index, serve, evaluate, classes, data, gate, completion)
+COMMANDS = (tag, models, index, serve, evaluate, classes, shards, data, gate, completion)
 # A plain installation leaves these modules out; each extra installs those that a command needs.
 _EXTRAS = {
     "app": (

@@ -10,6 +10,7 @@ them. A read loads one row group, about a megabyte.
 """
 
 import json
+import sys
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,17 +100,37 @@ def _plain(value: object) -> object:
 def _write_images(folder: Path, rows: Iterable[Row], rows_per_shard: int) -> set[str]:
     ids: set[str] = set()
     for number, groups in enumerate(_grouped(rows, rows_per_shard)):
-        path = folder / f"images-{number:05d}.parquet"
-        # The images are compressed already, and statistics would copy whole images to the footer.
-        with pq.ParquetWriter(
-            path, IMAGES, compression="none", use_dictionary=False, write_statistics=False
-        ) as writer:
-            for group in groups:
-                for name, _, _ in group:
-                    assert name not in ids, f"image id {name} comes twice"
-                    ids.add(name)
-                writer.write_table(_table(group), row_group_size=len(group))
+        _write_file(folder / file_name(number), groups, ids)
     return ids
+
+
+def file_name(number: int) -> str:
+    """Return the name of a file of images by its number in the split."""
+    return f"images-{number:05d}.parquet"
+
+
+def write_file(path: Path, rows: Iterable[Row]) -> int:
+    """Write one file of images with unique ids, whole or not at all; return their number.
+
+    Memory holds one row group.
+    """
+    ids: set[str] = set()
+    with files.whole_file(path) as unfinished:
+        _write_file(unfinished, next(_grouped(rows, sys.maxsize)), ids)
+    return len(ids)
+
+
+def _write_file(path: Path, groups: Iterable[list[Row]], ids: set[str]) -> None:
+    """Write groups of rows, and add their ids to those of the other files."""
+    # The images are compressed already, and statistics would copy whole images to the footer.
+    with pq.ParquetWriter(
+        path, IMAGES, compression="none", use_dictionary=False, write_statistics=False
+    ) as writer:
+        for group in groups:
+            for name, _, _ in group:
+                assert name not in ids, f"image id {name} comes twice"
+                ids.add(name)
+            writer.write_table(_table(group), row_group_size=len(group))
 
 
 def _grouped(rows: Iterable[Row], rows_per_shard: int) -> Iterator[Iterator[list[Row]]]:

@@ -9,7 +9,8 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -20,10 +21,12 @@ from PIL import Image
 from torch.nn import functional
 
 from cir.core import files
+from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.images import decoding as images
 from cir.images.shards import Shard
+from cir.retrieval.ranking import over_ray
 from cir.retrieval.ranking.device_batches import DeviceBatches
 from cir.retrieval.ranking.mapped import MappedVectors, Vectors
 
@@ -31,7 +34,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
 _ROWS = 8192  # vectors that are checked at once
-_Batch = tuple[Path, list[tuple[str, bytes]]]  # path for the vectors, (id, encoded image)
+_Part = tuple[Shard, Path]  # a file of images, and that for their vectors
+_Batch = tuple[_Part, list[tuple[str, bytes]]]  # with (id, encoded image)
 
 
 class ImageEncoder(Protocol):
@@ -120,20 +124,16 @@ def embed(
         say(f"{done:,} images were embedded before, by the same model; going on from there")
     share = _share_of_a_batch(encoder, batch_size, workers)
     shown = progress(
-        _embedded(encoder, _batches(todo, share), workers),
+        _embedded_on_ray(encoder, todo, share, workers, lambda text: shown.note(text))
+        if over_ray.asked()
+        else _embedded(encoder, todo, share, workers),
         sum(len(s.ids) for s, _ in todo),
         f"embedding {what}",
         "images",
-        units_in=lambda batch: len(batch[1]),
+        units_in=int,
     )
-    sizes = {part: len(shard.ids) for shard, part in todo}
-    of_shard: list[np.ndarray] = []
-    for part, vectors in shown:
-        of_shard.append(vectors)
-        if sum(map(len, of_shard)) == sizes[part]:
-            with files.whole_file(part) as unfinished:
-                np.save(unfinished, np.concatenate(of_shard))
-            of_shard = []
+    for _ in shown:
+        pass
     _assemble(shards, parts, folder, model)
     for part in parts:
         part.unlink(missing_ok=True)
@@ -163,14 +163,6 @@ def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
             f"finite), the first for the image {ids[int(bad.nonzero()[0])]}"
         )
     return functional.normalize(features, dim=1)
-
-
-def _batches(todo: Iterable[tuple[Shard, Path]], batch_size: int) -> Iterator[_Batch]:
-    """Yield batches of encoded images with their part; no batch holds images of two shards."""
-    for shard, part in todo:
-        encoded = shard.encoded()
-        while batch := list(islice(encoded, batch_size)):
-            yield part, batch
 
 
 def in_threads(
@@ -217,18 +209,81 @@ def _share_of_a_batch(encoder: ImageEncoder, batch_size: int, workers: int) -> i
 
 
 def _embedded(
-    encoder: ImageEncoder, batches: Iterator[_Batch], workers: int
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Yield the part and the vectors [B, D] of every batch, in order."""
+    encoder: ImageEncoder, todo: Iterable[_Part], batch_size: int, workers: int
+) -> Iterator[int]:
+    """Write the part of every shard, and yield the number of images of every batch."""
     encoded = DeviceBatches(encoder)
 
-    def vectors(part_and_batch: _Batch) -> tuple[Path, np.ndarray]:
-        part, batch = part_and_batch
-        pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in batch])
+    def vectors(batch: _Batch) -> tuple[_Part, np.ndarray]:
+        part, rows = batch
+        pixels = np.stack([encoder.preprocess(images.decode(data, name)) for name, data in rows])
         with torch.inference_mode():
-            return part, unit_rows(encoded(pixels), [name for name, _ in batch]).cpu().numpy()
+            return part, unit_rows(encoded(pixels), [name for name, _ in rows]).cpu().numpy()
 
-    return in_threads(vectors, batches, workers)
+    of_shard: list[np.ndarray] = []
+    for (shard, path), rows in in_threads(vectors, _batches(todo, batch_size), workers):
+        of_shard.append(rows)
+        if sum(map(len, of_shard)) == len(shard.ids):
+            with files.whole_file(path) as unfinished:
+                np.save(unfinished, np.concatenate(of_shard))
+            of_shard = []
+        yield len(rows)
+
+
+def _batches(todo: Iterable[_Part], batch_size: int) -> Iterator[_Batch]:
+    """Yield batches of encoded images with their part; no batch holds images of two shards."""
+    for part in todo:
+        encoded = part[0].encoded()
+        while batch := list(islice(encoded, batch_size)):
+            yield part, batch
+
+
+def _embedded_on_ray(
+    encoder: ImageEncoder,
+    todo: Sequence[_Part],
+    batch_size: int,
+    workers: int,
+    note: Callable[[str], None],
+) -> Iterator[int]:
+    """Do the same on the nodes of a Ray cluster, and yield the number of images of every shard.
+
+    An actor computes as one thread of this process would, so that its vectors are the same bits.
+    Raises UserError at the end, for all shards with an image that cannot be embedded.
+    """
+    threads = torch.get_num_threads()
+    parts = [(replace(shard, path=shard.path.absolute()), path.absolute()) for shard, path in todo]
+    work = over_ray.Work(
+        partial(_embed_shard, batch_size),
+        lambda part: str(part[0].path),
+        encoder,
+        on_gpu=encoder.device.type == "cuda",
+        threads=max(1, threads // (workers or threads)),
+        shared=parts[0][1].parent if parts else None,
+    )
+    failed: list[UserError] = []
+    for number, answer in over_ray.results(work, parts, note) if parts else ():
+        if isinstance(answer, UserError):
+            failed.append(answer)
+        else:
+            yield len(parts[number][0].ids)
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(parts)} shards could not be embedded: {listed(failed, '; ')}. "
+            "The others are kept, and the next run does what is missing"
+        )
+
+
+def _embed_shard(batch_size: int, encoder: ImageEncoder, part: _Part) -> None:
+    """Embed a shard on a node; raises UserError if another file lies there at the shard's path."""
+    shard, path = part
+    if files.fingerprint(encoder.fingerprint(), shard.path) != path.stem:
+        raise UserError(
+            f"a node has another file at {shard.path}: the images have to lie on storage that all "
+            "nodes share, at the same path"
+        )
+    workers = 0 if encoder.device.type == "cuda" else 1
+    for _ in _embedded(encoder, [part], batch_size, workers):
+        pass
 
 
 def _assemble(shards: Sequence[Shard], parts: Sequence[Path], folder: Path, model: str) -> None:
