@@ -14,6 +14,7 @@ from cir.app.calibration import calibrate
 from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_store
 from cir.app.stores.base import GRAPH_FROM
 from cir.core.device import DEVICE
+from cir.core.english import listed as first_few
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
 from cir.core.tables import printable
@@ -246,7 +247,7 @@ def _embedded_on_ray(
     threads = torch.get_num_threads()
     work = over_ray.Work(
         _embed_batch,
-        lambda batch: f"the images from {printable(batch[1][0].listed.path)} on",
+        lambda batch: f"the images {first_few([printable(new.listed.path) for new in batch[1]])}",
         model,
         on_gpu=DEVICE == "cuda",
         threads=max(1, threads // (workers or threads)),

@@ -260,15 +260,16 @@ def _embedded_on_ray(
         threads=max(1, threads // (workers or threads)),
         shared=parts[0][1].parent if parts else None,
     )
-    failed: list[UserError] = []
+    failed: dict[int, UserError] = {}
     for number, answer in over_ray.results(work, parts, note) if parts else ():
         if isinstance(answer, UserError):
-            failed.append(answer)
+            failed[number] = answer
         else:
             yield len(parts[number][0].ids)
     if failed:
+        told = listed([failed[number] for number in sorted(failed)], "; ")
         raise UserError(
-            f"{len(failed)} of {len(parts)} shards could not be embedded: {listed(failed, '; ')}. "
+            f"{len(failed)} of {len(parts)} shards could not be embedded: {told}. "
             "The others are kept, and the next run does what is missing"
         )
 

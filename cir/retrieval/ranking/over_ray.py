@@ -97,9 +97,7 @@ class _Actor:
         self, code: dict[str, str], fingerprint: str, marker: Path | None
     ) -> tuple[str, str]:
         """Return the node's address, and why it cannot take part, or nothing."""
-        import ray
-
-        address = ray.util.get_node_ip_address()
+        address = _address()
         here = _code()
         other = next((name for name in code if here[name] != code[name]), None)
         if other is not None:
@@ -325,6 +323,13 @@ def _code() -> dict[str, str]:
     modules = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
     own = files.fingerprint(*(part for name in modules for part in (name, root / name)))
     return {"cir": own} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def _address() -> str:
+    """Return the address of the node on which this process runs."""
+    import ray
+
+    return ray.util.get_node_ip_address()
 
 
 def _ends_of(error: Exception) -> str:

@@ -1,0 +1,252 @@
+"""Embedding on the nodes of a Ray cluster: the bits of the local run, through every fault."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cir.core import files
+from cir.core.errors import UserError
+from cir.images import decoding as images
+from cir.images import shards
+from cir.images.shards import ImageShards
+from cir.retrieval.ranking import embedding, over_ray
+from cir.retrieval.ranking.embedding import embed
+from tests.helpers import ROOT
+from tests.helpers.ray_cluster import AUTH, RayCluster, SlowEncoder, batches
+
+SHARDS, PER_SHARD = 8, 5
+on_ray = pytest.mark.recipes
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="ray of requirements-scale.txt is absent"
+)
+
+
+def write_gallery(folder, torn=()):
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(SHARDS * PER_SHARD):
+        encoded = images.encode(Image.fromarray(rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)))
+        name = f"image {number}"
+        rows.append((name, encoded[:200] if name in torn else encoded, ()))
+    shards.write(folder, rows, [], {}, rows_per_shard=PER_SHARD)
+    return ImageShards(folder).shards()
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    return write_gallery(tmp_path / "data")
+
+
+@pytest.fixture
+def local(gallery, tmp_path, monkeypatch):
+    """The fingerprint of the vectors of one process."""
+    embed(SlowEncoder(tmp_path / "local log"), gallery, tmp_path / "local", tmp_path / "local work")
+    return files.fingerprint(tmp_path / "local")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    started = RayCluster()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def asked(cluster, tmp_path, monkeypatch):
+    """Embedding in this process goes to the cluster, whose nodes find the code by themselves."""
+    for name, value in {**AUTH, "CIR_EMBED": "ray", "RAY_ADDRESS": cluster.address}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def start(cluster, tmp_path):
+    """Starts embedding in a process of its own."""
+    started = []
+
+    def start(seconds):
+        environment = {**os.environ, **AUTH, "CIR_EMBED": "ray", "RAY_ADDRESS": cluster.address}
+        place = str(tmp_path / "data"), str(tmp_path), str(seconds)
+        running = subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.embed_on_ray", *place],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        if running.poll() is None:
+            running.kill()
+        running.communicate()
+
+
+def wait_for(condition, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def finished(running):
+    _, said = running.communicate(timeout=200)
+    assert running.returncode == 0, said
+    return said
+
+
+# The tests of the cluster stand in an order: each finds the nodes that those before have left.
+
+
+@needs_ray
+@on_ray
+def test_a_full_cluster_ends_with_a_sentence(gallery, asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(over_ray, "_NO_PROCESSOR", 2.0)
+    with pytest.raises(UserError, match=r"started nothing in \d+ seconds.*1 CPU \(0 there"):
+        embed(SlowEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
+    assert not (tmp_path / "out").exists()
+
+
+@needs_ray
+@on_ray
+def test_nodes_that_join_late_are_used_and_a_killed_actor_costs_one_shard(
+    cluster, gallery, local, start, tmp_path
+):
+    log = tmp_path / "log"
+    running = start(1.5)
+    cluster.add_node(3)
+    wait_for(lambda: batches(log))
+    cluster.add_node(4)
+    wait_for(lambda: len({process for process, _ in batches(log)}) == 2)
+    os.kill(batches(log)[-1][0], signal.SIGKILL)
+    said = finished(running)
+    assert "on 2 nodes" in said
+    begun = [first for _, first in batches(log)]
+    assert len(set(begun)) == SHARDS
+    assert len(begun) == SHARDS + 1
+    assert files.fingerprint(tmp_path / "out") == local
+
+
+@needs_ray
+@on_ray
+def test_a_killed_driver_and_then_a_killed_node_cost_a_shard_an_actor(
+    cluster, gallery, local, start, tmp_path
+):
+    log, work = tmp_path / "log", tmp_path / "work"
+    killed = start(1.5)
+    wait_for(lambda: len(list(work.glob("*.npy"))) >= 2)
+    killed.kill()
+    killed.wait()
+    time.sleep(3)  # its actors end
+    kept = len(list(work.glob("*.npy")))
+    assert not (tmp_path / "out").exists()
+    assert kept + 2 >= len(batches(log))
+    node = cluster.add_node(5)
+    again = start(1.5)
+    before = len(batches(log))
+    wait_for(lambda: len(batches(log)) >= before + 3)
+    cluster.kill(node)
+    said = finished(again)
+    assert "images were embedded before" in said
+    begun = [first for _, first in batches(log)]
+    assert len(set(begun)) == SHARDS
+    assert len(begun) <= SHARDS + 2 + 1
+    assert files.fingerprint(tmp_path / "out") == local
+
+
+@needs_ray
+@on_ray
+def test_a_corrupt_image_is_named_at_the_end_and_the_good_shards_are_kept(asked, local, tmp_path):
+    log, work = tmp_path / "log", tmp_path / "work"
+    torn = write_gallery(tmp_path / "torn", ["image 7", "image 38"])
+    with pytest.raises(UserError, match=r"2 of 8 shards .*image 7 .*image 38 .*next run"):
+        embed(SlowEncoder(log), torn, tmp_path / "out", work)
+    assert len(list(work.glob("*.npy"))) == SHARDS - 2
+    assert not (tmp_path / "out").exists()
+    before = len(batches(log))
+    embed(SlowEncoder(log), ImageShards(tmp_path / "data").shards(), tmp_path / "out", work)
+    assert len(batches(log)) == before + 2
+    assert files.fingerprint(tmp_path / "out") == local
+
+
+@needs_ray
+@on_ray
+def test_an_encoder_gives_the_bits_of_the_local_run(asked, encoder, split, tmp_path, monkeypatch):
+    gallery = ImageShards(split).shards()
+    embed(encoder, gallery, tmp_path / "out", tmp_path / "work")
+    monkeypatch.setenv("CIR_EMBED", "")
+    embed(encoder, gallery, tmp_path / "local", tmp_path / "work")
+    assert files.fingerprint(tmp_path / "out") == files.fingerprint(tmp_path / "local")
+
+
+@needs_ray
+@on_ray
+def test_another_model_is_refused(asked, gallery, tmp_path):
+    other = SlowEncoder(tmp_path / "log", own=True)
+    with pytest.raises(UserError, match=r"the node 127\.0\.0\.\d has another model"):
+        embed(other, gallery, tmp_path / "out", tmp_path / "work")
+
+
+@needs_ray
+@on_ray
+def test_a_node_with_other_code_is_refused(cluster, asked, gallery, tmp_path):
+    for name in ("cir", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name)
+    with (tmp_path / "copy" / "cir" / "images" / "decoding.py").open("a") as changed:
+        changed.write("# another version\n")
+    cluster.add_node(6, tmp_path / "copy")
+    with pytest.raises(UserError, match=r"the node 127\.0\.0\.6 has other code .*: cir is"):
+        embed(SlowEncoder(tmp_path / "log", 1.0), gallery, tmp_path / "out", tmp_path / "work")
+
+
+@needs_ray
+@on_ray
+def test_without_the_token_nobody_gets_in(gallery, start, monkeypatch):
+    monkeypatch.setitem(AUTH, "RAY_AUTH_TOKEN", "0" * 64)
+    running = start(0)
+    _, said = running.communicate(timeout=200)
+    assert running.returncode == 1
+    assert "error: the cluster 127.0.0.2:" in said.splitlines()[-1]
+
+
+def test_a_folder_that_a_node_does_not_see_is_said(gallery, tmp_path, monkeypatch):
+    encoder = SlowEncoder(tmp_path / "log")
+    actor = over_ray._Actor(encoder, 1)
+    monkeypatch.setattr(over_ray, "_address", lambda: "10.0.0.9")
+    same = over_ray._code(), encoder.fingerprint()
+    with over_ray._marker(tmp_path) as marker:
+        assert actor.refusal(*same, marker) == ("10.0.0.9", "")
+    _, refusal = actor.refusal(*same, marker)
+    assert refusal.startswith(f"the node 10.0.0.9 does not see the folder {tmp_path}")
+
+
+def test_other_images_at_the_same_path_are_refused(gallery, tmp_path):
+    encoder = SlowEncoder(tmp_path / "log")
+    part = tmp_path / f"{files.fingerprint(encoder.fingerprint(), gallery[1].path)}.npy"
+    embedding._embed_shard(4, encoder, (gallery[1], part))
+    assert np.load(part).shape == (PER_SHARD, 16)
+    with pytest.raises(UserError, match=r"another file at .*images-00000"):
+        embedding._embed_shard(4, encoder, (gallery[0], part))
+
+
+def test_ray_that_is_not_installed_and_another_word_are_one_sentence(
+    gallery, tmp_path, monkeypatch
+):
+    places = tmp_path / "out", tmp_path / "work"
+    monkeypatch.setenv("CIR_EMBED", "ray")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install --no-deps -r requirements-scale\.txt"):
+        embed(SlowEncoder(tmp_path / "log"), gallery, *places)
+    monkeypatch.setenv("CIR_EMBED", "spark")
+    with pytest.raises(UserError, match='CIR_EMBED takes "ray" or nothing, got "spark"'):
+        embed(SlowEncoder(tmp_path / "log"), gallery, *places)
