@@ -20,7 +20,7 @@ from cir.images.colours import NotShownError, load_rgb, of_a_tiff
 T = TypeVar("T")
 MAX_PIXELS = 100_000_000
 # The formats of cameras and browsers. EPS is left out, because decoding it runs another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+_BY_PILLOW = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -39,6 +39,19 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+def _formats() -> tuple[str, ...]:
+    """Return the formats that are decoded: HEIF, of phones, if the extra `formats` is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return _BY_PILLOW
+    pillow_heif.register_heif_opener()  # Pillow opens HEIC and HEIF files from then on
+    return (*_BY_PILLOW, "HEIF")
+
+
+FORMATS = _formats()
 
 
 class UnknownFormatError(UserError):

@@ -114,14 +114,14 @@ def test_thumbnails_and_bins_are_neither_images_nor_classes(tmp_path):
     save(root / "cat" / "@eaDir" / "cat-0.png" / "SYNOPHOTO_THUMB_M.jpg", 900)
     save(root / "#recycle" / "old.png", 901)
     save(root / "dog" / "new.jfif", 902)
-    (root / "dog" / "b.HEIC").write_bytes(b"?")
+    (root / "dog" / "b.DNG").write_bytes(b"?")
     splits = make_splits(class_folders(root), seed=0)
     found = {name: label for own in ids(splits).values() for name, label in own.items()}
     assert len(found) == 37
     assert found["dog/new.jfif"] == "dog"
     assert splits["train"].info["notes"][0] == (
         "mine: left out: 2 of a system, such as thumbnails and bins (#recycle, cat/@eaDir); 1 of a "
-        "format that is not read (dog/b.HEIC)"
+        "format that is not read (dog/b.DNG)"
     )
 
 

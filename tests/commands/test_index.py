@@ -184,12 +184,12 @@ def test_an_emptied_folder(photos):
 
 def test_what_was_left_out_is_counted_in_one_sentence(photos, capsys):
     (photos / "red.png").rename(photos / "red.jfif")
-    for name in ("a.HEIC", ".DS_Store", "notes.txt"):
+    for name in ("a.DNG", ".DS_Store", "notes.txt"):
         (photos / name).touch()
     assert "3 indexed" in answer(photos)
     told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert told == [
-        "left out: 1 hidden (.DS_Store); 1 of a format that is not read (a.HEIC); 1 without the "
+        "left out: 1 hidden (.DS_Store); 1 of a format that is not read (a.DNG); 1 without the "
         "suffix of an image (notes.txt)"
     ]
 
@@ -215,12 +215,12 @@ def test_links_out_of_the_folder_are_followed_on_request(photos, capsys, model):
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path, photos):
     (tmp_path / "phone").mkdir()
-    for name in ("a.HEIC", ".nomedia"):
+    for name in ("a.DNG", ".nomedia"):
         (tmp_path / "phone" / name).write_bytes(b"")
     (tmp_path / "phone" / "red.png").symlink_to(photos / "red.png")
     sentence = (
         r"red.png is a link .* refused \(--follow-links follows such links\); "
-        r"left out: 1 hidden \(.nomedia\); 1 of a format that is not read \(a.HEIC\)$"
+        r"left out: 1 hidden \(.nomedia\); 1 of a format that is not read \(a.DNG\)$"
     )
     with pytest.raises(UserError, match=sentence):
         answer(tmp_path / "phone")

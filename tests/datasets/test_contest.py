@@ -282,7 +282,7 @@ def test_what_lies_there_twice_or_is_no_image_is_counted(tmp_path):
     make_folder(tmp_path / "train", rows, [*names, "caf\u00e9.png"])
     make_folder(tmp_path / "test", [*rows[:2], "a0.png,Add more.,copy.png"], names[:4])
     save(tmp_path / "test" / "images" / "copy.png", 1)  # as b0.png
-    for place in ("@eaDir/a.png/SYNOPHOTO_THUMB_S.jpg", "._a.png", "x.HEIC"):
+    for place in ("@eaDir/a.png/SYNOPHOTO_THUMB_S.jpg", "._a.png", "x.DNG"):
         save(tmp_path / "train" / "images" / place, 1)
     parts = load(tmp_path)
     info = parts["test"].info

@@ -35,7 +35,7 @@ def test_images_are_listed_by_suffix_at_any_depth_sorted_by_path(tmp_path):
     names += ["c.jfif", "d.tiff", "e.jp2", "thumbs/f.jpg"]
     others = [".hidden.jpg", ".git/a.jpg", "a/.b/c.png", "d.svg", "e.txt", "jpg", "f.jpg.txt", "g."]
     others += [
-        "h.HEIC",
+        "h.DNG",
         "a/@eaDir/z.Png/SYNOPHOTO_THUMB_M.jpg",
         "$RECYCLE.BIN/i.jpg",
         "Thumbs/j.jpg",
@@ -50,7 +50,7 @@ def test_images_are_listed_by_suffix_at_any_depth_sorted_by_path(tmp_path):
     assert source.left_out == (
         "left out: 4 hidden (.Trash-1000, .git, .hidden.jpg and 1 more); 4 of a system, such as "
         "thumbnails and bins ($RECYCLE.BIN, Thumbs, Thumbs.db and 1 more); 4 without the suffix of "
-        "an image (e.txt, f.jpg.txt, g. and 1 more); 2 of a format that is not read (d.svg, h.HEIC)"
+        "an image (e.txt, f.jpg.txt, g. and 1 more); 2 of a format that is not read (d.svg, h.DNG)"
     )
     status = (tmp_path / "b.jpg").stat()
     assert found["b.jpg"] == Listed("b.jpg", status.st_size, status.st_mtime)

@@ -18,9 +18,8 @@ def same(data, kind):
 
 
 def test_there_are_kinds_of_every_format():
-    assert {decoding.header(kind.data, name).format for name, kind in KINDS.items()} == {
-        *decoding.FORMATS
-    }
+    formats = {decoding.header(kind.data, name).format for name, kind in KINDS.items()}
+    assert formats == {*decoding.FORMATS} - {"HEIF"}  # which tests/images/test_heif.py has
     assert len(KINDS) == len(kinds()) > 150
 
 

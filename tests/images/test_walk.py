@@ -21,7 +21,7 @@ def put(folder, *names):
 
 def test_a_folder_is_sorted_as_a_tree_and_the_rest_has_its_reason(tmp_path):
     put(tmp_path, "a-b/x.jpg", "a/y.PNG", "a/@eaDir/y.PNG/SYNOPHOTO_THUMB_M.jpg", "z.jfif")
-    put(tmp_path, "a/._y.PNG", "SYNOPHOTO_THUMB_S.jpg", "a/data.csv", "notes.txt", "b.HeIc")
+    put(tmp_path, "a/._y.PNG", "SYNOPHOTO_THUMB_S.jpg", "a/data.csv", "notes.txt", "b.DnG")
     put(tmp_path, "~snapshot/y.PNG", "a/TrashBox/y.PNG")
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
@@ -32,14 +32,14 @@ def test_a_folder_is_sorted_as_a_tree_and_the_rest_has_its_reason(tmp_path):
         walk.HIDDEN: ["a/._y.PNG"],
         walk.SYSTEM: ["SYNOPHOTO_THUMB_S.jpg", "~snapshot", "a/@eaDir", "a/TrashBox"],
         walk.NO_IMAGE: ["notes.txt"],
-        walk.FORMAT: ["b.HeIc"],
+        walk.FORMAT: ["b.DnG"],
         walk.NO_FILE: ["pipe.jpg"],
         walk.NOTHING: ["lost.png"],
     }
     assert found.named(walk.NOTHING, walk.HIDDEN) == ["lost.png", "a/._y.PNG"]
     assert found.sentence((walk.HIDDEN, walk.SYSTEM)) == (
         "left out: 1 links to nothing (lost.png); 1 neither a file nor a folder (pipe.jpg); 1 of a "
-        "format that is not read (b.HeIc); 1 without the suffix of an image (notes.txt)"
+        "format that is not read (b.DnG); 1 without the suffix of an image (notes.txt)"
     )
     assert walk.Found(images=["a.jpg"]).sentence() is None
 
@@ -96,4 +96,4 @@ def test_every_suffix_of_a_decodable_format_is_taken(tmp_path):
         Image.new("L" if grey else "RGB", (9, 7), 200).save(path, Image.EXTENSION[suffix])
         assert walk.is_image_name(path.name)
         assert decode(path, path.name).size == (9, 7)
-    assert not any(map(walk.is_image_name, ("a.heic", "a.pfm", "a.pdf", "jpg", "a.jpg.txt")))
+    assert not any(map(walk.is_image_name, ("a.dng", "a.pfm", "a.pdf", "jpg", "a.jpg.txt")))
