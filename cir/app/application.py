@@ -1,5 +1,7 @@
 """Build the ASGI app: the API, the page, the documentation and the checks of each request."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -23,7 +25,10 @@ _ABOUT = "Find an image by words, by an image, or by an image and a change."
 
 
 def create_app(
-    service: SearchService, settings: Settings | None = None, readiness: Readiness | None = None
+    service: SearchService,
+    settings: Settings | None = None,
+    readiness: Readiness | None = None,
+    libraries: Sequence[tuple[str, str]] = (),
 ) -> FastAPI:
     """Build the app for a service.
 
@@ -32,6 +37,7 @@ def create_app(
         settings: limits of bodies, the token and the host names; by default those of the service.
             The limits of images are always those of the service.
         readiness: answers `/readyz`; by default it checks no files and no server.
+        libraries: the names and the relative addresses of all that are served, this one at "./".
     """
     settings = settings or service.settings
     readiness = readiness or Readiness(service.model, service.store)
@@ -46,7 +52,7 @@ def create_app(
     add_error_handlers(app)
     add_api(app, service, readiness, settings.base_path)
     app.include_router(docs_router(TITLE))
-    app.include_router(page_router(service))
+    app.include_router(page_router(service, libraries))
     app.mount("/static", LastingFiles(STATIC, STATIC_DIGEST), name="static")
     # The middleware that is added last sees a request first.
     app.add_middleware(Compressed)

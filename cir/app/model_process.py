@@ -21,6 +21,8 @@ from cir.app.search_model import SearchModel, TaggedText
 from cir.app.web.faults import Unavailable
 from cir.core.records import Edit
 
+_THREADS = torch.get_num_threads()  # before a first model takes them all but one away
+
 
 class ModelProcess(SearchModel):
     """Answers the calls of a SearchModel, one after the other, in a fork of this process.
@@ -121,7 +123,7 @@ def in_own_process(load: Callable[[], SearchModel]) -> Iterator[SearchModel]:
     if torch.cuda.is_available() or not sys.platform.startswith("linux"):
         yield load()
         return
-    threads = max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
+    threads = max(1, min(_THREADS, len(os.sched_getaffinity(0)) - 1))
     torch.set_num_threads(1)  # a fork would not have the other threads
     model = ModelProcess(load(), partial(torch.set_num_threads, threads))
     try:

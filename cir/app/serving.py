@@ -4,76 +4,139 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+from starlette.types import ASGIApp
 
 from cir.app import model_process, search_model
 from cir.app.application import create_app
 from cir.app.calibration import DRAWINGS_ONLY, calibrate, knows_drawings_only
 from cir.app.indexing import indexed_store
+from cir.app.libraries import Library
 from cir.app.search_model import SearchModel
 from cir.app.service import SearchService
 from cir.app.settings import Settings
 from cir.app.stores import Store, StoreInfo, open_store, read_info
 from cir.app.web import server
+from cir.app.web.addresses import LIBRARIES, BasePath, Libraries, links_to
 from cir.app.web.readiness import LoadedFiles, Readiness
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import say
 from cir.datasets.sources import ImageSource, find_source, open_source
 
+T = TypeVar("T")
+
 
 def serve(
     listening: socket.socket,
     settings: Settings,
-    model_folder: Path,
+    libraries: Sequence[Library],
     tagger: Path | None,
-    place: str,
-    folder: Path | None = None,
-    tags: Path | None = None,
-    gallery: Path | None = None,
 ) -> None:
-    """Serve the images of a store over HTTP until SIGINT or SIGTERM.
+    """Serve libraries over HTTP until SIGINT or SIGTERM, the first one at the main address.
 
     Args:
         listening: the socket, bound to its address.
         settings: the limits, the token and the host names of the service.
-        model_folder: the folder of the model.
+        libraries: what is served. Of several, those that fail are left out and said.
         tagger: the folder of the tagger; None serves without one.
-        place: the store, as open_store takes it.
-        folder: images to index first; None serves the store as it is.
-        tags: a CSV file with the tags of the images in `folder`.
-        gallery: images to index if `folder` is None and `place` is an empty folder, or holds this
-            gallery already.
 
     Raises:
         UserError: there is nothing to serve, or model, store or images cannot be used.
     """
-    folders = [model_folder] if tagger is None else [model_folder, tagger]
-    loaded = LoadedFiles(folders)  # read first, to notice files that change meanwhile
-    with model_process.in_own_process(partial(search_model.load, *folders)) as model:
-        if folder is None and gallery is not None:
-            folder = _gallery_to_index(gallery, Path(place), model.fingerprint())
-        with _opened(place, model, model_folder, folder, tags) as (store, source):
-            if knows_drawings_only(model, store):
-                say(f"note: {DRAWINGS_ONLY}")
-            service = SearchService(model, store, source, settings)
-            app = create_app(service, settings, Readiness(model, store, loaded, _held(place)))
-            address = server.address_of(listening) + settings.base_path.removeprefix("/")
-            address += "/" if settings.base_path else ""
-            say(f"{store.count():,} images; open {address} (stop with Ctrl-C)")
-            if settings.token is not None:
-                say(f"the first time, open {address}?token=... with the token")
-            try:
-                server.serve(app, listening)
-            finally:
-                service.close()
+    with ExitStack() as stack:
+        models = _models(stack, libraries, tagger)
+        opened = _each(libraries, lambda library: _open(stack, library, *models[library.model]))
+        app = _app(stack, opened, settings)
+        address = server.address_of(listening) + settings.base_path.removeprefix("/")
+        address += "/" if settings.base_path else ""
+        counts = [f"{one.store.count():,} images" for one in opened]
+        if len(opened) > 1:
+            counts = [f"{one.library.name}: {n}" for one, n in zip(opened, counts, strict=True)]
+        say(f"{', '.join(counts)}; open {address} (stop with Ctrl-C)")
+        if settings.token is not None:
+            say(f"the first time, open {address}?token=... with the token")
+        server.serve(app, listening)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A library that is ready to be served."""
+
+    library: Library
+    model: SearchModel
+    loaded: LoadedFiles
+    store: Store
+    source: ImageSource
+
+
+def _models(
+    stack: ExitStack, libraries: Sequence[Library], tagger: Path | None
+) -> dict[Path, tuple[SearchModel, LoadedFiles]]:
+    """Load each model once. All are loaded, and forked, before the stores start threads."""
+    models = {}
+    for folder in dict.fromkeys(library.model for library in libraries):
+        folders = [folder] if tagger is None else [folder, tagger]
+        loaded = LoadedFiles(folders)  # read first, to notice files that change meanwhile
+        load = model_process.in_own_process(partial(search_model.load, *folders))
+        models[folder] = stack.enter_context(load), loaded
+    return models
+
+
+def _each(libraries: Sequence[Library], use: Callable[[Library], T]) -> list[T]:
+    """Return what `use` makes of each library; say which failed, or raise if all did."""
+    made, failed = [], []
+    for library in libraries:
+        try:
+            made.append(use(library))
+        except UserError as error:
+            failed.append(error)
+    if not made:
+        raise failed[0]
+    for error in failed:
+        say(f"note: not served: {error}")
+    return made
+
+
+def _open(stack: ExitStack, library: Library, model: SearchModel, loaded: LoadedFiles) -> _Opened:
+    """Open a library; index its folder first, if there is one."""
+    folder, place = library.folder, library.place
+    if folder is None and library.gallery is not None:
+        folder = _gallery_to_index(library.gallery, Path(place), model.fingerprint())
+    how = place, model, library.model, folder, library.tags
+    store, source = stack.enter_context(_store_and_source(*how))
+    if knows_drawings_only(model, store):
+        say(f"note: {DRAWINGS_ONLY}")
+    return _Opened(library, model, loaded, store, source)
+
+
+def _app(stack: ExitStack, opened: Sequence[_Opened], settings: Settings) -> ASGIApp:
+    """Build the app of the first library, with the others below `libraries/NAME/`."""
+    apps: dict[str, ASGIApp] = {}
+    names = [one.library.name for one in opened]
+    for one in opened:
+        below = f"{settings.base_path}/{LIBRARIES}/{one.library.name}" if apps else None
+        own = settings if below is None else replace(settings, base_path=below)
+        service = SearchService(one.model, one.store, one.source, own)
+        stack.callback(service.close)
+        readiness = Readiness(one.model, one.store, one.loaded, _held(one.library.place))
+        links = links_to(names, one.library.name) if len(names) > 1 else ()
+        apps[one.library.name] = create_app(service, own, readiness, links)
+    first, *others = apps
+    if not others:
+        return apps[first]
+    app = Libraries(apps[first], {name: apps[name] for name in others})
+    return BasePath(app, settings.base_path) if settings.base_path else app
 
 
 @contextmanager
-def _opened(
+def _store_and_source(
     place: str, model: SearchModel, model_folder: Path, folder: Path | None, tags: Path | None
 ) -> Iterator[tuple[Store, ImageSource]]:
     """Open the store and the source of its images; index `folder` first, if there is one."""

@@ -18,9 +18,6 @@ from cir.retrieval.models import catalogue
 if TYPE_CHECKING:
     from cir.app.indexing import IndexReport
 
-# The name is hidden: a store inside the folder of images is then not indexed with them.
-DEFAULT_STORE = ".search"
-
 # Of the pipeline's models, the one fine-tuned for text search knows both edits and sentences.
 MODEL = "text_search"
 
@@ -35,9 +32,10 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     indexing.add_argument("folder", type=Path, metavar="FOLDER", help=about)
     about = (
         "a folder, or a Qdrant server (http://localhost:6333, with #COLLECTION if there are "
-        "several; https:// without a port is port 443); default: %(default)s"
+        "several; https:// without a port is port 443); default: .search in the current folder, or "
+        ".search-NAME if that holds another folder's images"
     )
-    indexing.add_argument("--store", default=DEFAULT_STORE, metavar="PATH|URL", help=about)
+    indexing.add_argument("--store", metavar="PATH|URL", help=about)
     add_models_option(indexing, "that of the store, or else ", model=MODEL)
     about = (
         "a CSV file with the columns file,tag, which replaces all earlier tags; without it, the "
@@ -61,20 +59,23 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
 def _index(options: argparse.Namespace) -> str:
     """Bring the store up to date with the folder, and say what was done."""
     require_tags(options.tags)
-    folder = model_of_store(options, options.store)
-    from cir.app import search_model  # these imports take seconds
-    from cir.app.calibration import DRAWINGS_ONLY, knows_drawings_only
-    from cir.app.indexing import indexed_store
+    from cir.app.libraries import store_for
     from cir.datasets.sources import find_source
 
     source = find_source(options.folder, options.tags, options.follow_links)
+    place = options.store or store_for(source.name, options.moved)
+    folder = model_of_store(options, place)
+    from cir.app import search_model  # these imports take seconds
+    from cir.app.calibration import DRAWINGS_ONLY, knows_drawings_only
+    from cir.app.indexing import indexed_store
+
     model = search_model.load(folder)
     how = options.batch_size, options.allow_empty, folder, options.moved
-    with indexed_store(options.store, source, model, *how) as (store, report):
+    with indexed_store(place, source, model, *how) as (store, report):
         total = store.count()
         if knows_drawings_only(model, store):
             say(f"note: {DRAWINGS_ONLY}")
-    return f"{options.store}: {_said(report)}; {total:,} images can be searched"
+    return f"{place}: {_said(report)}; {total:,} images can be searched"
 
 
 def model_of_store(options: argparse.Namespace, place: str) -> Path:

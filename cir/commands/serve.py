@@ -5,27 +5,26 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from cir.app.libraries import GALLERY_STORE, Library, names_of, store_for, stores_here
 from cir.app.settings import Settings, base_path, check_token, host_name, host_names
-from cir.commands.index import DEFAULT_STORE, MODEL, model_of_store
+from cir.commands.index import MODEL, model_of_store
 from cir.commands.options import add_models_option, model_folder, require_tags
 from cir.core.errors import UserError
 from cir.core.progress import say
 
 TOKEN_VARIABLE = "CIR_TOKEN"
-# The test images that the pipeline drew are served if nothing was indexed. They have a store of
-# their own, so that a folder of images can be indexed into the default one.
+# The test images that the pipeline drew are served if nothing was indexed.
 GALLERY = Path("data", "retrieval", "test")
-GALLERY_STORE = ".search-gallery"
 
 
 def add_command(commands: "argparse._SubParsersAction") -> None:
     """Add the command to the command line."""
     serving = commands.add_parser("serve", help="search on a page in the browser, or over HTTP")
     about = (
-        "a folder, or a Qdrant server, that cir index has filled; default: "
-        f"{DEFAULT_STORE}, and the drawn gallery if there is no such folder"
+        "a folder, or a Qdrant server, that cir index has filled (repeat it for several); default: "
+        "all stores of the current folder, and the drawn gallery if there are none"
     )
-    serving.add_argument("--store", metavar="PATH|URL", help=about)
+    serving.add_argument("--store", action="append", metavar="PATH|URL", help=about)
     about = "index this folder first; without it, the store is served as it is"
     serving.add_argument("--index", type=Path, metavar="FOLDER", help=about)
     about = "a CSV file with the columns file,tag, for --index; without it, the tags stay"
@@ -64,8 +63,7 @@ def _serve(options: argparse.Namespace) -> str:
     if options.tags is not None and options.index is None:
         raise UserError("--tags needs --index, the folder that holds the tagged images")
     require_tags(options.tags)
-    store = options.store or _default_store(options.index is None)
-    model, tagger = model_of_store(options, store), _tagger(options)
+    libraries, tagger = _libraries(options), _tagger(options)
     from cir.app.web import server  # this import and the next one take seconds
 
     with server.listen(options.host, options.port) as listening:
@@ -85,16 +83,55 @@ def _serve(options: argparse.Namespace) -> str:
             origins=tuple(options.allow_host),
             base_path=options.base_path,
         )
-        gallery = GALLERY if options.store is None else None
-        serve(listening, settings, model, tagger, store, options.index, options.tags, gallery)
+        serve(listening, settings, libraries, tagger)
     return "stopped"
 
 
-def _default_store(for_the_gallery: bool) -> str:
-    """Return the default store, or that of the drawn gallery if nothing else was indexed."""
-    default = Path(DEFAULT_STORE)
-    vacant = not default.is_dir() or not any(default.iterdir())
-    return GALLERY_STORE if vacant and for_the_gallery else DEFAULT_STORE
+def _libraries(options: argparse.Namespace) -> list[Library]:
+    """Return what is to be served. A store whose model is gone is left out and said.
+
+    Raises UserError if nothing can be served, or if the model of a named store is gone.
+    """
+    stores = _stores(options)
+    names = names_of(list(stores), list(stores.values()))
+    libraries, gone = [], []
+    for name, (place, source) in zip(names, stores.items(), strict=True):
+        try:
+            model = model_of_store(options, place)
+        except UserError as error:
+            gone.append(error)
+            continue
+        first = place == next(iter(stores))
+        drawn = GALLERY if not options.store and source == _gallery() else None
+        indexed = (options.index, options.tags) if first else (None, None)
+        libraries.append(Library(name, place, model, *indexed, drawn))
+    if gone and (options.store or not libraries):
+        raise gone[0]
+    for error in gone:
+        say(f"note: {error}")
+    return libraries
+
+
+def _stores(options: argparse.Namespace) -> dict[str, str]:
+    """Return the named stores, or all that are here, with their sources; the gallery is last."""
+    from cir.app.stores import read_info
+    from cir.datasets.sources import find_source
+
+    indexed = find_source(options.index).name if options.index is not None else ""
+    if options.store:
+        found = {place: read_info(place) for place in options.store}
+        return {place: info.source if info else indexed for place, info in found.items()}
+    here = {place: info.source for place, info in stores_here().items()}
+    first = [store_for(indexed)] if indexed else [] if here else [GALLERY_STORE]
+    ordered = (*first, *sorted(here, key=lambda place: here[place] == _gallery()))
+    return {place: here.get(place, indexed or _gallery()) for place in ordered}
+
+
+def _gallery() -> str:
+    """Return the name of the drawn gallery as a source of images, "gallery" before it is drawn."""
+    from cir.datasets.sources import find_source
+
+    return find_source(GALLERY).name if GALLERY.is_dir() else "gallery"
 
 
 def _tagger(options: argparse.Namespace) -> Path | None:

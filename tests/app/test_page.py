@@ -608,6 +608,16 @@ def test_chips_of_a_sentence(client):
     assert "2,000 characters" in elements.text
 
 
+def test_the_libraries_are_offered(service, page):
+    links = [("mine", "./"), ("my <b>", "libraries/my-b/")]
+    shown = Elements(client_of(service, libraries=links).get("/"))
+    assert shown.one("nav", class_="libraries")["aria-label"] == "Libraries"
+    assert shown.one("a", href="libraries/my-b/") == {"href": "libraries/my-b/"}
+    assert shown.one("a", **{"aria-current": "page"})["href"] == "./"
+    assert "my <b>" in shown.text
+    assert not page("/").all("nav", class_="libraries")
+
+
 def test_an_empty_index(tmp_path):
     with gallery_service(tmp_path, empty=True) as service:
         client = client_of(service)

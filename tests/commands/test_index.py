@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cir.app import search_model, serving
+from cir.app import libraries, search_model, serving
 from cir.app.stores import open_store, read_info
 from cir.commands import index as index_command
 from cir.core.errors import UserError
@@ -48,6 +48,37 @@ def answer(*arguments):
     index_command.add_command(parser.add_subparsers(required=True))
     options = parser.parse_args(["index", *map(str, arguments)])
     return options.run(options)
+
+
+def test_each_folder_has_a_store_of_its_own(photos, tmp_path, capsys):
+    holiday, other = tmp_path / "my holiday", tmp_path / "else" / "my holiday"
+    for number, folder in enumerate((holiday, other)):
+        folder.mkdir(parents=True)
+        plain((9, 9, number)).save(folder / "a.png")
+    answer(photos)
+    assert "note" not in capsys.readouterr().err
+    assert answer(holiday).startswith(".search-my-holiday: 1 indexed")
+    assert f"note: .search holds the images of folder:{photos}" in capsys.readouterr().err
+    assert answer(other).startswith(".search-my-holiday-2: 1 indexed")
+    assert answer(photos).startswith(".search: 0 indexed, 3 unchanged")
+    assert answer(holiday).startswith(".search-my-holiday: 0 indexed, 1 unchanged")
+    sources = {place: info.source for place, info in libraries.stores_here().items()}
+    assert sources == {
+        ".search": f"folder:{photos}",
+        ".search-my-holiday": f"folder:{holiday}",
+        ".search-my-holiday-2": f"folder:{other}",
+    }
+    other.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"several stores here \(.*say by --store"):
+        answer(tmp_path / "moved", "--moved")
+
+
+def test_what_is_no_store_is_left_alone(photos, tmp_path, capsys):
+    Path(".search").mkdir()
+    Path(".search", "notes.txt").write_text("mine")
+    assert answer(photos).startswith(".search-photos: 3 indexed")
+    assert "note: .search is not a store" in capsys.readouterr().err
+    assert [path.name for path in Path(".search").iterdir()] == ["notes.txt"]
 
 
 def test_a_folder_is_indexed_into_the_default_store(photos, model):
@@ -208,7 +239,10 @@ def test_links_out_of_the_folder_are_followed_on_request(photos, capsys, model):
     assert "3 indexed, 1 unchanged" in answer(links, "--follow-links")
     with open_store(".search", None) as store:
         assert store.info.source == f"links:{links}"
-    with serving._opened(".search", model, Path("models"), links, None) as (store, source):
+    with serving._store_and_source(".search", model, Path("models"), links, None) as (
+        store,
+        source,
+    ):
         assert (store.count(), source.name) == (4, f"links:{links}")  # as --index of cir serve
     assert "3 removed, 3 unreadable; 1 images" in answer(links)
 

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,10 +15,12 @@ import psutil
 import pytest
 
 from cir.app import model_process, search_model
+from cir.app.libraries import GALLERY_STORE
 from cir.app.stores import open_store
 from cir.app.web import server
 from cir.commands import index as index_command
 from cir.commands import serve as serve_command
+from cir.commands.serve import GALLERY
 from cir.core import files
 from cir.core.errors import UserError
 from tests.helpers import ROOT
@@ -64,6 +67,9 @@ def served(monkeypatch):
     return found
 
 
+LINK = re.compile(r'<li><a href="(\S+)"( aria-current="page")?>(\S+)</a></li>')
+
+
 class Visit:
     """The answers that a client gets while the command serves."""
 
@@ -79,6 +85,15 @@ class Visit:
         Path("models", "text_search", "weights").write_text("trained again")
         self.swapped = client.get("/readyz")
         Path("models", "text_search", "weights").write_text("as trained")
+        self.libraries = {}  # the paths of the images in each, by the name on the page
+        for address, _, name in LINK.findall(client.get("/").text):
+            page = client.get(f"/{address.removeprefix('./')}")
+            assert {n: here for _, here, n in LINK.findall(page.text)}[name]
+            asked = {"text": "red"}
+            found = client.post(f"/{address.removeprefix('./')}search/text", json=asked).json()
+            self.libraries[name] = {path for hit in found["hits"] for path in hit["paths"]}
+            image = client.get(found["hits"][0]["thumbnail"])
+            assert image.headers["content-type"] == "image/jpeg"
 
     @property
     def names(self):
@@ -105,7 +120,7 @@ def index(*arguments):
 
 def drawn_gallery():
     """Write a gallery where the pipeline's test images would be."""
-    write_colours(serve_command.GALLERY, ("red", "green", "blue"))
+    write_colours(GALLERY, ("red", "green", "blue"))
 
 
 def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, capsys):
@@ -122,7 +137,7 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert "warning" not in told
     assert visit.swapped.status_code == 503
     assert "models/text_search have changed" in visit.swapped.json()["error"]
-    open_store(serve_command.GALLERY_STORE, None).close()  # the store is free again
+    open_store(GALLERY_STORE, None).close()  # the store is free again
 
 
 def test_the_drawn_gallery_leaves_the_default_store_to_a_folder(model, served, tmp_path):
@@ -131,10 +146,49 @@ def test_the_drawn_gallery_leaves_the_default_store_to_a_folder(model, served, t
     answer()
     index(tmp_path / "mine")
     answer()
-    assert [visit.paths for visit in served] == [
-        {"red.png", "odd/green.png", "blue.png"},
-        {"yellow.png", "odd/cyan.png"},
-    ]
+    gallery, mine = {"red.png", "odd/green.png", "blue.png"}, {"yellow.png", "odd/cyan.png"}
+    assert [visit.paths for visit in served] == [gallery, mine]
+    assert [visit.libraries for visit in served] == [{}, {"mine": mine, "gallery": gallery}]
+
+
+def test_a_gallery_in_the_default_store_does_not_keep_a_folder_out(model, served, tmp_path):
+    """An earlier release kept the gallery there."""
+    drawn_gallery()
+    index(GALLERY, "--store", ".search")
+    answer()
+    write_colours(tmp_path / "mine", ("yellow", "cyan"))
+    index(tmp_path / "mine")
+    answer()
+    answer("--base-path", "/photos")
+    answer("--store", ".search", "--store", ".search-mine")
+    gallery, mine = {"red.png", "odd/green.png", "blue.png"}, {"yellow.png", "odd/cyan.png"}
+    assert [visit.paths for visit in served] == [gallery, mine, mine, gallery]
+    both = {"mine": mine, "test": gallery}
+    assert [visit.libraries for visit in served] == [{}, both, both, both]
+    assert [*served[1].libraries] == ["mine", "test"]
+
+
+def test_libraries_may_have_different_models_and_one_may_fail(model, served, tmp_path, capsys):
+    for name, colour in (("one", "yellow"), ("two", "cyan"), ("three", "red")):
+        write_colours(tmp_path / name, (colour,))
+    index(tmp_path / "one")
+    index(tmp_path / "two", "--model", "text_search")
+    index(tmp_path / "three")
+    model.loaded.clear()
+    answer()
+    assert [Path(folder).name for folder, _ in model.loaded] == ["encoder", "text_search"]
+    both = {"one": {"yellow.png"}, "three": {"red.png"}, "two": {"cyan.png"}}
+    assert served[0].libraries == both
+    (tmp_path / "one").rename(tmp_path / "gone")
+    Path("models", "text_search").rename("away")
+    capsys.readouterr()
+    with pytest.raises(FileNotFoundError):  # of a visit, which changes the model's files
+        answer()
+    told = capsys.readouterr().err
+    assert "note: the store .search-two was made with the model in" in told
+    assert "note: not served: the images of the store .search are gone" in told
+    with pytest.raises(UserError, match=r"the images of the store \.search are gone"):
+        answer("--store", ".search")
 
 
 def test_the_drawn_gallery_is_kept_up_to_date(model, served):
@@ -143,7 +197,7 @@ def test_the_drawn_gallery_is_kept_up_to_date(model, served):
     seen = model.encoded_images
     answer()
     assert model.encoded_images == seen
-    (serve_command.GALLERY / "red.png").unlink()
+    (GALLERY / "red.png").unlink()
     answer()
     model.name = "trained-again"  # as after another make repro
     answer()
@@ -245,7 +299,7 @@ def test_the_gallery_is_not_removed_while_another_process_makes_it(model, served
         with pytest.raises(UserError, match=r"another process is writing \.search-gallery"):
             answer()
         other.stdin.close()
-    with open_store(serve_command.GALLERY_STORE, None) as store:
+    with open_store(GALLERY_STORE, None) as store:
         assert store.count() == 3
 
 
@@ -276,7 +330,7 @@ def test_a_port_in_use_is_a_sentence_before_anything_is_loaded(model, served, mo
 def test_a_store_in_use_is_a_sentence(model, served):
     drawn_gallery()
     answer()
-    place = serve_command.GALLERY_STORE
+    place = GALLERY_STORE
     with open_store(place, None), pytest.raises(UserError, match=place):
         answer()
 

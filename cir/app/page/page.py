@@ -34,7 +34,9 @@ _STEPS = {
 }
 
 
-def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
+def page_router(
+    service: SearchService, libraries: Sequence[tuple[str, str]] = (), page_size: int = 24
+) -> APIRouter:
     """Return the routes of the page.
 
     GET / answers with the whole page. With `?q=` or `?image_id=` the page holds the results too,
@@ -44,10 +46,11 @@ def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
 
     Args:
         service: answers the searches; its store lists folders, tags and images to start from.
+        libraries: the names and the relative addresses of the libraries to choose from.
         page_size: the number of results on a page.
     """
     router = APIRouter(include_in_schema=False)
-    page = _Page(service, page_size)
+    page = _Page(service, libraries, page_size)
 
     @router.get("/")
     async def whole(request: Request) -> Response:
@@ -75,8 +78,11 @@ def page_router(service: SearchService, page_size: int = 24) -> APIRouter:
 class _Page:
     """Makes the answers of the routes."""
 
-    def __init__(self, service: SearchService, page_size: int):
+    def __init__(
+        self, service: SearchService, libraries: Sequence[tuple[str, str]], page_size: int
+    ):
         self._service = service
+        self._libraries = libraries
         self._page_size = page_size
 
     async def whole(self, form: PageForm) -> Response:
@@ -92,6 +98,7 @@ class _Page:
         except UserError as error:
             known = {"total": None, "folders": (), "tags": ()}
             context, status = self._failed(form, error) | known, status_of(error)
+        context["libraries"] = self._libraries
         context["max_upload_bytes"] = self._service.settings.max_upload_bytes
         context["no_tagger"] = "" if self._service.model.has_tagger else _capitalised(NO_TAGGER)
         context["example"] = next(iter(examples_of(store, context["tags"])), "")

@@ -207,7 +207,7 @@ def agreed(place: str, found: StoreInfo, asked: StoreInfo, moved: bool) -> Store
             f"{found.dim}), but the model in use is {asked.fingerprint} (length {asked.dim}): "
             f"{instead}"
         )
-    if _place(found.source) != _place(asked.source) and not moved:
+    if place_of(found.source) != place_of(asked.source) and not moved:
         raise UserError(
             f"the store {place} holds the images of {found.source}, not those of "
             f"{asked.source}: {instead}; if it is the same folder in a new place, give --moved"
@@ -215,7 +215,7 @@ def agreed(place: str, found: StoreInfo, asked: StoreInfo, moved: bool) -> Store
     return replace(asked, model=asked.model or found.model, calibration=found.calibration)
 
 
-def _place(source: str) -> str:
+def place_of(source: str) -> str:
     """Return the name of a source without whether links are followed in the folder."""
     return f"folder:{source.removeprefix('links:')}" if source.startswith("links:") else source
 

@@ -1,7 +1,39 @@
-"""Accept HEAD where GET is accepted, and addresses below a base path."""
+"""Accept HEAD where GET is accepted, and addresses below a base path or of another library."""
+
+from collections.abc import Mapping, Sequence
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LIBRARIES = "libraries"  # the first part of the address of every library but the first
+
+
+class Libraries:
+    """ASGI app that serves one library at the main address, and others below their names.
+
+    Args:
+        first: serves every address that is none of another library.
+        others: the apps of the others by their names.
+    """
+
+    def __init__(self, first: ASGIApp, others: Mapping[str, ASGIApp]):
+        self._first = first
+        below = {f"/{LIBRARIES}/{name}": app for name, app in others.items()}
+        self._others = {path: BasePath(app, path) for path, app in below.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        parts = scope.get("path", "").split("/")
+        app = self._others.get("/".join(parts[:3]), self._first)
+        await app(scope, receive, send)
+
+
+def links_to(names: Sequence[str], here: str) -> list[tuple[str, str]]:
+    """Return the name and the relative address of each library, from the start page of one."""
+    up = "./" if here == names[0] else "../../"
+    first, *others = names
+    links = [(first, up), *((name, f"{up}{LIBRARIES}/{name}/") for name in others)]
+    return [(name, "./" if name == here else address) for name, address in links]
 
 
 class BasePath:
