@@ -14,7 +14,7 @@ _LENGTHS, _ODDS = (1, 2, 3, 4), (5, 4, 1.5, 0.5)  # words of a made-up name, and
 _PREPOSITIONS = ("of", "of", "of", "with", "for", "for", "in", "on", "from", "without", "to")
 _OWN_DETERMINERS = ("a", "a", "a", "an", "the", "its", "his", "her", "two", "three", "a few", "")
 _KNOWN = 0.6  # share of real names among the things in a part of a name
-_SELDOM, _OFTEN = 0.05, 0.25  # shares of "with a flag" among the parts of names
+_SELDOM, _OFTEN = 0.05, 0.12  # shares of "with a flag" among the parts of names
 _SHORT = 2  # words of a name that may get a part
 
 
@@ -109,9 +109,9 @@ class NameMaker:
             return (
                 f"that {does} {self._things(thing, rng)}" if rng.random() < 0.7 else f"that {does}"
             )
-        if kind < 0.45:
+        if kind < 0.42:
             return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
-        if kind < 0.75:
+        if kind < 0.66:
             return f"{rng.choice(self._parts['doing'])} {self._determined(thing, rng)}"
         joined = rng.choice(self._parts["participles"])
         if rng.random() < 0.2:  # an unknown participle
