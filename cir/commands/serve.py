@@ -4,13 +4,16 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cir.app.libraries import GALLERY_STORE, Library, names_of, store_for, stores_here
 from cir.app.settings import Settings, base_path, check_token, host_name, host_names
 from cir.commands.index import MODEL, model_of_store
 from cir.commands.options import add_models_option, model_folder, require_tags
 from cir.core.errors import UserError
 from cir.core.progress import say
+
+if TYPE_CHECKING:
+    from cir.app.libraries import Library
 
 TOKEN_VARIABLE = "CIR_TOKEN"
 # The test images that the pipeline drew are served if nothing was indexed.
@@ -87,11 +90,13 @@ def _serve(options: argparse.Namespace) -> str:
     return "stopped"
 
 
-def _libraries(options: argparse.Namespace) -> list[Library]:
+def _libraries(options: argparse.Namespace) -> "list[Library]":
     """Return what is to be served. A store whose model is gone is left out and said.
 
     Raises UserError if nothing can be served, or if the model of a named store is gone.
     """
+    from cir.app.libraries import Library, names_of
+
     stores = _stores(options)
     names = names_of(list(stores), list(stores.values()))
     libraries, gone = [], []
@@ -114,6 +119,7 @@ def _libraries(options: argparse.Namespace) -> list[Library]:
 
 def _stores(options: argparse.Namespace) -> dict[str, str]:
     """Return the named stores, or all that are here, with their sources; the gallery is last."""
+    from cir.app.libraries import GALLERY_STORE, store_for, stores_here
     from cir.app.stores import read_info
     from cir.datasets.sources import find_source
 

@@ -55,11 +55,11 @@ def test_both_commands_are_ones_that_the_program_knows(services, dockerfile):
     assert words(only(dockerfile, "ENTRYPOINT")) == ["python", "-m", "cir"]
     alone = parser().parse_args(words(only(dockerfile, "CMD")))
     assert (alone.host, alone.port) == ("0.0.0.0", 8000)
-    assert (alone.store, str(alone.index)) == ("/store/images", "/images")
+    assert (alone.store, str(alone.index)) == (["/store/images"], "/images")
     assert only(dockerfile, "EXPOSE") == str(alone.port)
     composed = parser().parse_args(services["app"]["command"])
     assert (composed.host, composed.port, str(composed.index)) == ("0.0.0.0", 8000, "/images")
-    assert composed.store == "http://qdrant:6333"
+    assert composed.store == ["http://qdrant:6333"]
     assert composed.run == alone.run
 
 
