@@ -1,4 +1,4 @@
-"""Start and kill the nodes of a Ray cluster on this machine, and embed on it slowly."""
+"""Start and kill the nodes of a Ray cluster on this machine, and hold what embeds on them."""
 
 import contextlib
 import os
@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import torch
 
+from cir.core import files
 from tests.helpers import ROOT
 
 TOKEN = secrets.token_hex(32)
@@ -78,21 +79,22 @@ class RayCluster:
         self._place.cleanup()
 
 
-class SlowEncoder:
-    """A fixed projection of the mean colours of an image; notes each batch in a file.
+class HeldEncoder:
+    """A fixed projection of small images; notes each batch in a file, and waits if a test says so.
 
-    A line has the process and the first pixel of the batch. `own` makes the fingerprint that of a
-    process.
+    A line has the process and the sum of the first image. While a file with the suffix .hold stands
+    beside the log, batches after as many lines as it says wait. `own` makes the fingerprint that of
+    a process.
     """
 
     device = torch.device("cpu")
     image_size = (8, 8)
 
-    def __init__(self, log: Path, seconds: float = 0.0, own: bool = False):
-        self._log, self._seconds, self._own, self._made_by = log, seconds, own, os.getpid()
+    def __init__(self, log: Path, own: bool = False):
+        self._log, self._own, self._made_by = log, own, os.getpid()
 
     def fingerprint(self) -> str:
-        return f"slow {os.getpid() == self._made_by or not self._own}"
+        return f"held {os.getpid() == self._made_by or not self._own}"
 
     def preprocess(self, image) -> np.ndarray:
         return np.asarray(image.resize((8, 8)), dtype=np.uint8).transpose(2, 0, 1)
@@ -100,12 +102,31 @@ class SlowEncoder:
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         with self._log.open("a") as log:
             log.write(f"{os.getpid()} {pixels[0].sum()}\n")
-        time.sleep(self._seconds)
+        line = len(batches(self._log))
+        while line > held_after(self._log):
+            time.sleep(0.05)
         weight = torch.randn(3 * 64, 16, generator=torch.Generator().manual_seed(0))
         return pixels.float().flatten(1) @ weight
 
 
+def hold(log: Path, lines: int) -> None:
+    """Let batches wait after so many lines of the log."""
+    files.write_json(log.with_suffix(".hold"), lines)
+
+
+def release(log: Path) -> None:
+    """Let all batches go on."""
+    log.with_suffix(".hold").unlink()
+
+
+def held_after(log: Path) -> float:
+    try:
+        return int(log.with_suffix(".hold").read_text())
+    except FileNotFoundError:
+        return float("inf")
+
+
 def batches(log: Path) -> list[tuple[int, str]]:
-    """Return the process and the first pixel of every batch that was begun."""
+    """Return the process and the first image of every batch that was begun."""
     lines = log.read_text().splitlines() if log.exists() else []
     return [(int(line.split()[0]), line.split()[1]) for line in lines]

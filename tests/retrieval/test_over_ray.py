@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -20,7 +21,7 @@ from cir.images.shards import ImageShards
 from cir.retrieval.ranking import embedding, over_ray
 from cir.retrieval.ranking.embedding import embed
 from tests.helpers import ROOT
-from tests.helpers.ray_cluster import AUTH, RayCluster, SlowEncoder, batches
+from tests.helpers.ray_cluster import AUTH, HeldEncoder, RayCluster, batches, hold, release
 
 SHARDS, PER_SHARD = 8, 5
 on_ray = pytest.mark.recipes
@@ -48,7 +49,7 @@ def gallery(tmp_path):
 @pytest.fixture
 def local(gallery, tmp_path, monkeypatch):
     """The fingerprint of the vectors of one process."""
-    embed(SlowEncoder(tmp_path / "local log"), gallery, tmp_path / "local", tmp_path / "local work")
+    embed(HeldEncoder(tmp_path / "local log"), gallery, tmp_path / "local", tmp_path / "local work")
     return files.fingerprint(tmp_path / "local")
 
 
@@ -72,9 +73,9 @@ def start(cluster, tmp_path):
     """Starts embedding in a process of its own."""
     started = []
 
-    def start(seconds):
+    def start():
         environment = {**os.environ, **AUTH, "CIR_EMBED": "ray", "RAY_ADDRESS": cluster.address}
-        place = str(tmp_path / "data"), str(tmp_path), str(seconds)
+        place = str(tmp_path / "data"), str(tmp_path)
         running = subprocess.Popen(
             [sys.executable, "-m", "tests.helpers.embed_on_ray", *place],
             cwd=tmp_path,
@@ -113,7 +114,7 @@ def finished(running):
 def test_a_full_cluster_ends_with_a_sentence(gallery, asked, tmp_path, monkeypatch):
     monkeypatch.setattr(over_ray, "_NO_PROCESSOR", 2.0)
     with pytest.raises(UserError, match=r"started nothing in \d+ seconds.*1 CPU \(0 there"):
-        embed(SlowEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
+        embed(HeldEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
     assert not (tmp_path / "out").exists()
 
 
@@ -123,12 +124,14 @@ def test_nodes_that_join_late_are_used_and_a_killed_actor_costs_one_shard(
     cluster, gallery, local, start, tmp_path
 ):
     log = tmp_path / "log"
-    running = start(1.5)
+    hold(log, 0)
+    running = start()
     cluster.add_node(3)
     wait_for(lambda: batches(log))
     cluster.add_node(4)
-    wait_for(lambda: len({process for process, _ in batches(log)}) == 2)
+    wait_for(lambda: len(batches(log)) == 2)
     os.kill(batches(log)[-1][0], signal.SIGKILL)
+    release(log)
     said = finished(running)
     assert "on 2 nodes" in said
     begun = [first for _, first in batches(log)]
@@ -143,24 +146,23 @@ def test_a_killed_driver_and_then_a_killed_node_cost_a_shard_an_actor(
     cluster, gallery, local, start, tmp_path
 ):
     log, work = tmp_path / "log", tmp_path / "work"
-    killed = start(1.5)
-    wait_for(lambda: len(list(work.glob("*.npy"))) >= 2)
+    hold(log, 3)
+    killed = start()
+    wait_for(lambda: len(list(work.glob("*.npy"))) == 3 and len(batches(log)) == 5)
     killed.kill()
-    killed.wait()
-    time.sleep(3)  # its actors end
-    kept = len(list(work.glob("*.npy")))
+    wait_for(lambda: not any(psutil.pid_exists(process) for process, _ in batches(log)))
     assert not (tmp_path / "out").exists()
-    assert kept + 2 >= len(batches(log))
     node = cluster.add_node(5)
-    again = start(1.5)
-    before = len(batches(log))
-    wait_for(lambda: len(batches(log)) >= before + 3)
+    hold(log, 5)
+    again = start()
+    wait_for(lambda: len(batches(log)) == 8)  # an actor on each of three nodes
     cluster.kill(node)
+    release(log)
     said = finished(again)
-    assert "images were embedded before" in said
+    assert "15 images were embedded before" in said
     begun = [first for _, first in batches(log)]
     assert len(set(begun)) == SHARDS
-    assert len(begun) <= SHARDS + 2 + 1
+    assert len(begun) == SHARDS + 2 + 1  # two actors of the driver, and one of the node
     assert files.fingerprint(tmp_path / "out") == local
 
 
@@ -170,11 +172,11 @@ def test_a_corrupt_image_is_named_at_the_end_and_the_good_shards_are_kept(asked,
     log, work = tmp_path / "log", tmp_path / "work"
     torn = write_gallery(tmp_path / "torn", ["image 7", "image 38"])
     with pytest.raises(UserError, match=r"2 of 8 shards .*image 7 .*image 38 .*next run"):
-        embed(SlowEncoder(log), torn, tmp_path / "out", work)
+        embed(HeldEncoder(log), torn, tmp_path / "out", work)
     assert len(list(work.glob("*.npy"))) == SHARDS - 2
     assert not (tmp_path / "out").exists()
     before = len(batches(log))
-    embed(SlowEncoder(log), ImageShards(tmp_path / "data").shards(), tmp_path / "out", work)
+    embed(HeldEncoder(log), ImageShards(tmp_path / "data").shards(), tmp_path / "out", work)
     assert len(batches(log)) == before + 2
     assert files.fingerprint(tmp_path / "out") == local
 
@@ -192,7 +194,7 @@ def test_an_encoder_gives_the_bits_of_the_local_run(asked, encoder, split, tmp_p
 @needs_ray
 @on_ray
 def test_another_model_is_refused(asked, gallery, tmp_path):
-    other = SlowEncoder(tmp_path / "log", own=True)
+    other = HeldEncoder(tmp_path / "log", own=True)
     with pytest.raises(UserError, match=r"the node 127\.0\.0\.\d has another model"):
         embed(other, gallery, tmp_path / "out", tmp_path / "work")
 
@@ -204,23 +206,24 @@ def test_a_node_with_other_code_is_refused(cluster, asked, gallery, tmp_path):
         shutil.copytree(ROOT / name, tmp_path / "copy" / name)
     with (tmp_path / "copy" / "cir" / "images" / "decoding.py").open("a") as changed:
         changed.write("# another version\n")
+    hold(tmp_path / "log", 0)
     cluster.add_node(6, tmp_path / "copy")
     with pytest.raises(UserError, match=r"the node 127\.0\.0\.6 has other code .*: cir is"):
-        embed(SlowEncoder(tmp_path / "log", 1.0), gallery, tmp_path / "out", tmp_path / "work")
+        embed(HeldEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
 
 
 @needs_ray
 @on_ray
 def test_without_the_token_nobody_gets_in(gallery, start, monkeypatch):
     monkeypatch.setitem(AUTH, "RAY_AUTH_TOKEN", "0" * 64)
-    running = start(0)
+    running = start()
     _, said = running.communicate(timeout=200)
     assert running.returncode == 1
     assert "error: the cluster 127.0.0.2:" in said.splitlines()[-1]
 
 
 def test_a_folder_that_a_node_does_not_see_is_said(gallery, tmp_path, monkeypatch):
-    encoder = SlowEncoder(tmp_path / "log")
+    encoder = HeldEncoder(tmp_path / "log")
     actor = over_ray._Actor(encoder, 1)
     monkeypatch.setattr(over_ray, "_address", lambda: "10.0.0.9")
     same = over_ray._code(), encoder.fingerprint()
@@ -231,7 +234,7 @@ def test_a_folder_that_a_node_does_not_see_is_said(gallery, tmp_path, monkeypatc
 
 
 def test_other_images_at_the_same_path_are_refused(gallery, tmp_path):
-    encoder = SlowEncoder(tmp_path / "log")
+    encoder = HeldEncoder(tmp_path / "log")
     part = tmp_path / f"{files.fingerprint(encoder.fingerprint(), gallery[1].path)}.npy"
     embedding._embed_shard(4, encoder, (gallery[1], part))
     assert np.load(part).shape == (PER_SHARD, 16)
@@ -246,7 +249,7 @@ def test_ray_that_is_not_installed_and_another_word_are_one_sentence(
     monkeypatch.setenv("CIR_EMBED", "ray")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install --no-deps -r requirements-scale\.txt"):
-        embed(SlowEncoder(tmp_path / "log"), gallery, *places)
+        embed(HeldEncoder(tmp_path / "log"), gallery, *places)
     monkeypatch.setenv("CIR_EMBED", "spark")
     with pytest.raises(UserError, match='CIR_EMBED takes "ray" or nothing, got "spark"'):
-        embed(SlowEncoder(tmp_path / "log"), gallery, *places)
+        embed(HeldEncoder(tmp_path / "log"), gallery, *places)
