@@ -13,8 +13,15 @@ import psutil
 import pytest
 from PIL import Image
 
+from cir.app.indexing import index
+from cir.app.search_model import RetrieverModel
+from cir.app.stores import StoreInfo
+from cir.app.stores.edge import EdgeStore
+from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
+from cir.composers.model import EncodedComposer
 from cir.core import files
 from cir.core.errors import UserError
+from cir.datasets.sources import FolderSource
 from cir.images import decoding as images
 from cir.images import shards
 from cir.images.shards import ImageShards
@@ -73,13 +80,13 @@ def start(cluster, tmp_path):
     """Starts embedding in a process of its own."""
     started = []
 
-    def start():
+    def start(**variables):
         environment = {**os.environ, **AUTH, "CIR_EMBED": "ray", "RAY_ADDRESS": cluster.address}
         place = str(tmp_path / "data"), str(tmp_path)
         running = subprocess.Popen(
             [sys.executable, "-m", "tests.helpers.embed_on_ray", *place],
             cwd=tmp_path,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env={**environment, "PYTHONPATH": str(ROOT), **variables},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -189,6 +196,61 @@ def test_an_encoder_gives_the_bits_of_the_local_run(asked, encoder, split, tmp_p
     monkeypatch.setenv("CIR_EMBED", "")
     embed(encoder, gallery, tmp_path / "local", tmp_path / "work")
     assert files.fingerprint(tmp_path / "out") == files.fingerprint(tmp_path / "local")
+
+
+@needs_ray
+@on_ray
+def test_a_shard_that_ends_its_process_three_times_is_named(asked, gallery, tmp_path):
+    log, work = tmp_path / "log", tmp_path / "work"
+    sums = [int(HeldEncoder(log).preprocess(next(own.images())[1]).sum()) for own in gallery]
+    deadly = HeldEncoder(log, deadly=sums[5])
+    with pytest.raises(UserError, match=r"images-00005\.parquet has ended 3 times, as one"):
+        embed(deadly, gallery, tmp_path / "out", work)
+    assert [first for _, first in batches(log)].count(str(sums[5])) == 3
+    assert len(list(work.glob("*.npy"))) >= 5
+    assert not (tmp_path / "out").exists()
+
+
+@needs_ray
+@on_ray
+def test_an_index_holds_the_bits_of_the_local_run(asked, encoder, tmp_path, monkeypatch):
+    model = RetrieverModel(EncodedComposer(encoder, ArithmeticComposer(PLAIN_ARITHMETIC)))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(9):
+        pixels = np.random.default_rng(number).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+        (photos / f"{number}.jpg").write_bytes(images.encode(Image.fromarray(pixels)))
+    (photos / "torn.jpg").write_bytes((photos / "0.jpg").read_bytes()[:300])
+    found = []
+    for where in ("ray", ""):
+        monkeypatch.setenv("CIR_EMBED", where)
+        source = FolderSource(photos)
+        info = StoreInfo(model.fingerprint(), model.dim, source.name)
+        with EdgeStore.open(tmp_path / f"store{where}", info) as store:
+            report = index(source, model, store, batch_size=4)
+            stored = {image.id: image for image in store.images()}
+            vectors = {id: vector.tobytes() for id, vector in store.vectors(list(stored)).items()}
+            found.append((report, stored, vectors))
+    assert found[0] == found[1]
+    assert found[0][0].indexed == len(found[0][2]) == 9
+    assert "torn.jpg" in found[0][0].unreadable[0]
+
+
+@needs_ray
+@on_ray
+def test_without_an_address_the_cluster_is_local_and_ends_with_the_run(
+    gallery, local, start, monkeypatch, tmp_path
+):
+    monkeypatch.delitem(AUTH, "RAY_AUTH_TOKEN")  # the cluster makes its own
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    running = start(RAY_ADDRESS="")
+    wait_for(lambda: batches(tmp_path / "log"))
+    processes = psutil.Process(running.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in processes)
+    finished(running)
+    assert files.fingerprint(tmp_path / "out") == local
+    psutil.wait_procs(processes, timeout=60)
+    assert not any(process.is_running() for process in processes)
 
 
 @needs_ray
