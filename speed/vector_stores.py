@@ -19,7 +19,6 @@ CLUSTERS = 200
 QUERIES = 50
 SLOW_QUERIES = 10  # for the slow local mode
 NEAREST = 10
-_AT_ONCE = 5_000
 
 warnings.filterwarnings("ignore", message="Local mode is not recommended")
 
@@ -54,7 +53,7 @@ def measure(count: int) -> Figures:
     with TemporaryDirectory() as place, EdgeStore.open(Path(place, "store"), info) as store:
         _fill(store, images, vectors)
         with ServerStore.open(QdrantClient(":memory:"), "images", info, "memory") as local:
-            _fill(local, images, vectors)
+            _fill(local, images, vectors, at_once=256)  # one request, as it allows one thread
             exact, found = _search_all(store, queries)
             assert _recall(found, truth) == 1, "the exact search misses images"
             slow, found = _search_all(local, queries[:SLOW_QUERIES])
@@ -86,9 +85,11 @@ def _truth(vectors: np.ndarray, queries: np.ndarray, images: list[IndexedImage])
     return [{images[row].id for row in rows} for rows in nearest]
 
 
-def _fill(store: Store, images: list[IndexedImage], vectors: np.ndarray) -> None:
-    for start in range(0, len(images), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+def _fill(
+    store: Store, images: list[IndexedImage], vectors: np.ndarray, at_once: int = 5_000
+) -> None:
+    for start in range(0, len(images), at_once):
+        part = slice(start, start + at_once)
         store.upsert(images[part], vectors[part])
 
 

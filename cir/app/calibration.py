@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cir.app.stores import base
 from cir.app.stores.base import Store
 from cir.app.stores.records import Calibration, Hit
 from cir.app.things import THINGS
@@ -37,6 +38,7 @@ _SAMPLE = 1_000  # images
 _TEXTS, _IMAGES = 100, 40  # random queries
 _MOST_DRIFT = 0.1  # share by which the number of images may change before it is measured again
 _EXAMPLES = 12
+_RECALLED = 100  # searches that measure the recall
 _DRAWN_SIDE = 64  # pixels; models of this size were trained on drawings by this project
 DRAWINGS_ONLY = (
     "these are photographs, but the model was trained on drawings alone and finds little in them: "
@@ -151,6 +153,21 @@ def sample(store: Store) -> np.ndarray:
     """Return vectors [N, D] of the first ids; they are a random choice, as ids are digests."""
     found = store.vectors([image.id for image in islice(store.images(), _SAMPLE)])
     return np.stack(list(found.values()))
+
+
+def measured_recall(store: Store) -> str:
+    """Say how much of the exact answer searches by the graph find; "" where there is no graph.
+
+    Each query is the sum of two random images of the store, so that no image is its own answer.
+    """
+    if store.count() < base.GRAPH_FROM:
+        return ""
+    some = sample(store)[: 2 * _RECALLED]
+    queries = some[: len(some) // 2] + some[len(some) // 2 : len(some) // 2 * 2]
+    lengths = np.linalg.norm(queries, axis=1, keepdims=True)
+    queries = (queries / np.maximum(lengths, 1e-6))[lengths[:, 0] > 1e-3]
+    recall = store.recall(queries)
+    return f"recall@10 of searches against exact ones {recall:.1%} ({len(queries)} queries)"
 
 
 def _photographs(store: Store) -> bool:

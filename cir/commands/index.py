@@ -66,16 +66,17 @@ def _index(options: argparse.Namespace) -> str:
     place = options.store or store_for(source.name, options.moved)
     folder = model_of_store(options, place)
     from cir.app import search_model  # these imports take seconds
-    from cir.app.calibration import DRAWINGS_ONLY, knows_drawings_only
+    from cir.app.calibration import DRAWINGS_ONLY, knows_drawings_only, measured_recall
     from cir.app.indexing import indexed_store
 
     model = search_model.load(folder)
     how = options.batch_size, options.allow_empty, folder, options.moved
     with indexed_store(place, source, model, *how) as (store, report):
-        total = store.count()
+        total, recall = store.count(), measured_recall(store)
         if knows_drawings_only(model, store):
             say(f"note: {DRAWINGS_ONLY}")
-    return f"{place}: {_said(report)}; {total:,} images can be searched"
+    found = f"{place}: {_said(report)}; {total:,} images can be searched"
+    return f"{found}; {recall}" if recall else found
 
 
 def model_of_store(options: argparse.Namespace, place: str) -> Path:

@@ -63,6 +63,23 @@ def test_both_commands_are_ones_that_the_program_knows(services, dockerfile):
     assert composed.run == alone.run
 
 
+def test_three_nodes_make_a_cluster_apart_from_the_app(services):
+    nodes = {name: service for name, service in services.items() if name.startswith("qdrant-")}
+    assert list(nodes) == ["qdrant-1", "qdrant-2", "qdrant-3"]
+    assert "profiles" not in services["qdrant"]
+    assert "profiles" not in services["app"]
+    for name, node in nodes.items():
+        assert node["profiles"] == ["cluster"]
+        assert node["image"] == services["qdrant"]["image"]
+        assert node["environment"] == {"QDRANT__CLUSTER__ENABLED": "true"}
+        assert node["volumes"] == [f"{name}:/qdrant/storage"]
+        options = dict(zip(node["command"][1::2], node["command"][2::2], strict=True))
+        assert options["--uri"] == f"http://{name}:6335"
+        first = nodes["qdrant-1"]["command"][2] if name != "qdrant-1" else None
+        assert options.get("--bootstrap") == first
+        assert node["ports"] == (["127.0.0.1:6333:6333"] if name == "qdrant-1" else [])
+
+
 def test_nginx_stands_before_the_same_command_with_a_base_path(services, behind_nginx):
     composed = parser().parse_args(services["app"]["command"])
     proxied = parser().parse_args(behind_nginx["app"]["command"])

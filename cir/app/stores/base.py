@@ -28,6 +28,7 @@ GRAPH_EDGES, GRAPH_CANDIDATES = 16, 100
 # gives up to _LARGEST_WINDOW neighbours; pages further down come from an exact ranking.
 _WINDOW, _LARGEST_WINDOW = 128, 1024
 _DECIMALS = 6  # of a score; equal vectors may differ in the next decimals of a float32
+_SAME = 1e-5  # a difference of scores that is rounding
 _PAGE = 1_000  # points that `images` reads at once
 _VALUES = 10_000  # values of a field that are read at once
 
@@ -151,6 +152,19 @@ class Store(ABC):
         images = self.get([id for page in pages for id, _ in page])
         # Another thread may remove an image between the two requests.
         return [[Hit(images[id], score) for id, score in page if id in images] for page in pages]
+
+    def recall(self, queries: np.ndarray, k: int = 10) -> float:
+        """Return the share of the `k` nearest images of queries [Q, D] that the graph finds.
+
+        An image that scores as high as the last of the exact answer counts as found.
+        """
+        found = self._nearest(queries, k, ANY, exact=False)
+        right = total = 0
+        for near, true in zip(found, self._nearest(queries, k, ANY, exact=True), strict=True):
+            least = min((score for _, score in true), default=0) - _SAME
+            right += sum(score >= least for _, score in near)
+            total += len(true)
+        return right / total if total else 1.0
 
     def _ranked(self, queries: np.ndarray, needed: int, where: Filter) -> list[Nearest]:
         """Rank at least `needed` neighbours, if there are so many, without cutting a tie in two."""

@@ -4,19 +4,22 @@ The metadata of the collection give the purpose of the store; Qdrant has them si
 """
 
 import re
+import time
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException
 
 from cir.app.stores import base, records
 from cir.app.stores.base import Nearest, Store
+from cir.app.stores.capacity import Capacity, capacity, quantisation, shards_and_copies
 from cir.app.stores.records import ANY, Filter, IndexedImage, StoreInfo, to_payload
 from cir.core.errors import UserError
 
@@ -24,6 +27,8 @@ COLLECTION = "images"
 
 _METADATA = "cir"
 _POINTS = 256  # points in one request: 5 MB of JSON for vectors of length 1,024
+_AT_ONCE = 4  # requests that write points; the next one waits until one of them is done
+_TRIES = 6  # of a request that the server is too busy for
 _SECONDS = 60  # to wait for an answer
 # The client raises ValueError for collections in memory and for answers that are not Qdrant's.
 _ERRORS = (ApiException, QdrantException, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
@@ -54,6 +59,7 @@ class ServerStore(Store):
     """Implements cir.app.stores.base.Store with a collection of a Qdrant server.
 
     Every write waits until the server has carried it out. The server builds its graph by itself.
+    As the collection grows, its vectors are quantised and move to disk: see `capacity`.
     """
 
     def __init__(self, client: QdrantClient, collection: str, info: StoreInfo, place: str):
@@ -62,6 +68,8 @@ class ServerStore(Store):
         self._collection = collection
         self._place = place
         self._closed = False
+        self._held = 0  # points, as far as is known; other processes may write as well
+        self._asked_for: Capacity | None = None  # of the server, by this process
 
     @classmethod
     def open(
@@ -92,19 +100,63 @@ class ServerStore(Store):
             if held != found:
                 written = {_METADATA: records.info_payload(held)}
                 client.update_collection(collection, metadata=written)
-        return cls(client, collection, held, place)
+        store = cls(client, collection, held, place)
+        store._held = store.count()
+        return store
 
     def upsert(self, images: Sequence[IndexedImage], vectors: np.ndarray) -> None:
+        """Write images with their vectors, in several requests at a time if there are many."""
         vectors = self._check(images, vectors)
-        for start in range(0, len(images), _POINTS):
+
+        def write(start: int) -> None:
             part = slice(start, start + _POINTS)
             batch = models.Batch(
                 ids=[image.id for image in images[part]],
                 vectors=vectors[part].tolist(),
                 payloads=[to_payload(image) for image in images[part]],
             )
-            with self._failing():
-                self._client.upsert(self._collection, batch, wait=True)
+            self._patiently(lambda: self._client.upsert(self._collection, batch, wait=True))
+
+        starts = range(0, len(images), _POINTS)
+        if len(starts) < 2:
+            for start in starts:
+                write(start)
+        else:
+            with ThreadPoolExecutor(_AT_ONCE, "write") as pool:
+                list(pool.map(write, starts))
+        self._held += len(images)
+        self._fit()
+
+    def _patiently(self, request: Callable[[], object]) -> None:
+        """Make a request, and make it again after the time that a busy server asks for."""
+        with self._failing():
+            for _ in range(_TRIES - 1):
+                try:
+                    request()
+                    return
+                except ResourceExhaustedResponse as busy:
+                    time.sleep(max(1, busy.retry_after_s))
+            request()
+
+    @property
+    def _capacity(self) -> Capacity:
+        return capacity(self._held, self.info.dim)
+
+    def _fit(self) -> None:
+        """Have the server keep a collection that has grown in another way, beside the searches.
+
+        A form that someone has given to a small collection stays.
+        """
+        chosen = self._capacity
+        if chosen.quantisation == "none" or chosen == self._asked_for:
+            return
+        with self._failing():
+            self._client.update_collection(
+                self._collection,
+                vectors_config={"": models.VectorParamsDiff(on_disk=chosen.on_disk)},
+                quantization_config=quantisation(chosen),
+            )
+        self._asked_for = chosen
 
     def update(self, images: Sequence[IndexedImage]) -> None:
         for start in range(0, len(images), _POINTS):
@@ -151,7 +203,9 @@ class ServerStore(Store):
         self.info = info
 
     def optimise(self) -> None:
-        """Do nothing: the server builds its graph as points come in."""
+        """Adapt the collection to its size; the server builds its graph as points come in."""
+        self._held = self.count()
+        self._fit()
 
     def close(self) -> None:
         if not self._closed:
@@ -175,7 +229,13 @@ class ServerStore(Store):
         return [(hit.value, hit.count) for hit in found.hits]
 
     def _nearest(self, queries: np.ndarray, most: int, where: Filter, exact: bool) -> list[Nearest]:
-        params = models.SearchParams(hnsw_ef=max(most, base.GRAPH_CANDIDATES), exact=exact)
+        params = models.SearchParams(
+            hnsw_ef=max(most, base.GRAPH_CANDIDATES),
+            exact=exact,
+            quantization=models.QuantizationSearchParams(
+                ignore=exact, rescore=True, oversampling=self._capacity.oversampling
+            ),
+        )
         only = records.to_filter(where, models, models.Range)
         requests = [
             models.QueryRequest(
@@ -222,6 +282,7 @@ def _require_version(client: QdrantClient, place: str) -> None:
 
 def _create(client: QdrantClient, collection: str, info: StoreInfo) -> None:
     kibibytes = base.GRAPH_FROM * info.dim * 4 // 1024  # the unit of the thresholds
+    shards, copies = shards_and_copies(_nodes(client))
     client.create_collection(
         collection,
         vectors_config=models.VectorParams(size=info.dim, distance=models.Distance.COSINE),
@@ -232,7 +293,18 @@ def _create(client: QdrantClient, collection: str, info: StoreInfo) -> None:
         ),
         optimizers_config=models.OptimizersConfigDiff(indexing_threshold=kibibytes),
         metadata={_METADATA: records.info_payload(info)},
+        shard_number=shards,
+        replication_factor=copies,
     )
+
+
+def _nodes(client: QdrantClient) -> int:
+    """Return the number of nodes of the server's cluster, 1 if it is none."""
+    try:
+        status = client.cluster_status()
+    except NotImplementedError:  # the client's memory mode
+        return 1
+    return max(1, len(getattr(status, "peers", None) or ()))
 
 
 def _index_fields(client: QdrantClient, collection: str) -> None:
