@@ -15,11 +15,13 @@ from cir.app.schemas import (
     ComposedSearch,
     ErrorBody,
     ImageSearch,
+    IndexBody,
     TagBody,
     Text,
     TextSearch,
     answer_body,
     fields_of,
+    index_body,
     tag_body,
 )
 from cir.app.service import NO_TAGGER, Search, SearchService
@@ -54,13 +56,14 @@ class Json(Response):
 def add_api(
     app: FastAPI, service: SearchService, readiness: Readiness, base_path: str = ""
 ) -> None:
-    """Add the routes of searches, of images and of the state of the service to the app.
+    """Add the routes of searches, images and indexing, and of the state of the service to the app.
 
     The routes belong to the app itself, because FastAPI matches the routes of an included router
     again at each request, which doubles the time in FastAPI.
     """
     _add_searches(app, service, base_path)
     _add_images(app, service)
+    _add_indexing(app, service)
     _add_state(app, service, readiness)
 
 
@@ -160,6 +163,20 @@ def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> No
         """Return the metrics of this process in the format of Prometheus."""
         text = await service.of_state(service.telemetry.text)
         return Response(text, headers={"content-type": service.telemetry.content_type})
+
+
+def _add_indexing(app: FastAPI, service: SearchService) -> None:
+    kind = {"tags": ["index"]}
+
+    @app.post("/index", status_code=202, responses={202: {"model": IndexBody}}, **kind)
+    async def index_again() -> Response:
+        """Index the folder again, unless that is under way; searches go on meanwhile."""
+        return Json(index_body(service.reindexing.start()), 202)
+
+    @app.get("/index", responses={200: {"model": IndexBody}}, **kind)
+    async def indexing() -> Response:
+        """Tell how far indexing is, or how it ended."""
+        return Json(index_body(service.reindexing.state))
 
 
 def _json(request: Request) -> None:

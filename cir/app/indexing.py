@@ -1,10 +1,12 @@
 """Index the images of a source into a store, and encode only the images that are new."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +29,13 @@ from cir.retrieval.ranking.embedding import in_threads
 if TYPE_CHECKING:
     from cir.app.search_model import SearchModel
 
+Watch = Callable[[int, int], None]  # gets how many files were looked at, and how many there are
+
 _BATCH_BYTES = 64 << 20  # of files in a batch, since several batches wait in memory
 _FILES_PER_STEP = 1_000  # after which progress is shown if nothing is new
 _WRITTEN_AT_ONCE = 1_000
+_LOOK_SECONDS = 2.0  # between two looks at a folder that is watched
+_LOOK_SHARE = 10  # a look at a large folder takes at most this part of the time
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ def index(
     batch_size: int | None = None,
     workers: int = 0,
     allow_empty: bool = False,
+    watch: Watch = lambda looked_at, total: None,
+    optimise: bool = True,
 ) -> IndexReport:
     """Make the store contain exactly the images of the source.
 
@@ -105,6 +113,9 @@ def index(
         batch_size: the number of images that are encoded at once; None takes the model's own.
         workers: the number of threads, each with one batch; 0 stands for torch's number.
         allow_empty: empty the store if the source is empty.
+        watch: gets the number of files that were looked at, and of all files, again and again.
+            An error that it raises ends the run; what was written stays.
+        optimise: build the graph of a large store at the end, which stops all other threads.
 
     Raises:
         UserError: the source is empty, as it is when a disk is not mounted; the source cannot be
@@ -124,16 +135,50 @@ def index(
         else in_threads(lambda batch: _embed(model, *batch), batches, workers)
     )
     written: dict[str, IndexedImage] = {}
+    looked_at = 0
     steps = progress(done, len(listed), "indexing", "images", units_in=lambda step: step.looked_at)
     for step in steps:
         store.upsert(step.images, step.vectors)
         written |= {image.id: image for image in step.images}
         found.failed |= step.failed
+        looked_at += step.looked_at
+        watch(looked_at, len(listed))
     report = _settle(store, known, written, found)
-    if len(known) + len(written) - report.removed >= GRAPH_FROM:
-        say("optimising the store, which may take minutes and cannot be interrupted")
-    store.optimise()
+    if optimise:
+        if len(known) + len(written) - report.removed >= GRAPH_FROM:
+            say("optimising the store, which may take minutes and cannot be interrupted")
+        store.optimise()
     return report
+
+
+def changes(
+    source: Callable[[], ImageSource], stopping: Event, seconds: float = _LOOK_SECONDS
+) -> Iterator[None]:
+    """Yield at once, and then whenever files have come, gone or changed, until `stopping` is set.
+
+    Files that are being copied are waited for: two looks in a row have to find the same. A folder
+    that is away, as on a disk that is not mounted, has not changed.
+    """
+    indexed = before = _look(source)
+    yield
+    while True:
+        started = time.monotonic()
+        now = _look(source)
+        if now is not None and now != indexed and now == before:
+            yield
+            indexed = now
+        before = now
+        took = time.monotonic() - started
+        if stopping.wait(max(seconds, _LOOK_SHARE * took)):
+            return
+
+
+def _look(source: Callable[[], ImageSource]) -> frozenset[tuple[str, int, float]] | None:
+    """Return the files of a source with their sizes and dates, or None if it is away."""
+    try:
+        return frozenset((one.path, one.bytes, one.date) for one in source().listed())
+    except UserError:
+        return None
 
 
 @contextmanager
@@ -145,6 +190,7 @@ def indexed_store(
     allow_empty: bool = False,
     folder: Path | None = None,
     moved: bool = False,
+    watch: Watch = lambda looked_at, total: None,
 ) -> Iterator[tuple[Store, IndexReport]]:
     """Open the store at `place`, index the source into it, and report files that failed.
 
@@ -156,7 +202,7 @@ def indexed_store(
     made_with = "" if folder is None else str(folder.absolute())
     info = StoreInfo(model.fingerprint(), model.dim, source.name, made_with)
     with open_store(place, info, moved) as store:
-        report = index(source, model, store, batch_size, allow_empty=allow_empty)
+        report = index(source, model, store, batch_size, allow_empty=allow_empty, watch=watch)
         calibrate(model, store)
         for sentence in report.unreadable:
             say(f"not indexed: {sentence}")

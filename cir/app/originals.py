@@ -26,7 +26,7 @@ class Originals:
 
     def __init__(self, store: Store, source: ImageSource):
         self._store = store
-        self._source = source
+        self.source = source
 
     def record(self, image_id: str) -> IndexedImage:
         """Return the record of an image; raise NotFound if the store does not contain the id."""
@@ -49,7 +49,7 @@ class Originals:
         record = self.record(image_id)
         for path in record.paths:
             try:
-                encoded = self._source.read(path)
+                encoded = self.source.read(path)
             except (UserError, OSError, KeyError):
                 continue
             if content_id(encoded) == image_id:

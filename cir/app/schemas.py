@@ -1,11 +1,12 @@
 """Define the bodies of the API, and convert them to searches and from answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cir.app.reindexing import State
 from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Box, Search
 from cir.app.search_model import TaggedText
 from cir.app.stores.records import Filter, Hit, original_text, safe_text
@@ -199,6 +200,19 @@ class AnswerBody(BaseModel):
     )
 
 
+class IndexBody(BaseModel):
+    """The state of indexing: of the run under way, or else of the last one."""
+
+    running: bool
+    looked_at: int = Field(description="files of the run that were looked at")
+    of: int = Field(description="all files of the run; 0 before they were counted")
+    report: dict[str, Any] | None = Field(
+        description="numbers of images that were indexed, unchanged, moved and removed, and a "
+        "sentence for each file that was unreadable; null before the end of a run"
+    )
+    error: str = Field(description='why the last run failed, or ""')
+
+
 class ErrorBody(BaseModel):
     """The reason why there is no answer, in a sentence."""
 
@@ -216,6 +230,14 @@ def answer_body(answer: Answer, base_path: str = "") -> dict:
         "unread": answer.unread,
         "fits": answer.fits,
     }
+
+
+def index_body(state: State) -> dict:
+    """Return the state of indexing as JSON, in the form of IndexBody."""
+    found = asdict(state)
+    if state.report is not None:
+        found["report"]["unreadable"] = [safe_text(line) for line in state.report.unreadable]
+    return found | {"error": safe_text(state.error)}
 
 
 def tag_body(tagged: TaggedText) -> dict:

@@ -17,6 +17,7 @@ from cir.app.batching import Batcher, Worker
 from cir.app.calibration import Scale, sample
 from cir.app.feedback import mean_direction, rocchio
 from cir.app.originals import Originals
+from cir.app.reindexing import Reindexing
 from cir.app.requests import Answer, Box, Search, check, check_text
 from cir.app.search_model import SearchModel, TaggedText
 from cir.app.settings import Settings
@@ -64,11 +65,11 @@ class SearchService:
     ):
         self.model = model
         self.store = store
-        self.source = source
         self.settings = settings or Settings()
         self.telemetry = telemetry or Telemetry()
         self.telemetry.watch_index(store.count)
         self.originals = Originals(store, source)
+        self.reindexing = Reindexing(model, store, self.originals, self._reindexed)
         self._under_way = 0  # searches
         self._scale = Scale(store)
         self._center: np.ndarray | None = None  # of the vectors of the store
@@ -87,10 +88,16 @@ class SearchService:
 
     def close(self) -> None:
         """Finish the requests that have begun, and end the threads."""
+        self.reindexing.close()
         for worker in self._workers:
             worker.close()
         for pool in (self._pool, self._state):
             pool.shutdown(cancel_futures=True)
+
+    @property
+    def source(self) -> ImageSource:
+        """Return the source of the images, as it was when they were indexed last."""
+        return self.originals.source
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run slow work that needs no model in a thread; the number of threads is bounded."""
@@ -210,6 +217,9 @@ class SearchService:
                 self._center = sample(self.store).mean(axis=0)
         weights = self.settings.wanted_weight, self.settings.unwanted_weight
         return mean_direction([rocchio(vector, wanted, unwanted, self._center, *weights)])
+
+    def _reindexed(self) -> None:
+        self._center = None
 
     def _require_tagger(self) -> None:
         if not self.model.has_tagger:

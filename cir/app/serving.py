@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from cir.app import model_process, search_model
 from cir.app.application import create_app
 from cir.app.calibration import DRAWINGS_ONLY, calibrate, knows_drawings_only
-from cir.app.indexing import indexed_store
+from cir.app.indexing import Watch, indexed_store
 from cir.app.libraries import Library
 from cir.app.search_model import SearchModel
 from cir.app.service import SearchService
@@ -25,6 +25,7 @@ from cir.app.stores import Store, StoreInfo, open_store, read_info
 from cir.app.web import server
 from cir.app.web.addresses import LIBRARIES, BasePath, Libraries, links_to
 from cir.app.web.readiness import LoadedFiles, Readiness
+from cir.app.web.waiting import WaitingRoom
 from cir.core import files
 from cir.core.errors import UserError
 from cir.core.progress import say
@@ -38,6 +39,8 @@ def serve(
     settings: Settings,
     libraries: Sequence[Library],
     tagger: Path | None,
+    waiting: WaitingRoom,
+    follow: bool = False,
 ) -> None:
     """Serve libraries over HTTP until SIGINT or SIGTERM, the first one at the main address.
 
@@ -46,14 +49,20 @@ def serve(
         settings: the limits, the token and the host names of the service.
         libraries: what is served. Of several, those that fail are left out and said.
         tagger: the folder of the tagger; None serves without one.
+        waiting: answers until the service is ready.
+        follow: index the folders again whenever they change.
 
     Raises:
         UserError: there is nothing to serve, or model, store or images cannot be used.
     """
     with ExitStack() as stack:
-        models = _models(stack, libraries, tagger)
-        opened = _each(libraries, lambda library: _open(stack, library, *models[library.model]))
-        app = _app(stack, opened, settings)
+        models = _models(stack, libraries, tagger, waiting)
+
+        def open_one(library: Library) -> _Opened:
+            return _open(stack, library, *models[library.model], waiting)
+
+        opened = _each(libraries, open_one)
+        app = _app(stack, opened, settings, follow)
         address = server.address_of(listening) + settings.base_path.removeprefix("/")
         address += "/" if settings.base_path else ""
         counts = [f"{one.store.count():,} images" for one in opened]
@@ -62,6 +71,7 @@ def serve(
         say(f"{', '.join(counts)}; open {address} (stop with Ctrl-C)")
         if settings.token is not None:
             say(f"the first time, open {address}?token=... with the token")
+        waiting.close()
         server.serve(app, listening)
 
 
@@ -77,11 +87,12 @@ class _Opened:
 
 
 def _models(
-    stack: ExitStack, libraries: Sequence[Library], tagger: Path | None
+    stack: ExitStack, libraries: Sequence[Library], tagger: Path | None, waiting: WaitingRoom
 ) -> dict[Path, tuple[SearchModel, LoadedFiles]]:
     """Load each model once. All are loaded, and forked, before the stores start threads."""
     models = {}
     for folder in dict.fromkeys(library.model for library in libraries):
+        waiting.tell(f"loading the model {folder.name}")
         folders = [folder] if tagger is None else [folder, tagger]
         loaded = LoadedFiles(folders)  # read first, to notice files that change meanwhile
         load = model_process.in_own_process(partial(search_model.load, *folders))
@@ -104,19 +115,30 @@ def _each(libraries: Sequence[Library], use: Callable[[Library], T]) -> list[T]:
     return made
 
 
-def _open(stack: ExitStack, library: Library, model: SearchModel, loaded: LoadedFiles) -> _Opened:
+def _open(
+    stack: ExitStack,
+    library: Library,
+    model: SearchModel,
+    loaded: LoadedFiles,
+    waiting: WaitingRoom,
+) -> _Opened:
     """Open a library; index its folder first, if there is one."""
+
+    def watch(looked_at: int, total: int) -> None:
+        waiting.tell(f"indexing {library.name}: {looked_at:,} of {total:,} files")
+
+    waiting.tell(f"opening the store {library.place}")
     folder, place = library.folder, library.place
     if folder is None and library.gallery is not None:
         folder = _gallery_to_index(library.gallery, Path(place), model.fingerprint())
-    how = place, model, library.model, folder, library.tags
+    how = place, model, library.model, folder, library.tags, watch
     store, source = stack.enter_context(_store_and_source(*how))
     if knows_drawings_only(model, store):
         say(f"note: {DRAWINGS_ONLY}")
     return _Opened(library, model, loaded, store, source)
 
 
-def _app(stack: ExitStack, opened: Sequence[_Opened], settings: Settings) -> ASGIApp:
+def _app(stack: ExitStack, opened: Sequence[_Opened], settings: Settings, follow: bool) -> ASGIApp:
     """Build the app of the first library, with the others below `libraries/NAME/`."""
     apps: dict[str, ASGIApp] = {}
     names = [one.library.name for one in opened]
@@ -125,6 +147,8 @@ def _app(stack: ExitStack, opened: Sequence[_Opened], settings: Settings) -> ASG
         own = settings if below is None else replace(settings, base_path=below)
         service = SearchService(one.model, one.store, one.source, own)
         stack.callback(service.close)
+        if follow:
+            service.reindexing.follow()
         readiness = Readiness(one.model, one.store, one.loaded, _held(one.library.place))
         links = links_to(names, one.library.name) if len(names) > 1 else ()
         apps[one.library.name] = create_app(service, own, readiness, links)
@@ -137,14 +161,20 @@ def _app(stack: ExitStack, opened: Sequence[_Opened], settings: Settings) -> ASG
 
 @contextmanager
 def _store_and_source(
-    place: str, model: SearchModel, model_folder: Path, folder: Path | None, tags: Path | None
+    place: str,
+    model: SearchModel,
+    model_folder: Path,
+    folder: Path | None,
+    tags: Path | None,
+    watch: Watch = lambda looked_at, total: None,
 ) -> Iterator[tuple[Store, ImageSource]]:
     """Open the store and the source of its images; index `folder` first, if there is one."""
     if folder is not None:
         info = read_info(place)
         follow = info is not None and info.source == f"links:{os.path.realpath(folder)}"
         source = find_source(folder, tags, follow)
-        with indexed_store(place, source, model, folder=model_folder) as (store, report):
+        how = {"folder": model_folder, "watch": watch}
+        with indexed_store(place, source, model, **how) as (store, report):
             if report.indexed or report.moved or report.removed:
                 said = f"{report.moved:,} moved, {report.removed:,} removed"
                 say(f"{report.indexed:,} indexed, {said}")

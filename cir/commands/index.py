@@ -1,7 +1,9 @@
 """Make the images of a folder searchable: cir index."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from cir.commands.options import (
@@ -17,6 +19,7 @@ from cir.retrieval.models import catalogue
 
 if TYPE_CHECKING:
     from cir.app.indexing import IndexReport
+    from cir.datasets.sources import ImageSource
 
 # Of the pipeline's models, the one fine-tuned for text search knows both edits and sentences.
 MODEL = "text_search"
@@ -53,6 +56,11 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     indexing.add_argument("--moved", action="store_true", help=about)
     about = "also follow links that lead out of the folder, as those into a cache of DVC do"
     indexing.add_argument("--follow-links", action="store_true", help=about)
+    about = (
+        "go on after the first time, and index again whenever the files change, until Ctrl-C; "
+        "while the store is served, take cir serve --watch"
+    )
+    indexing.add_argument("--watch", action="store_true", help=about)
     indexing.set_defaults(run=_index)
 
 
@@ -71,12 +79,41 @@ def _index(options: argparse.Namespace) -> str:
 
     model = search_model.load(folder)
     how = options.batch_size, options.allow_empty, folder, options.moved
-    with indexed_store(place, source, model, *how) as (store, report):
-        total, recall = store.count(), measured_recall(store)
-        if knows_drawings_only(model, store):
-            say(f"note: {DRAWINGS_ONLY}")
-    found = f"{place}: {_said(report)}; {total:,} images can be searched"
-    return f"{found}; {recall}" if recall else found
+
+    def index() -> str:
+        with indexed_store(place, source, model, *how) as (store, report):
+            total, recall = store.count(), measured_recall(store)
+            if knows_drawings_only(model, store):
+                say(f"note: {DRAWINGS_ONLY}")
+        found = f"{place}: {_said(report)}; {total:,} images can be searched"
+        return f"{found}; {recall}" if recall else found
+
+    return _watched(options, index) if options.watch else index()
+
+
+def _watched(options: argparse.Namespace, index: Callable[[], str]) -> str:
+    """Index now and whenever the files change, and say each time what was done."""
+    from cir.app.indexing import changes
+    from cir.datasets.sources import find_source
+
+    def source() -> "ImageSource":
+        return find_source(options.folder, None, options.follow_links)
+
+    done = 0
+    try:
+        for _ in changes(source, Event()):
+            try:
+                say(index())
+            except UserError as error:
+                if not done:
+                    raise
+                say(f"not indexed: {error}")
+            done += 1
+            if done == 1:
+                say(f"watching {options.folder} (stop with Ctrl-C)")
+    except KeyboardInterrupt:
+        pass
+    return f"stopped watching after {done} runs"
 
 
 def model_of_store(options: argparse.Namespace, place: str) -> Path:

@@ -30,6 +30,8 @@ def add_command(commands: "argparse._SubParsersAction") -> None:
     serving.add_argument("--store", action="append", metavar="PATH|URL", help=about)
     about = "index this folder first; without it, the store is served as it is"
     serving.add_argument("--index", type=Path, metavar="FOLDER", help=about)
+    about = "index the folders again whenever their files change"
+    serving.add_argument("--watch", action="store_true", help=about)
     about = "a CSV file with the columns file,tag, for --index; without it, the tags stay"
     serving.add_argument("--tags", type=Path, metavar="CSV", help=about)
     add_models_option(serving, "that of the store, or else ", model=MODEL, tagger="tagger")
@@ -67,7 +69,7 @@ def _serve(options: argparse.Namespace) -> str:
         raise UserError("--tags needs --index, the folder that holds the tagged images")
     require_tags(options.tags)
     libraries, tagger = _libraries(options), _tagger(options)
-    from cir.app.web import server  # this import and the next one take seconds
+    from cir.app.web import server, waiting
 
     with server.listen(options.host, options.port) as listening:
         local = server.is_loopback(listening)
@@ -76,8 +78,6 @@ def _serve(options: argparse.Namespace) -> str:
                 f"warning: everybody who can reach {options.host} can search and see all images: "
                 f"set a token with ${TOKEN_VARIABLE}, or listen on 127.0.0.1"
             )
-        from cir.app.serving import serve
-
         upload, hosts = round(options.max_upload * 1e6), host_names(options.allow_host, local)
         settings = Settings(
             max_upload_bytes=upload,
@@ -86,7 +86,11 @@ def _serve(options: argparse.Namespace) -> str:
             origins=tuple(options.allow_host),
             base_path=options.base_path,
         )
-        serve(listening, settings, libraries, tagger)
+        with waiting.WaitingRoom(listening, settings) as room:
+            say(f"starting; {server.address_of(listening)} tells when it is ready")
+            from cir.app.serving import serve  # this import takes seconds
+
+            serve(listening, settings, libraries, tagger, room, options.watch)
     return "stopped"
 
 

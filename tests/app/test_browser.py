@@ -1122,6 +1122,30 @@ def test_a_file_that_moved_has_a_placeholder(visit, tmp_path):
         expect(view.locator("#view-image")).to_be_visible()
 
 
+def test_index_again_while_the_service_runs(visit, tmp_path):
+    with gallery_service(tmp_path) as service, running(service) as address:
+        images = tmp_path / "images"
+        (images / "plain" / "red.png").rename(images / "moved.png")
+        (images / "new.png").write_bytes(png(plain((255, 9, 9))))
+        one = visit("/?q=red", at=address, may_complain="status of 404")
+        notice = one.page.locator("#moved")
+        expect(notice).to_contain_text("were moved, changed or removed")
+        with one.answer():
+            notice.get_by_role("button", name="Index the folder again").click()
+        expect(notice).to_have_count(0)
+        expect(one.page.locator("#indexing")).to_have_text("Indexed: 1 new, 1 moved, 0 removed.")
+        expect(one.page.locator(".missing")).to_have_count(0)
+        names = one.page.locator(RESULTS).evaluate_all("all => all.map(one => one.dataset.name)")
+        assert {"moved.png", "new.png"} <= set(names)
+        (images / "new.png").unlink()
+        with one.answer():
+            one.page.locator("#update button").click()
+        expect(one.page.locator("#indexing")).to_have_text("Indexed: 0 new, 0 moved, 1 removed.")
+        images.rename(tmp_path / "away")
+        one.page.locator("#update button").click()
+        expect(one.page.locator("#indexing")).to_contain_text("is not a folder of images")
+
+
 def test_the_large_view_loads_a_size_that_fits(visit, image_ids):
     one = visit("/?q=red")
     asked = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -530,7 +531,7 @@ def test_the_modules_of_the_script(client):
         seen.add(name)
         waiting += imported - seen
     static = Path(page_html.__file__).parent / "static"
-    assert seen == {path.name for path in static.glob("**/*.js")}
+    assert seen == {path.name for path in static.glob("**/*.js")} - {"starting.js"}
 
 
 def test_a_name_that_is_no_text(page, image_ids):
@@ -606,6 +607,28 @@ def test_chips_of_a_sentence(client):
     status, elements = chips("x" * 3000)
     assert status == 400
     assert "2,000 characters" in elements.text
+
+
+def test_indexing_again_without_a_script(tmp_path):
+    with gallery_service(tmp_path) as service:
+        client = client_of(service)
+        form = Elements(client.get("/")).one("form", id="update")
+        assert (form["method"], form["action"]) == ("post", "page/index")
+        (tmp_path / "images" / "plain" / "red.png").unlink()
+        answer = client.post("/page/index")
+        assert (answer.status_code, answer.headers["location"]) == (303, "../")
+        indexed(service)
+        assert "Indexed: 0 new, 0 moved, 1 removed." in Elements(client.get("/")).text
+        (tmp_path / "images").rename(tmp_path / "away")
+        service.reindexing.start()
+        indexed(service)
+        assert f"{tmp_path}/images is not a folder of images." in client.get("/").text
+
+
+def indexed(service):
+    """Wait for the end of a run."""
+    while service.reindexing.state.running:
+        time.sleep(0.01)
 
 
 def test_the_libraries_are_offered(service, page):

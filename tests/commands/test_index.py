@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cir.app import libraries, search_model, serving
+from cir.app import indexing, libraries, search_model, serving
 from cir.app.stores import open_store, read_info
 from cir.commands import index as index_command
 from cir.core.errors import UserError
@@ -71,6 +71,30 @@ def test_each_folder_has_a_store_of_its_own(photos, tmp_path, capsys):
     other.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"several stores here \(.*say by --store"):
         answer(tmp_path / "moved", "--moved")
+
+
+def test_a_folder_is_watched(photos, monkeypatch, capsys):
+    def looks(source, stopping):
+        yield
+        plain("yellow").save(photos / "yellow.png")
+        yield
+        for image in photos.iterdir():
+            image.unlink()
+        yield
+        assert next(iter(source().listed()), None) is None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(indexing, "changes", looks)
+    assert answer(photos, "--watch") == "stopped watching after 3 runs"
+    told = capsys.readouterr().err
+    assert ".search: 3 indexed" in told
+    assert f"watching {photos} (stop with Ctrl-C)" in told
+    assert ".search: 1 indexed, 3 unchanged" in told
+    assert f"not indexed: there are no images in folder:{photos}" in told
+    with open_store(".search", None) as store:
+        assert store.count() == 4
+    with pytest.raises(UserError, match="there are no images in"):
+        answer(photos, "--watch")
 
 
 def test_what_is_no_store_is_left_alone(photos, tmp_path, capsys):

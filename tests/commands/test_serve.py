@@ -17,7 +17,7 @@ import pytest
 from cir.app import model_process, search_model
 from cir.app.libraries import GALLERY_STORE
 from cir.app.stores import open_store
-from cir.app.web import server
+from cir.app.web import server, waiting
 from cir.commands import index as index_command
 from cir.commands import serve as serve_command
 from cir.commands.serve import GALLERY
@@ -47,12 +47,34 @@ def model(monkeypatch, tmp_path):
     model.loaded = []
     here = contextlib.contextmanager(lambda load: (yield load()))
     monkeypatch.setattr(model_process, "in_own_process", here)  # no fork: a test has threads
+    monkeypatch.setattr(waiting, "WaitingRoom", Room)
     monkeypatch.delenv(serve_command.TOKEN_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ("text_search", "encoder", "tagger"):
         Path("models", name).mkdir(parents=True)
         Path("models", name, "weights").write_text("as trained")
     return model
+
+
+class Room:
+    """Notes what the service tells while it starts, in the place of a process that answers."""
+
+    told = ()
+
+    def __init__(self, listening, settings):
+        Room.told = []
+
+    def tell(self, doing):
+        Room.told.append(doing)
+
+    def close(self):
+        Room.told.append("ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
 
 
 @pytest.fixture
@@ -138,6 +160,12 @@ def test_without_options_the_drawn_gallery_is_served_on_loopback(model, served, 
     assert visit.swapped.status_code == 503
     assert "models/text_search have changed" in visit.swapped.json()["error"]
     open_store(GALLERY_STORE, None).close()  # the store is free again
+    assert Room.told == [
+        "loading the model text_search",
+        "opening the store .search-gallery",
+        "indexing gallery: 3 of 3 files",
+        "ready",
+    ]
 
 
 def test_the_drawn_gallery_leaves_the_default_store_to_a_folder(model, served, tmp_path):
@@ -397,6 +425,8 @@ def place(tmp_path_factory, encoder):
 def test_a_real_process_answers_and_stops_cleanly(place, number):
     with serving(place, *MODEL, "--index", "images") as (running, address):
         assert address.startswith("http://127.0.0.1:")
+        while (ready := httpx.get(f"{address}/readyz")).status_code == 503:
+            assert "the service is starting" in ready.json()["error"]
         assert httpx.get(f"{address}/readyz").json()["images"] == 2
         found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})
         assert len(found.json()["hits"]) == 1

@@ -8,11 +8,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from cir.app.calibration import DRAWINGS_ONLY, examples_of, knows_drawings_only
 from cir.app.page import page_html
 from cir.app.page.page_form import PageForm
+from cir.app.reindexing import State
 from cir.app.search_model import TaggedText
 from cir.app.service import NO_TAGGER, Answer, Search, SearchService
 from cir.app.web.faults import of_the_store, status_of
@@ -42,7 +43,7 @@ def page_router(
     GET / answers with the whole page. With `?q=` or `?image_id=` the page holds the results too,
     so a search can be shared, reloaded and done without JavaScript. POST /page/search takes the
     same fields and an `image`, and answers with the chips and the results only. POST /page/chips
-    answers with the chips of the sentence `q`.
+    answers with the chips of the sentence `q`. POST /page/index indexes the folder again.
 
     Args:
         service: answers the searches; its store lists folders, tags and images to start from.
@@ -71,6 +72,11 @@ def page_router(
         except UserError as error:
             return page.refused(error)
         return await page.chips(PageForm.read(fields))
+
+    @router.post("/page/index")
+    async def index_again() -> Response:
+        service.reindexing.start()
+        return RedirectResponse("../", 303)
 
     return router
 
@@ -101,6 +107,7 @@ class _Page:
         context["libraries"] = self._libraries
         context["max_upload_bytes"] = self._service.settings.max_upload_bytes
         context["no_tagger"] = "" if self._service.model.has_tagger else _capitalised(NO_TAGGER)
+        context["indexing"] = _indexing(self._service.reindexing.state)
         context["example"] = next(iter(examples_of(store, context["tags"])), "")
         unfit = knows_drawings_only(self._service.model, store)
         context["drawings_only"] = _capitalised(DRAWINGS_ONLY) if unfit else ""
@@ -205,6 +212,22 @@ def _capitalised(sentence: str) -> str:
     """Write the first letter large, unless the name of a file or of a field comes first."""
     first = sentence.split(" ", 1)[0]
     return sentence[0].upper() + sentence[1:] if first.isalpha() else sentence
+
+
+def _indexing(state: State) -> str:
+    """Return how far indexing is or how it ended, or "" if the service has not indexed yet."""
+    if state.running:
+        return f"Indexing: {state.looked_at:,} of {state.of:,} files. Reload to see how far it is."
+    if state.error:
+        return f"{_capitalised(state.error)}."
+    if state.report is None:
+        return ""
+    report = state.report
+    unreadable = f", {len(report.unreadable):,} unreadable" if report.unreadable else ""
+    return (
+        f"Indexed: {report.indexed:,} new, {report.moved:,} moved, {report.removed:,} removed"
+        f"{unreadable}."
+    )
 
 
 def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:

@@ -1,6 +1,7 @@
 // Says in the place of an image why it cannot be shown.
 
 import { element } from "./page.js";
+import { offer } from "./reindex.js";
 
 const MOVED = "moved, changed or removed since it was indexed; index again";
 
@@ -19,6 +20,7 @@ async function replace(image) {
   if (image.src !== src) return; // the large view shows another image now
   image.hidden = true;
   image.after(element("span", { className: "missing", textContent: sentence }));
+  if (sentence === MOVED) offer();
 }
 
 // Shows the image again, before it gets another address.
