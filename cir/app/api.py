@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ValidationError
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from cir.app.originals import SIZES, Thumbnails
+from cir.app import downloads
+from cir.app.originals import SIZES, Originals, Thumbnails
 from cir.app.schemas import (
     AnswerBody,
     ComposedSearch,
@@ -27,7 +28,7 @@ from cir.app.schemas import (
 from cir.app.service import NO_TAGGER, Search, SearchService
 from cir.app.web import uploads
 from cir.app.web.errors import said
-from cir.app.web.faults import Unreadable, WrongType
+from cir.app.web.faults import BadRequest, Unreadable, WrongType
 from cir.app.web.forms import read_form
 from cir.app.web.readiness import Readiness
 from cir.images.decoding import encode
@@ -36,6 +37,7 @@ Form = TypeVar("Form", bound=ImageSearch)
 
 # Browsers may get these types only: a file in the folder may contain code, such as an SVG.
 _SHOWN = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp")
+_DOWNLOADS = {"csv": "text/csv", "jsonl": "application/jsonl", "zip": "application/zip"}
 _KEPT = {"cache-control": "private, max-age=86400"}  # the content of an id never changes
 _CLOSED = {"content-security-policy": "default-src 'none'; sandbox"}
 _REFUSALS: dict[int | str, dict] = {
@@ -63,6 +65,7 @@ def add_api(
     """
     _add_searches(app, service, base_path)
     _add_images(app, service)
+    _add_downloads(app, service)
     _add_indexing(app, service)
     _add_state(app, service, readiness)
 
@@ -123,6 +126,50 @@ def _add_images(app: FastAPI, service: SearchService) -> None:
         """Send a JPEG whose longer side has at most `size` pixels, rounded up to a power of two."""
         made = await service.in_thread(thumbnails.get, image_id, size)
         return Response(made, headers={**_KEPT, **_CLOSED}, media_type="image/jpeg")
+
+
+def _add_downloads(app: FastAPI, service: SearchService) -> None:
+    form = {
+        "requestBody": {
+            "content": {
+                "application/x-www-form-urlencoded": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            "id": {"type": "array", "items": {"type": "string"}},
+                            "format": {"enum": list(_DOWNLOADS)},
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    @app.post(
+        "/download",
+        response_class=Response,
+        responses=_REFUSALS,
+        openapi_extra=form,
+        tags=["images"],
+    )
+    async def download(request: Request) -> Response:
+        """Send images of the index as a list (csv or jsonl), or their files (zip)."""
+        _, fields = await read_form(request, service.settings.max_upload_bytes)
+        kind = dict(fields).get("format", "")
+        if kind not in _DOWNLOADS:
+            raise BadRequest(f"format must be one of {', '.join(_DOWNLOADS)}, got {kind[:40]!r}")
+        asked = [value for name, value in fields if name == "id"]
+        return await service.in_thread(_downloaded, service.originals, asked, kind)
+
+
+def _downloaded(originals: Originals, ids: list[str], kind: str) -> Response:
+    images = downloads.records(originals, ids)
+    headers = {"content-disposition": f'attachment; filename="images.{kind}"'}
+    about = {"headers": headers, "media_type": _DOWNLOADS[kind]}
+    if kind == "zip":
+        return StreamingResponse(downloads.chunks(downloads.as_zip(originals, images)), **about)
+    write = downloads.as_csv if kind == "csv" else downloads.as_jsonl
+    return Response(write(images), **about)
 
 
 def _original(service: SearchService, image_id: str) -> Response:

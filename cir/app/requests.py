@@ -16,16 +16,18 @@ MAX_TAGS = 50  # tags of the filter
 MAX_IMAGES = 8  # that a search starts from, together
 MAX_MARKED = 50  # images that are wanted or unwanted, together
 MAX_IMAGE_WEIGHT = 2.0
+MAX_REARRANGED = 1_000  # best answers that are sorted otherwise, or in which duplicates are hidden
 _LEAST_BOX = 0.01  # of a side
 _MOST = 2**53  # the stores' numbers are exact up to this one
 
 Box = tuple[float, float, float, float]
-Kind = Literal["text", "image", "composed"]
+Kind = Literal["text", "image", "composed", "filter"]
+Sort = Literal["score", "date", "name"]
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search by words, by an image, or by an image and a change.
+    """A search by words, by an image, by an image and a change, or by conditions alone.
 
     Args:
         text: the words to look for, or with an image the sentence that describes the change.
@@ -42,6 +44,10 @@ class Search:
         where: conditions that the images have to meet.
         limit, offset: the number of answers, and of better answers to skip.
         least_score: leave out images with a lower cosine; None leaves out none.
+        sort: "score" for the best first, "date" for the newest first, or "name" for the paths in
+            order. Without a query, "score" is "date".
+        duplicates: leave out images whose cosine with a better answer is at least this; None leaves
+            out none. With a query, another order and duplicates go as far as MAX_REARRANGED.
     """
 
     text: str = ""
@@ -59,6 +65,8 @@ class Search:
     limit: int = 24
     offset: int = 0
     least_score: float | None = None
+    sort: Sort = "score"
+    duplicates: float | None = None
 
     @property
     def images(self) -> tuple[bytes | str, ...]:
@@ -75,6 +83,9 @@ class Search:
     @property
     def kind(self) -> Kind:
         """Return the kind of search."""
+        if not self.images and not self.text.strip():
+            conditions = self.where != ANY or self.sort != "score"
+            return "filter" if conditions and not (self.like or self.unlike) else "text"
         if not self.images:
             return "text"
         return "composed" if self.text.strip() or self.add or self.remove else "image"
@@ -92,7 +103,8 @@ class Answer:
         seconds: the time of each step that ran (decode, tag, encode, search) and the total.
         unread: the words at the end of a search by words that the model cut off.
         fits: whether the first image fits better than what random queries find; None if that is not
-            known, or the page is not the first one.
+            known, or the page does not begin with the best one.
+        hidden: how many near duplicates were left out, of all answers that were looked at.
     """
 
     kind: Kind
@@ -102,13 +114,14 @@ class Answer:
     seconds: dict[str, float]
     unread: str = ""
     fits: bool | None = None
+    hidden: int = 0
 
 
 def check(search: Search) -> None:
     """Raise BadRequest or Unreadable for a search that cannot be answered."""
     names = [*(search.add or ()), *(search.remove or ())]
     if search.kind == "text" and not search.text.strip():
-        raise BadRequest("there is nothing to search by: give a text, an image, or both")
+        raise BadRequest("there is nothing to search by: give a text, an image, or conditions")
     _check_images(search)
     for what, text in (("text", search.text), *(("a name", name) for name in names)):
         check_text(text, what)
@@ -126,6 +139,8 @@ def check(search: Search) -> None:
         )
     if search.least_score is not None and not math.isfinite(search.least_score):
         raise BadRequest(f"least_score must be a finite number, got {search.least_score}")
+    if search.duplicates is not None and not 0 < search.duplicates <= 1:
+        raise BadRequest(f"duplicates must be above 0 and at most 1, got {search.duplicates}")
     _check_where(search.where)
 
 

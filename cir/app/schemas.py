@@ -7,7 +7,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cir.app.reindexing import State
-from cir.app.requests import MAX_IMAGE_WEIGHT, MAX_LIMIT, MAX_OFFSET, Answer, Box, Search
+from cir.app.requests import (
+    MAX_IMAGE_WEIGHT,
+    MAX_LIMIT,
+    MAX_OFFSET,
+    MAX_REARRANGED,
+    Answer,
+    Box,
+    Search,
+    Sort,
+)
 from cir.app.search_model import TaggedText
 from cir.app.stores.records import Filter, Hit, original_text, safe_text
 from cir.app.web.faults import BadRequest
@@ -54,9 +63,18 @@ class _Page(_Body):
     limit: int = Field(24, ge=1, le=MAX_LIMIT)
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
     least_score: float | None = Field(None, description="the lowest cosine of an answer")
+    sort: Sort = Field(
+        "score", description=f"date and name sort the best {MAX_REARRANGED:,} answers of a query"
+    )
+    duplicates: float | None = Field(
+        None,
+        description="leave out images whose cosine with a better answer is at least this, among "
+        f"the best {MAX_REARRANGED:,}",
+    )
 
     def _page(self) -> dict:
-        return {"limit": self.limit, "offset": self.offset, "least_score": self.least_score}
+        names = ("limit", "offset", "least_score", "sort", "duplicates")
+        return {name: getattr(self, name) for name in names}
 
 
 class _Marked(_Body):
@@ -65,9 +83,9 @@ class _Marked(_Body):
 
 
 class TextSearch(_Marked, _Page):
-    """A search by words."""
+    """A search by words, or by conditions alone."""
 
-    text: str
+    text: str = Field("", description="may be empty if there are conditions or another order")
     where: Where = Field(default_factory=Where)
 
     def search(self) -> Search:
@@ -154,7 +172,7 @@ class HitBody(BaseModel):
     """An image that was found."""
 
     id: str
-    score: float
+    score: float | None = Field(description="the cosine; null without a query")
     fit: Literal["good", "fair", "unlikely"] | None = Field(
         description="how well the image fits, against what random queries find in this index; null "
         "if that was not measured"
@@ -198,6 +216,7 @@ class AnswerBody(BaseModel):
     fits: bool | None = Field(
         description="false if nothing fits: the first image is unlikely; null if that is not known"
     )
+    hidden: int = Field(description="near duplicates that were left out")
 
 
 class IndexBody(BaseModel):
@@ -229,6 +248,7 @@ def answer_body(answer: Answer, base_path: str = "") -> dict:
         "seconds": {step: round(seconds, 6) for step, seconds in answer.seconds.items()},
         "unread": answer.unread,
         "fits": answer.fits,
+        "hidden": answer.hidden,
     }
 
 
@@ -270,7 +290,7 @@ def _hit_body(hit: Hit, base_path: str) -> dict:
     image = hit.image
     return {
         "id": image.id,
-        "score": round(float(hit.score), 6),
+        "score": None if hit.score is None else round(float(hit.score), 6),
         "fit": hit.fit,
         "paths": [safe_text(path) for path in image.paths],
         "bytes": image.bytes,

@@ -13,12 +13,13 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from cir.app.arranging import listed, rearranged
 from cir.app.batching import Batcher, Worker
 from cir.app.calibration import Scale, sample
 from cir.app.feedback import mean_direction, rocchio
 from cir.app.originals import Originals
 from cir.app.reindexing import Reindexing
-from cir.app.requests import Answer, Box, Search, check, check_text
+from cir.app.requests import MAX_REARRANGED, Answer, Box, Search, check, check_text
 from cir.app.search_model import SearchModel, TaggedText
 from cir.app.settings import Settings
 from cir.app.stores.base import Store
@@ -138,17 +139,17 @@ class SearchService:
     async def _answer(self, search: Search) -> Answer:
         started = time.perf_counter()
         seconds: dict[str, float] = {}
-        tagged, unread = None, ""
+        tagged, unread, vector = None, "", None
         if search.kind == "composed":
             vector, tagged = await self._composed_query(search, seconds)
         elif search.kind == "image":
             vector = await self._image_query(search, seconds)
-        else:
+        elif search.kind == "text":
             vector = await self._timed("encode", self._texts.ask(search.text), seconds)
             unread = await self.in_thread(self.model.unread, search.text)
         if search.like or search.unlike:
             vector = await self.in_thread(self._fed_back, vector, search)
-        hits = await self._timed("search", self._hits(vector, search), seconds)
+        hits, hidden = await self._timed("search", self._found(vector, search), seconds)
         seconds["total"] = time.perf_counter() - started
         self.telemetry.step("total", seconds["total"])
         return Answer(
@@ -158,8 +159,28 @@ class SearchService:
             tagged=tagged,
             seconds=seconds,
             unread=unread,
-            fits=_fits(hits) if search.offset == 0 else None,
+            fits=_fits(hits) if search.offset == 0 and search.sort == "score" else None,
+            hidden=hidden,
         )
+
+    async def _found(self, vector: np.ndarray | None, search: Search) -> tuple[Sequence[Hit], int]:
+        """Return one hit more than asked for, if there is one, and how many were left out."""
+        page = slice(search.offset, search.offset + search.limit + 1)
+        if vector is not None and search.sort == "score" and search.duplicates is None:
+            return await self._hits(vector, search), 0
+        if vector is None:
+            hits = await self._of_store(listed, self.store, search)
+            if search.duplicates is None:
+                return hits[page], 0
+        else:
+            best = replace(search, offset=0, limit=MAX_REARRANGED, sort="score")
+            hits = await self._hits(vector, best)
+        hits, hidden = await self._of_store(rearranged, self.store, hits, search)
+        return hits[page], hidden
+
+    async def _of_store(self, look: Callable[..., T], *arguments: object) -> T:
+        with of_the_store():
+            return await self.in_thread(look, *arguments)
 
     async def _image_query(self, search: Search, seconds: dict[str, float]) -> np.ndarray:
         """Return the mean vector [D] of the images."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import shutil
 import threading
@@ -924,13 +925,13 @@ def test_filters(visit, expected, image_ids):
     expect(one.page.locator("#results")).to_contain_text("No image passes the filters")
     one.search("green")
     one.rounds.nth(0).click()
-    expect(one.page.get_by_role("checkbox", name="red over blue")).to_be_checked()
+    expect(one.page.get_by_role("checkbox", name="red over blue", exact=True)).to_be_checked()
     expect(one.page.get_by_label("From")).to_have_value("2100-01-01")
     with one.answer():
         one.page.get_by_label("From").fill("")
     assert one.ids() == [image_ids["red over blue"]]
     with one.answer():
-        one.page.get_by_role("checkbox", name="red over blue").click()
+        one.page.get_by_role("checkbox", name="red over blue", exact=True).click()
     assert len(one.ids()) == 6
     with one.answer():
         one.page.get_by_label("From").fill("2100-01-01")
@@ -938,7 +939,7 @@ def test_filters(visit, expected, image_ids):
         one.page.locator("#results").get_by_role("link", name="Clear filters").click()
     assert one.ids() == expected(text="blue")
     expect(one.page.locator("#filters-set")).to_have_text("")
-    expect(one.page.get_by_role("checkbox")).to_have_count(0)
+    expect(one.page.locator("#tags-set").get_by_role("checkbox")).to_have_count(0)
 
 
 def test_back_to_a_refusal(visit, expected):
@@ -1071,7 +1072,7 @@ def test_keys(visit):
     expect(one.box).to_have_value("")
     key("Enter")
     complaint = one.page.locator("#complaint")
-    expect(complaint).to_have_text("Describe an image, or choose one.")
+    expect(complaint).to_have_text("Describe an image, choose one, or set a filter.")
     assert one.ids() == order
     one.box.press("x")
     expect(complaint).to_be_hidden()
@@ -1144,6 +1145,49 @@ def test_index_again_while_the_service_runs(visit, tmp_path):
         images.rename(tmp_path / "away")
         one.page.locator("#update button").click()
         expect(one.page.locator("#indexing")).to_contain_text("is not a folder of images")
+
+
+def test_filters_alone_list_images(visit, image_ids):
+    one = visit()
+    one.box.press("Enter")
+    expect(one.page.locator("#complaint")).to_contain_text("or set a filter")
+    with one.answer():
+        one.page.locator("#sort").select_option("name")
+    expect(one.page.locator(".summary h2")).to_have_text("All images")
+    one.page.locator("#filters summary").click()
+    with one.answer():
+        one.page.locator("select[name=folder]").select_option("red")
+    assert len(one.ids()) == 6
+    expect(one.page.locator(".score")).to_have_count(0)
+    expect(one.page).to_have_url(re.compile(r"\?sort=name&folder=red$"))
+    one.page.go_back()
+    expect(one.page.locator(".summary h2")).to_have_text("All images")
+    expect(one.page.locator("select[name=folder]")).to_have_value("")
+    expect(one.page.locator("#sort")).to_have_value("name")
+
+
+def test_what_is_selected_stays_selected_and_is_downloaded(visit, image_ids):
+    one = visit("/?q=red")
+    bar = one.page.locator("#picked")
+    expect(bar).to_be_hidden()
+    first, second = one.ids()[:2]
+    one.page.locator(f'.hit[data-id="{first}"] .pick input').check()
+    one.page.locator(f'.hit[data-id="{second}"]').hover()
+    one.page.locator(f'.hit[data-id="{second}"] .pick input').check()
+    expect(bar).to_contain_text("2 selected")
+    one.search("cyan")
+    third = one.ids()[0]
+    one.page.locator(f'.hit[data-id="{third}"] .pick input').check()
+    expect(bar).to_contain_text("3 selected")
+    with one.page.expect_download() as downloading:
+        bar.get_by_role("button", name="List (JSONL)").click()
+    lines = downloading.value.path().read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [first, second, third]
+    one.search("red")
+    expect(one.page.locator(".pick input:checked")).to_have_count(2)
+    bar.get_by_role("button", name="Clear").click()
+    expect(bar).to_be_hidden()
+    expect(one.page.locator(".pick input:checked")).to_have_count(0)
 
 
 def test_the_large_view_loads_a_size_that_fits(visit, image_ids):

@@ -408,7 +408,7 @@ def test_filters(page, service):
     assert "open" in elements.one("details", id="filters")
     elements = page("/?q=blue&tag=red+over+blue&tag=")
     assert elements.hits == [one.id for one in records if one.tags == ("red over blue",)]
-    assert elements.one("input", type="checkbox")["value"] == "red over blue"
+    assert elements.one("input", type="checkbox", name="tag")["value"] == "red over blue"
     day = page_html.date(records[0].date)[:10]
     assert len(page(f"/?q=blue&after={day}&before={day}").hits) == PAGE
     assert page("/?q=blue&before=1999-12-31").hits == []
@@ -417,6 +417,32 @@ def test_filters(page, service):
     cleared = page(elements.one("a", **{"data-action": "clear-filters"})["href"])
     assert len(cleared.hits) == PAGE
     assert "open" not in cleared.one("details", id="filters")
+
+
+def test_filters_alone_and_other_orders(page, service):
+    records = list(service.store.images())
+    elements = page("/?folder=red")
+    assert len(elements.hits) == len([one for one in records if one.paths[0].startswith("red/")])
+    assert "Images that pass the filters" in elements.text
+    assert elements.scores == []
+    by_name = [one.id for one in sorted(records, key=lambda one: one.paths[0])]
+    elements = page("/?sort=name")
+    assert "All images" in elements.text
+    assert elements.hits == by_name[:PAGE]
+    assert page(elements.one("a", rel="next")["href"]).hits == by_name[PAGE : 2 * PAGE]
+    elements = page("/?q=red&sort=name&duplicates=0.97")
+    assert "the best 1,000, by name" in elements.text
+    shown = [page(f"/?q=red&duplicates=0.6&offset={first}") for first in range(0, 72, PAGE)]
+    hidden = 51 - sum(len(one.hits) for one in shown)
+    assert hidden > 1
+    assert f"{hidden} near duplicates hidden (cosine 0.6 or more)" in shown[0].text
+    assert "sort must be" in page("/?q=red&sort=size", status=400).text
+    assert "cosine of near duplicates must be a number" in page("/?q=a&duplicates=x", 400).text
+    picked = elements.one("form", id="picked")
+    assert (picked["action"], picked["method"], "hidden" in picked) == ("download", "post", False)
+    ticks = elements.all("input", form="picked", name="id")
+    assert [tick["value"] for tick in ticks] == elements.hits
+    assert "hidden" in page("/").one("form", id="picked")
 
 
 def test_filters_are_kept_from_page_to_page(page):
@@ -486,6 +512,7 @@ def test_nothing_is_inline(page, found, image_ids):
             for name in ("src", "href", "action", "srcset"):
                 # Addresses are relative, because the page may lie below a base path.
                 ours = ("./", "#", "static/", "thumbnails/", "images/", "docs")
+                ours += ("page/index", "download")
                 assert attrs.get(name, "./").startswith(ours)
         scripts = [attrs["src"] for attrs in elements.all("script")]
         assert scripts in ([], [f"static/{page_html.STATIC_DIGEST}/search.js"])

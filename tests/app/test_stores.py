@@ -226,7 +226,9 @@ def test_filters_each_and_combined(store, where):
     (query,) = some_vectors(1, seed=2)
     (hits,) = store.search(query[None], 500, where=where)
     assert_same(hits, slow_search(images, vectors, query, 500, where=where), images)
-    assert store.count(where) == sum(holds(image, where) for image in images)
+    meeting = [image for image in images if holds(image, where)]
+    assert store.count(where) == len(meeting)
+    assert list(store.images(where)) == sorted(meeting, key=lambda image: image.id)
 
 
 @each_kind

@@ -14,6 +14,7 @@ from cir.app.calibration import DRAWINGS_ONLY, examples_of, knows_drawings_only
 from cir.app.page import page_html
 from cir.app.page.page_form import PageForm
 from cir.app.reindexing import State
+from cir.app.requests import MAX_REARRANGED
 from cir.app.search_model import TaggedText
 from cir.app.service import NO_TAGGER, Answer, Search, SearchService
 from cir.app.web.faults import of_the_store, status_of
@@ -23,6 +24,7 @@ from cir.core.records import Edit
 
 T = TypeVar("T")
 
+NEAR_DUPLICATE = 0.97  # the cosine from which the page hides images on request
 _EXAMPLES = 3
 _STARTERS = 10
 _FIRST_IMAGES = 400  # of the store; the starters are chosen from them at random
@@ -105,6 +107,7 @@ class _Page:
             known = {"total": None, "folders": (), "tags": ()}
             context, status = self._failed(form, error) | known, status_of(error)
         context["libraries"] = self._libraries
+        context["near"] = NEAR_DUPLICATE
         context["max_upload_bytes"] = self._service.settings.max_upload_bytes
         context["no_tagger"] = "" if self._service.model.has_tagger else _capitalised(NO_TAGGER)
         context["indexing"] = _indexing(self._service.reindexing.state)
@@ -135,7 +138,7 @@ class _Page:
         """Return the values that results.html shows, and the HTTP status."""
         try:
             search = form.search(self._page_size, images)
-            if not search.images and not form.q:
+            if search.kind == "text" and not form.q:
                 return await self._start(form), 200
             answer, searched = await asyncio.gather(
                 self._service.search(search),
@@ -197,6 +200,7 @@ class _Page:
             untagged=untagged,
             best=best,
             lower=lower,
+            most=MAX_REARRANGED,
         ) | {"tagged": tagged}
 
     async def _best(self, search: Search, searched: int) -> float | None:
@@ -231,6 +235,8 @@ def _indexing(state: State) -> str:
 
 
 def _heading(form: PageForm, answer: Answer, untagged: bool) -> str:
+    if answer.kind == "filter":
+        return "Images that pass the filters" if form.filters else "All images"
     if answer.kind == "text":
         return f"Images of “{form.q}”"
     changed = answer.kind == "composed" and not untagged
@@ -243,8 +249,12 @@ def _said(form: PageForm, answer: Answer, searched: int) -> str:
     if not answer.hits:
         return "No image found."
     first = form.offset + 1
+    if answer.kind == "filter":
+        last = form.offset + len(answer.hits)
+        return f"Images {first:,} to {last:,} of {searched:,} that pass the filters."
     nothing = "Nothing fits well. " if answer.fits is False else ""
     return (
         f"{nothing}Results {first:,} to {form.offset + len(answer.hits):,}, best score "
-        f"{page_html.score(answer.hits[0].score)}, of {searched:,} images searched."
+        f"{page_html.score(max(hit.score for hit in answer.hits))}, of {searched:,} images "
+        "searched."
     )

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
+from cir.app.requests import Sort
 from cir.app.schemas import first_and_more, read_box
 from cir.app.service import Search
 from cir.app.stores.records import Filter, original_text
@@ -27,6 +28,8 @@ class PageForm:
             and `q` are the same sentence.
         after, before: the first and the last day of the images' dates.
         least_kb, most_kb: sizes of files, in units of 1,000 bytes.
+        sort: "score", "date" or "name".
+        duplicates: the cosine from which near duplicates are hidden; "" hides none.
         folder, tags: as `cir.app.stores.records.safe_text` writes them.
     """
 
@@ -46,6 +49,8 @@ class PageForm:
     before: str = ""
     least_kb: str = ""
     most_kb: str = ""
+    sort: str = "score"
+    duplicates: str = ""
     offset: int = 0
 
     @classmethod
@@ -76,6 +81,8 @@ class PageForm:
             before=one("before"),
             least_kb=one("least_kb"),
             most_kb=one("most_kb"),
+            sort=one("sort", "score"),
+            duplicates=one("duplicates"),
             offset=_offset(one("offset", "0")),
         )
 
@@ -88,11 +95,11 @@ class PageForm:
     def values(self) -> dict[str, Any]:
         """The fields that differ from an empty form, by their names in an address."""
         names = ("q", "box", "like", "unlike", "folder", "after", "before", "least_kb", "most_kb")
-        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        values: dict[str, Any] = {name: getattr(self, name) for name in (*names, "duplicates")}
         values |= {"image_id": self.image_ids, "tag": self.tags, "offset": self.offset or None}
         if self.edited:
             values |= {"edited": "1", "add": self.add, "remove": self.remove}
-        for name, usual in (("image_weight", "1"), ("least_score", "0")):
+        for name, usual in (("image_weight", "1"), ("least_score", "0"), ("sort", "score")):
             if getattr(self, name) != usual:
                 values[name] = getattr(self, name)
         return values
@@ -110,6 +117,8 @@ class PageForm:
         """
         least = _number(self.least_score, "the least score") or None
         weight = _number(self.image_weight, "the weight of the image")
+        if self.sort not in get_args(Sort):
+            raise BadRequest(f"sort must be score, date or name, got {self.sort[:40]!r}")
         return Search(
             text=self.q,
             **first_and_more(images, self.image_ids),
@@ -130,6 +139,8 @@ class PageForm:
             limit=limit,
             offset=self.offset,
             least_score=least,
+            sort=self.sort,
+            duplicates=_number(self.duplicates, "the cosine of near duplicates"),
         )
 
     @staticmethod

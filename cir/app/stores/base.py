@@ -82,7 +82,9 @@ class Store(ABC):
         """Return the payloads of the ids that are in the store."""
 
     @abstractmethod
-    def _page(self, start: str | None, size: int) -> tuple[list[tuple[str, dict]], str | None]:
+    def _page(
+        self, start: str | None, size: int, where: Filter
+    ) -> tuple[list[tuple[str, dict]], str | None]:
         """Return ids with payloads in the order of ids, from `start` on, and the next start."""
 
     @abstractmethod
@@ -99,11 +101,11 @@ class Store(ABC):
         found = self._payloads(known) if known else {}
         return {id: from_payload(id, found[id]) for id in known if id in found}
 
-    def images(self) -> Iterator[IndexedImage]:
-        """Yield all images in the order of their ids."""
+    def images(self, where: Filter = ANY) -> Iterator[IndexedImage]:
+        """Yield the images that meet the conditions, in the order of their ids."""
         start = None
         while True:
-            page, start = self._page(start, _PAGE)
+            page, start = self._page(start, _PAGE, where)
             for id, payload in page:
                 yield from_payload(id, payload)
             if start is None:

@@ -134,11 +134,14 @@ class EdgeStore(Store):
             found = self._shard.retrieve(list(ids), True, False)
         return {str(record.id): record.payload for record in found}
 
-    def _page(self, start: str | None, size: int) -> tuple[list[tuple[str, dict]], str | None]:
-        request = qdrant.ScrollRequest(offset=start, limit=size, with_payload=True)
+    def _page(
+        self, start: str | None, size: int, where: Filter
+    ) -> tuple[list[tuple[str, dict]], str | None]:
+        only = records.to_filter(where, qdrant, qdrant.RangeFloat)
+        request = qdrant.ScrollRequest(offset=start, limit=size, filter=only, with_payload=True)
         with self._failing():
-            records, after = self._shard.scroll(request)
-        page = [(str(record.id), record.payload) for record in records]
+            found, after = self._shard.scroll(request)
+        page = [(str(record.id), record.payload) for record in found]
         return page, None if after is None else str(after)
 
     def _facet(self, key: str, most: int) -> list[tuple[str, int]]:

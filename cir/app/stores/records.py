@@ -73,12 +73,12 @@ class Hit:
 
     Attributes:
         image: the record.
-        score: the cosine of the image's vector and the query's vector.
+        score: the cosine of the image's vector and the query's vector; None without a query.
         fit: "good", "fair" or "unlikely" (see `cir.app.calibration`); None if it is not known.
     """
 
     image: IndexedImage
-    score: float
+    score: float | None
     fit: str | None = None
 
 

@@ -217,10 +217,15 @@ class ServerStore(Store):
             found = self._client.retrieve(self._collection, list(ids), with_payload=True)
         return {str(record.id): record.payload for record in found}
 
-    def _page(self, start: str | None, size: int) -> tuple[list[tuple[str, dict]], str | None]:
+    def _page(
+        self, start: str | None, size: int, where: Filter
+    ) -> tuple[list[tuple[str, dict]], str | None]:
+        only = records.to_filter(where, models, models.Range)
         with self._failing():
-            records, after = self._client.scroll(self._collection, offset=start, limit=size)
-        page = [(str(record.id), record.payload) for record in records]
+            found, after = self._client.scroll(
+                self._collection, scroll_filter=only, offset=start, limit=size
+            )
+        page = [(str(record.id), record.payload) for record in found]
         return page, None if after is None else str(after)
 
     def _facet(self, key: str, most: int) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FOR_EVER = "private, max-age=31536000, immutable"
 _LEAST_BYTES, _LEVEL = 1_000, 5
-_PICTURES = ("/images/", "/thumbnails/")  # they are compressed already
+_PICTURES = ("/images/", "/thumbnails/", "/download")  # they are compressed already
 
 
 class LastingFiles(StaticFiles):

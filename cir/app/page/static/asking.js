@@ -1,7 +1,7 @@
 // Asks the server for results and puts them into the page.
 
 import { chipWords, readSentence, remarks, stopReading, takeChips } from "./chips.js";
-import { countFilters } from "./filters.js";
+import { countFilters, listable } from "./filters.js";
 import { at, box, complain, form, swap } from "./page.js";
 import { busy, fail, settle } from "./results.js";
 import { asking, remember, sameWords } from "./rounds.js";
@@ -22,6 +22,7 @@ function values(offset) {
     data.set("edited", "1");
     for (const [sign, name] of chipWords()) data.append(sign, name);
   }
+  if (data.get("sort") === "score") data.delete("sort");
   if (data.get("least_score") === "0") data.delete("least_score");
   if (Number(data.get("image_weight")) === 1) data.delete("image_weight");
   if (offset) data.set("offset", offset);
@@ -72,9 +73,9 @@ function place(next, data, { ok, html }) {
 
 export async function search({ offset = 0, scroll = false } = {}) {
   const text = box.value.trim();
-  if (!text && !state.image) {
+  if (!text && !state.image && !listable()) {
     box.focus();
-    complain("Describe an image, or choose one.");
+    complain("Describe an image, choose one, or set a filter.");
     return;
   }
   if (state.edited && text !== state.asked) state.edited = false;
@@ -102,5 +103,5 @@ export async function retry() {
 // Searches again after a filter or a slider changed, if there was a search.
 export function again() {
   countFilters();
-  if (state.current) search();
+  if (state.current || listable()) search();
 }

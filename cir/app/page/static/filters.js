@@ -3,7 +3,8 @@
 import { at, element, form } from "./page.js";
 
 const FILTERS = ["folder", "tag", "after", "before", "least_kb", "most_kb"];
-const FIELDS = ["folder", "after", "before", "least_kb", "most_kb", "least_score", "image_weight"];
+const FIELDS = ["folder", "after", "before", "least_kb", "most_kb", "least_score", "image_weight",
+  "sort", "duplicates"];
 
 export function fields() {
   const tags = new FormData(form).getAll("tag").filter(Boolean);
@@ -35,11 +36,15 @@ function addTag(tag) {
   at("tags-set").append(element("li", {}, element("label", {}, chosen, ` ${tag}`)));
 }
 
-export function countFilters() {
+function filtersSet() {
   const data = new FormData(form);
-  const set = FILTERS.filter((name) => data.getAll(name).some((value) => value !== ""));
-  at("filters-set").textContent = set.length || "";
+  return FILTERS.filter((name) => data.getAll(name).some((value) => value !== "")).length;
 }
+
+export function countFilters() { at("filters-set").textContent = filtersSet() || ""; }
+
+// Whether images can be listed without a query: by filters, or in an order of their own.
+export const listable = () => filtersSet() > 0 || at("sort").value !== "score";
 
 export function clearFields() {
   for (const field of at("filters").querySelectorAll("input, select")) field.value = "";

@@ -1,7 +1,7 @@
 // Indexing again while the service runs: the button, and how far it is.
 
 import { search } from "./asking.js";
-import { at, element } from "./page.js";
+import { at, element, say } from "./page.js";
 import { state } from "./state.js";
 
 const PAUSE = 500; // milliseconds between two questions how far it is
@@ -17,6 +17,7 @@ function ended({ report, error }) {
   const parts = [`${indexed} new`, `${moved} moved`, `${removed} removed`];
   if (unreadable.length) parts.push(`${unreadable.length} unreadable`);
   tell(`Indexed: ${parts.join(", ")}.`);
+  say(at("indexing").textContent);
   at("indexing").title = unreadable.join("\n");
   if (state.current) search(state.current);
 }

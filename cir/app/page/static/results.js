@@ -3,6 +3,7 @@
 import { markEdited } from "./chips.js";
 import { countFilters } from "./filters.js";
 import { at, root, say } from "./page.js";
+import { showPicked } from "./picking.js";
 import { state } from "./state.js";
 
 const SKELETON_DELAY = 150; // milliseconds; a quicker answer needs no placeholders
@@ -33,6 +34,7 @@ export function settle(pending = false) {
   root.classList.toggle("searched", at("results").dataset.state !== "start");
   if (!pending) markEdited(state.edited, false);
   countFilters();
+  showPicked();
   rove(links()[0], false);
   say(at("results").dataset.said);
 }
@@ -40,7 +42,8 @@ export function settle(pending = false) {
 // Tab reaches one result at a time, and its buttons.
 export function rove(link, focus = true) {
   for (const one of at("results").querySelectorAll(".grid .hit")) {
-    for (const stop of one.querySelectorAll("a")) stop.tabIndex = one.contains(link) ? 0 : -1;
+    const tabIndex = one.contains(link) ? 0 : -1;
+    for (const stop of one.querySelectorAll("a, input")) stop.tabIndex = tabIndex;
   }
   if (focus) link.focus();
 }

@@ -12,6 +12,7 @@ import { at, box, form, root } from "./page.js";
 import { followIndexing } from "./reindex.js";
 import { links } from "./results.js";
 import { begin, followHistory, undo } from "./rounds.js";
+import { followPicking } from "./picking.js";
 import { indexed, setImage } from "./start_image.js";
 import { state } from "./state.js";
 import { followFiles, removeImage, start } from "./taking.js";
@@ -96,6 +97,7 @@ followIndexing();
 followHistory();
 followKeys();
 followMissing();
+followPicking();
 followView();
 
 root.classList.add("has-script");
