@@ -7,6 +7,8 @@ python -m speed --check   exits with 1 if a target is missed
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 from cir.retrieval.retriever import Retriever
 from speed import (
     composers,
@@ -178,10 +180,26 @@ def store_lines() -> list[Line]:
 
 
 def service_lines(workload: Workload) -> list[Line]:
-    """Compare the service with many clients at once and with one: throughput, latency, answers."""
-    found = service.compare(workload)
+    """Compare the service with many clients at once and with one, and flood it."""
+    found, flood = service.compare(workload), service.flood(workload)
     what = f"{service.CLIENTS} clients of the service"
+    together = f"{service.FLOOD} requests at once"
+    p95 = float(np.percentile(found.composed * 1000, 95))
     return [
+        (f"{together}: lost, neither answered nor refused", f"{flood.lost}", "0", flood.lost == 0),
+        (
+            f"{together}: a refusal / the last answer, time",
+            f"{flood.early:.0%}",
+            "<= 50%",
+            0 < flood.early <= 0.5,
+        ),
+        (
+            f"{together}: then answers as before",
+            "yes" if flood.recovered else "no",
+            "yes",
+            flood.recovered,
+        ),
+        (f"{what}: p95 of a composed search", f"{p95:.0f} ms", "<= 150 ms", p95 <= 150),
         (
             f"{what} / one: requests a second",
             f"{found.throughput:.1f}x",

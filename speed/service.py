@@ -1,4 +1,4 @@
-"""Compare the search service with sixteen clients at once and with one.
+"""Compare the search service with sixteen clients at once and with one, and flood it.
 
 The server runs in a second process on loopback, as with `python -m cir serve`. All clients run in
 this process, on connections that stay open. Their requests are encoded before the clock starts.
@@ -28,6 +28,7 @@ from cir.datasets.sources import open_source
 from speed.workload import Workload, load_retriever, load_workload, write_gallery
 
 CLIENTS = 16
+FLOOD = 400  # requests at once, where 128 are answered at once and 512 connections are allowed
 _WARM_UP = 48
 _SCORE_DIFFERENCE = 1e-4  # sums in batches of other sizes differ in the last bits
 _BOUNDARY = "a-boundary-in-no-image"
@@ -53,6 +54,7 @@ class Comparison:
         lost: requests without an answer, or with another answer than the single client got.
         alone: the outcome with one client.
         together: the outcome with sixteen clients.
+        composed: the latencies of the composed searches among them, in seconds.
     """
 
     throughput: float
@@ -60,6 +62,69 @@ class Comparison:
     lost: int
     alone: Load
     together: Load
+    composed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Flood:
+    """What became of many requests that came at once.
+
+    Attributes:
+        answered: requests with an answer.
+        refused: requests with the status 503 and Retry-After.
+        lost: all others.
+        early: the median time of a refusal, divided by the time until the last answer.
+        recovered: whether the service then answers `CLIENTS` requests, and none slower than in the
+            flood.
+    """
+
+    answered: int
+    refused: int
+    lost: int
+    early: float
+    recovered: bool
+
+
+def flood(workload: Workload) -> Flood:
+    """Send FLOOD composed searches at once, each on its own connection, and then a few more."""
+    with TemporaryDirectory() as place:
+        write_gallery(Path(place, "images"), _distinct(workload.encoded), len(workload.encoded))
+        with _serving(place) as port:
+            rows = range(len(workload.texts))
+            requests = [_requests(workload, row)[2] for row in rows]
+            asyncio.run(_ask(port, requests[:_WARM_UP], CLIENTS))
+            many = [requests[number % len(requests)] for number in range(FLOOD)]
+            kinds, seconds = asyncio.run(_flooded(port, many))
+            after, times = asyncio.run(_flooded(port, requests[:CLIENTS]))
+    refusals = seconds[kinds == "refused"]
+    return Flood(
+        answered=int((kinds == "answered").sum()),
+        refused=len(refusals),
+        lost=int((kinds == "lost").sum()),
+        early=float(np.median(refusals) / seconds.max()) if len(refusals) else 0.0,
+        recovered=bool((after == "answered").all() and times.max() <= seconds.max()),
+    )
+
+
+async def _flooded(port: int, requests: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Send all requests at once; return what became of each, and its seconds."""
+
+    async def one(request: bytes) -> tuple[str, float]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = time.perf_counter()
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            writer.close()
+        except (OSError, asyncio.IncompleteReadError):
+            return "lost", time.perf_counter() - began
+        refused = b" 503 " in head.split(b"\r\n")[0] and b"retry-after" in head
+        kind = "refused" if refused else "answered" if b" 200 " in head else "lost"
+        return kind, time.perf_counter() - began
+
+    found = await asyncio.gather(*(one(request) for request in requests))
+    kinds, seconds = zip(*found, strict=True)
+    return np.array(kinds), np.array(seconds)
 
 
 def compare(workload: Workload, rounds: int = 2) -> Comparison:
@@ -87,6 +152,7 @@ def compare(workload: Workload, rounds: int = 2) -> Comparison:
         lost=lost,
         alone=alone,
         together=together,
+        composed=together.latencies[2::3],  # words, image and composed take turns
     )
 
 
@@ -214,9 +280,12 @@ if __name__ == "__main__":
     if len(sys.argv) == 2:
         _serve(Path(sys.argv[1]))
     else:
-        found = compare(load_workload(128)[0])
+        workload = load_workload(128)[0]
+        found = compare(workload)
         for name, load in (("alone", found.alone), ("together", found.together)):
             p50, p95 = np.percentile(load.latencies * 1000, [50, 95])
             rate = len(load.latencies) / load.seconds
             print(f"{name:9} {rate:6.1f} requests/s, p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+        print(f"p95 of a composed search {np.percentile(found.composed * 1000, 95):.1f} ms")
+        print(flood(workload))
         print(f"{found.throughput:.2f}x, p95/p50 {found.slowest:.2f}, lost {found.lost}")

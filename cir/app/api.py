@@ -11,12 +11,12 @@ from starlette.responses import Response, StreamingResponse
 
 from cir.app import downloads
 from cir.app.originals import SIZES, Originals, Thumbnails
+from cir.app.reindexing import State
 from cir.app.schemas import (
     AnswerBody,
     ComposedSearch,
     ErrorBody,
     ImageSearch,
-    IndexBody,
     TagBody,
     Text,
     TextSearch,
@@ -79,6 +79,7 @@ def _add_searches(app: FastAPI, service: SearchService, base_path: str) -> None:
         return Json(answer_body(await service.search(search), base_path))
 
     async def form_of(request: Request, kind: type[Form]) -> Search:
+        service.require_room()  # before the form is read, which takes most of a refusal's time
         images, fields = await read_form(request, service.settings.max_upload_bytes)
         try:
             return kind.model_validate(fields_of(fields)).search(images)
@@ -215,12 +216,12 @@ def _add_state(app: FastAPI, service: SearchService, readiness: Readiness) -> No
 def _add_indexing(app: FastAPI, service: SearchService) -> None:
     kind = {"tags": ["index"]}
 
-    @app.post("/index", status_code=202, responses={202: {"model": IndexBody}}, **kind)
+    @app.post("/index", status_code=202, responses={202: {"model": State}}, **kind)
     async def index_again() -> Response:
         """Index the folder again, unless that is under way; searches go on meanwhile."""
         return Json(index_body(service.reindexing.start()), 202)
 
-    @app.get("/index", responses={200: {"model": IndexBody}}, **kind)
+    @app.get("/index", responses={200: {"model": State}}, **kind)
     async def indexing() -> Response:
         """Tell how far indexing is, or how it ended."""
         return Json(index_body(service.reindexing.state))

@@ -7,7 +7,7 @@ from fastapi_offline import FastAPIOffline
 
 from cir.app.api import add_api
 from cir.app.page.page import page_router
-from cir.app.page.page_html import STATIC, STATIC_DIGEST
+from cir.app.page.page_html import MADE, STATIC, STATIC_DIGEST
 from cir.app.service import NO_TAGGER, SearchService
 from cir.app.settings import Settings
 from cir.app.web.addresses import BasePath, Heads
@@ -53,7 +53,7 @@ def create_app(
     add_api(app, service, readiness, settings.base_path)
     app.include_router(docs_router(TITLE))
     app.include_router(page_router(service, libraries))
-    app.mount("/static", LastingFiles(STATIC, STATIC_DIGEST), name="static")
+    app.mount("/static", LastingFiles(STATIC, STATIC_DIGEST, MADE), name="static")
     # The middleware that is added last sees a request first.
     app.add_middleware(Compressed)
     app.add_middleware(Heads)

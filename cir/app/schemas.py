@@ -219,19 +219,6 @@ class AnswerBody(BaseModel):
     hidden: int = Field(description="near duplicates that were left out")
 
 
-class IndexBody(BaseModel):
-    """The state of indexing: of the run under way, or else of the last one."""
-
-    running: bool
-    looked_at: int = Field(description="files of the run that were looked at")
-    of: int = Field(description="all files of the run; 0 before they were counted")
-    report: dict[str, Any] | None = Field(
-        description="numbers of images that were indexed, unchanged, moved and removed, and a "
-        "sentence for each file that was unreadable; null before the end of a run"
-    )
-    error: str = Field(description='why the last run failed, or ""')
-
-
 class ErrorBody(BaseModel):
     """The reason why there is no answer, in a sentence."""
 
@@ -253,7 +240,7 @@ def answer_body(answer: Answer, base_path: str = "") -> dict:
 
 
 def index_body(state: State) -> dict:
-    """Return the state of indexing as JSON, in the form of IndexBody."""
+    """Return the state of indexing as JSON, in the form of State."""
     found = asdict(state)
     if state.report is not None:
         found["report"]["unreadable"] = [safe_text(line) for line in state.report.unreadable]

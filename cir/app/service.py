@@ -118,6 +118,13 @@ class SearchService:
         self._require_tagger()
         return await self._timed("tag", self._tag.ask(text), {})
 
+    def require_room(self) -> None:
+        """Raise Overloaded while as many searches are under way as are answered at once."""
+        if self._under_way >= self.settings.most_searches:
+            raise Overloaded(
+                f"the service is busy with {self._under_way} searches: try again in a second"
+            )
+
     async def search(self, search: Search) -> Answer:
         """Answer a search, or refuse it at once if too many are under way.
 
@@ -126,10 +133,7 @@ class SearchService:
                 status.
         """
         check(search)
-        if self._under_way >= self.settings.most_searches:
-            raise Overloaded(
-                f"the service is busy with {self._under_way} searches: try again in a second"
-            )
+        self.require_room()
         self._under_way += 1
         try:
             return await self._answer(search)

@@ -704,21 +704,30 @@ def test_back_goes_one_step_back_from_a_page_and_from_a_filter(visit):
     assert one.ids() == second
 
 
+SENT = """["resource", "navigation"].flatMap(kind => performance.getEntriesByType(kind))
+    .filter(one => !one.name.includes("/thumbnails/") && one.transferSize > 0)
+    .map(one => [one.name, one.transferSize])"""
+
+
 def test_a_second_visit_asks_for_little(browser, address):
     context = browser.new_context()  # not from `visit`, whose watching of requests takes no cache
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    asked = []
     for text in ("red", "blue"):
         page.goto(f"{address}/?q={text}")
         page.wait_for_selector(RESULTS)
-    sizes = page.evaluate(
-        """["resource", "navigation"].flatMap(kind => performance.getEntriesByType(kind))
-            .filter(one => !one.name.includes("/thumbnails/") && one.transferSize > 0)
-            .map(one => [one.name, one.transferSize])"""
-    )
+        asked.append(page.evaluate(SENT))
+    page.fill("#q", "green")
+    with page.expect_response("**/page/search"):
+        page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.summary h2').textContent.includes('green')")
+    asked.append([one for one in page.evaluate(SENT) if one not in asked[1]])
     context.close()
-    assert [name for name, _ in sizes] == [f"{address}/?q=blue"]
-    assert sum(size for _, size in sizes) <= 30_000
+    first, second, third = ([name.removeprefix(address) for name, _ in one] for one in asked)
+    assert len(first) <= 4, first  # the page, its style, its script and its icon
+    assert (second, third) == (["/?q=blue"], ["/page/search"])
+    assert max(sum(size for _, size in one) for one in asked[1:]) <= 30_000
 
 
 def test_try_again_keeps_the_focus(visit, service, monkeypatch):
@@ -775,11 +784,38 @@ def test_back_to_the_start_and_on_again(visit, expected):
     assert one.words() == [["add", "blue"]]
 
 
+def test_a_reload_keeps_rounds_and_uploads(visit, expected):
+    image = png(picture("white", "red"))
+    one = visit()
+    one.choose(image)
+    one.search("add blue")
+    one.search("add green")
+    one.rounds.nth(0).click()
+    one.search("add yellow")
+    # The third round comes from the first one, not from the second beside it.
+    assert one.page.locator("#rounds li.branch").all_inner_texts() == ["from 1\n3\nyellow"]
+    found = one.ids()
+    one.page.reload()
+    expect(one.rounds).to_have_count(3)
+    assert one.ids() == found == expected(image=image, text="add yellow")
+    expect(one.box).to_have_value("add yellow")
+    assert one.words() == [["add", "yellow"]]
+    assert colours(one.page.locator("#preview canvas")) == [[255, 255, 255], [255, 0, 0]]
+    expect(one.page.locator("#rounds li.branch .from")).to_have_text("from 1")
+    one.page.locator("#undo").click()
+    assert one.ids() == expected(image=image, text="add blue")
+    one.page.go_back()
+    assert one.ids() == found
+    one.search("add cyan")  # the image is still there to be sent
+    assert one.ids() == expected(image=image, text="add cyan")
+    expect(one.rounds).to_have_count(4)
+
+
 def test_back_past_a_reload(visit, expected):
-    """A reload loses the earlier rounds, but their addresses still open them."""
     one = visit("/?q=red")
     one.search("green")
     one.page.reload()
+    expect(one.rounds).to_have_count(2)
     one.page.go_back()
     expect(one.box).to_have_value("red")
     assert one.ids() == expected(text="red")
@@ -1151,10 +1187,10 @@ def test_filters_alone_list_images(visit, image_ids):
     one = visit()
     one.box.press("Enter")
     expect(one.page.locator("#complaint")).to_contain_text("or set a filter")
+    one.page.locator("#filters summary").click()
     with one.answer():
         one.page.locator("#sort").select_option("name")
     expect(one.page.locator(".summary h2")).to_have_text("All images")
-    one.page.locator("#filters summary").click()
     with one.answer():
         one.page.locator("select[name=folder]").select_option("red")
     assert len(one.ids()) == 6
@@ -1454,6 +1490,17 @@ def test_on_a_phone_nothing_is_cut_off(visit, image_ids):
     view = one.page.get_by_role("dialog")
     expect(view).to_be_visible()
     assert view.evaluate("view => view.scrollWidth <= view.clientWidth")
+
+
+def test_on_a_phone_results_begin_in_the_upper_part(visit, image_ids):
+    phone = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+    one = visit(f"/?image_id={image_ids['red']}&q=add+blue+and+remove+white", **phone)
+    one.search("add blue, remove red")
+    expect(one.rounds).to_have_count(2)
+    top = one.page.locator(".hit").first.evaluate(
+        "hit => hit.getBoundingClientRect().top + scrollY"
+    )
+    assert top <= 0.6 * 780
 
 
 def test_without_a_script(visit, expected, image_ids):

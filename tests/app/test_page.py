@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cir.app.page import page_html
+from cir.app.page import bundle, page_html
 from cir.app.page.page_form import PageForm
 from cir.app.service import Search
 from cir.app.stores.records import safe_text
@@ -436,7 +436,7 @@ def test_filters_alone_and_other_orders(page, service):
     hidden = 51 - sum(len(one.hits) for one in shown)
     assert hidden > 1
     assert f"{hidden} near duplicates hidden (cosine 0.6 or more)" in shown[0].text
-    assert "sort must be" in page("/?q=red&sort=size", status=400).text
+    assert "Sort must be" in page("/?q=red&sort=size", status=400).text
     assert "cosine of near duplicates must be a number" in page("/?q=a&duplicates=x", 400).text
     picked = elements.one("form", id="picked")
     assert (picked["action"], picked["method"], "hidden" in picked) == ("download", "post", False)
@@ -559,6 +559,32 @@ def test_the_modules_of_the_script(client):
         waiting += imported - seen
     static = Path(page_html.__file__).parent / "static"
     assert seen == {path.name for path in static.glob("**/*.js")} - {"starting.js"}
+
+
+def test_the_modules_are_one_script(client, page, tmp_path):
+    (script,) = [one["src"] for one in page("/").all("script")]
+    answer = client.get(f"/{script}")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert not re.findall("^(?:import|export) ", answer.text, re.M)
+    static = Path(page_html.__file__).parent / "static"
+    for path in static.glob("*.js"):
+        defined = re.findall(r"^export (?:async )?(?:function|const) (\w+)", path.read_text(), re.M)
+        assert len(defined) == path.read_text().count("\nexport "), path.name
+        if path.name not in ("search.js", "starting.js"):
+            assert answer.text.count(f"const ${path.stem} = (() => {{") == 1, path.name
+            assert f"return {{ {', '.join(defined)} }};" in answer.text, path.name
+    (tmp_path / "a.js").write_text('import { b } from "./b.js";\n\nb(c);\n')
+    (tmp_path / "b.js").write_text('import { c } from "./c.js";\nexport function b() { c(); }\n')
+    (tmp_path / "c.js").write_text("export const c = 1;\n")
+    assert bundle.bundled(tmp_path, "a") == (
+        "const $c = (() => {\nconst c = 1;\nreturn { c };\n})();\n\n"
+        "const $b = (() => {\nconst { c } = $c;\nfunction b() { c(); }\nreturn { b };\n})();\n\n"
+        "const { b } = $b;\n\nb(c);\n"
+    )
+    (tmp_path / "c.js").write_text('import { b } from "./b.js";\nexport const c = b;\n')
+    with pytest.raises(AssertionError, match="imports itself by a detour"):
+        bundle.bundled(tmp_path, "a")
 
 
 def test_a_name_that_is_no_text(page, image_ids):

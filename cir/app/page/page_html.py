@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from cir.app.page.bundle import bundled
 from cir.app.stores.records import safe_text
 from cir.core import files
 from cir.edits.reading.word_splitter import word_spans
@@ -139,5 +140,6 @@ def _environment() -> Environment:
 STATIC = Path(__file__).parent / "static"
 # Of all files in STATIC. Their addresses hold it, so that browsers may keep them for ever.
 STATIC_DIGEST = files.fingerprint(STATIC)[:12]
+MADE = {"bundle.js": bundled(STATIC, "search").encode()}  # files that are not in STATIC
 
 _ENVIRONMENT = _environment()

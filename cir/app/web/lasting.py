@@ -1,6 +1,8 @@
 """Send the page's files so that browsers keep them, and compress texts."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -18,18 +20,23 @@ class LastingFiles(StaticFiles):
     Args:
         folder: the folder.
         digest: the digest, as the first part of an address. Without it, browsers keep nothing.
+        made: scripts that are made of the folder, by name.
     """
 
-    def __init__(self, folder: Path, digest: str):
+    def __init__(self, folder: Path, digest: str, made: Mapping[str, bytes] = MappingProxyType({})):
         super().__init__(directory=folder)
         self._digest = digest
+        self._made = made
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with a file, which browsers keep if the digest is in its address."""
         first, _, rest = path.partition("/")
         if first != self._digest:
             return await super().get_response(path, scope)
-        response = await super().get_response(rest, scope)
+        if rest in self._made:
+            response = Response(self._made[rest], media_type="text/javascript")
+        else:
+            response = await super().get_response(rest, scope)
         response.headers["cache-control"] = _FOR_EVER
         return response
 

@@ -47,7 +47,8 @@ export function countFilters() { at("filters-set").textContent = filtersSet() ||
 export const listable = () => filtersSet() > 0 || at("sort").value !== "score";
 
 export function clearFields() {
-  for (const field of at("filters").querySelectorAll("input, select")) field.value = "";
+  for (const field of at("filters").querySelectorAll("input")) field.value = "";
+  for (const choice of at("filters").querySelectorAll("select")) choice.selectedIndex = 0;
   at("tags-set").replaceChildren();
 }
 

@@ -3,6 +3,7 @@
 import { chipWords, remarks, setChips } from "./chips.js";
 import { fields, setFields } from "./filters.js";
 import { setMarks } from "./marks.js";
+import { keep, kept, tabName } from "./keeping.js";
 import { at, box, element, swap } from "./page.js";
 import { settle } from "./results.js";
 import { preview, setImage } from "./start_image.js";
@@ -27,11 +28,11 @@ const sameQuery = (one, other) => one && one.text === other.text && one.image ==
 
 const views = []; // what the entries of the browser's history show: {round, as}
 
-// Notes a round as it is now, and returns what the browser's history keeps of it. After a reload,
-// old numbers mean other views.
+// Notes a round as it is now, and returns what the browser's history keeps of it.
 function place(round) {
   views.push({ round, as: { ...round } });
-  return { view: views.length - 1, loaded: performance.timeOrigin };
+  keep(state, views);
+  return { view: views.length - 1, tab: tabName() };
 }
 
 // Adds a round, or changes the round on show if the question is the same: another page of results,
@@ -90,11 +91,21 @@ function described(round) {
 
 function roundButton(round) {
   const button = element("button", { type: "button", className: "round" });
+  button.append(element("span", { className: "count", textContent: round.number }));
   if (round.image) button.append(preview(round.image, "an image"));
   button.append(described(round));
   if (round === state.current) button.setAttribute("aria-current", "step");
   button.addEventListener("click", () => show(round));
   return button;
+}
+
+// A round that does not follow the one beside it says from which one it branches off.
+function roundItem(round, before) {
+  const branches = before && round.parent && round.parent !== before;
+  const from = `from ${round.parent?.number}`;
+  return element("li", { className: branches ? "branch" : "" },
+    ...(branches ? [element("span", { className: "from", textContent: from })] : []),
+    roundButton(round));
 }
 
 export function drawRounds() {
@@ -104,10 +115,22 @@ export function drawRounds() {
   at("history").hidden = rounds.length < (current ? 2 : 1);
   at("undo").disabled = !current?.parent;
   at("rounds").replaceChildren(
-    ...rounds.map((round) => element("li", {}, roundButton(round))),
+    ...rounds.map((round, place) => roundItem(round, rounds[place - 1])),
   );
   const shown = at("rounds").querySelector("[aria-current]");
   if (shown) at("rounds").scrollLeft = shown.offsetLeft - at("rounds").offsetLeft - 40;
+}
+
+// Takes up the rounds from before a reload; returns whether there were any.
+export async function resume() {
+  const { tab, view } = history.state ?? {};
+  const before = tab && tab === tabName() ? await kept() : null;
+  const seen = before?.views[view];
+  if (!seen) return false;
+  views.push(...before.views);
+  Object.assign(state, { rounds: before.rounds, beginning: before.beginning });
+  show(Object.assign(seen.round, seen.as), false);
+  return true;
 }
 
 // Makes the loaded page the first round, or the state before all rounds.
@@ -131,10 +154,9 @@ export function begin() {
 
 // Back and forward.
 export function followHistory() {
-  addEventListener("popstate", ({ state: kept }) => {
-    if (!kept) return; // a jump within the page
-    const known = kept.loaded === performance.timeOrigin;
-    const view = known && views[kept.view];
+  addEventListener("popstate", ({ state: known }) => {
+    if (!known) return; // a jump within the page
+    const view = known.tab === tabName() && views[known.view];
     if (view) show(Object.assign(view.round, view.as), false);
     else location.reload(); // a state from before the page was loaded: load its address
   });

@@ -11,7 +11,7 @@ import { followMissing } from "./missing.js";
 import { at, box, form, root } from "./page.js";
 import { followIndexing } from "./reindex.js";
 import { links } from "./results.js";
-import { begin, followHistory, undo } from "./rounds.js";
+import { begin, followHistory, resume, undo } from "./rounds.js";
 import { followPicking } from "./picking.js";
 import { indexed, setImage } from "./start_image.js";
 import { state } from "./state.js";
@@ -106,5 +106,5 @@ if (at("image-id").value) {
   setImage({ ...indexed(at("image-id").value), box: at("image-box").value });
 }
 beginMarks();
-begin();
+if (!await resume()) begin();
 if (!state.current) box.focus();
