@@ -271,7 +271,8 @@ def test_head_is_answered_as_get_is_without_a_body(service):
     client, red = client_of(service), ids(service)["red"]
     described = client.app.openapi()["paths"]
     asked = [path.format(image_id=red) for path, kinds in described.items() if "get" in kinds]
-    assert {"/healthz", "/readyz", "/metrics", f"/images/{red}", f"/thumbnails/{red}"} == set(asked)
+    states = {"/healthz", "/readyz", "/metrics", "/index"}
+    assert {*states, f"/images/{red}", f"/thumbnails/{red}"} == set(asked)
     asked += ["/", "/?q=red", "/docs", "/docs/start.js", "/openapi.json", "/static/style.css"]
     asked += ["/static-offline-docs/swagger-ui.css", "/nowhere", "/images/none"]
     for path in asked:
@@ -360,7 +361,7 @@ WRONG = [
     ({"text": "x" * 2001}, 400, "2,000 characters"),
     ({"text": "\ud800"}, 422, "no text in UTF-8"),
     ({"text": 7}, 422, "text"),
-    ({}, 422, "text"),
+    ({}, 400, "nothing to search by"),
     ({"text": "a", "limit": 0}, 422, "limit"),
     ({"text": "a", "limit": 201}, 422, "limit"),
     ({"text": "a", "offset": -1}, 422, "offset"),
@@ -460,7 +461,8 @@ def test_health_readiness_and_what_there_is(client):
     ready = client.get("/readyz")
     assert ready.json() == {"status": "ready", "images": len(COLOURS), "model": "fake-colours"}
     spec = client.get("/openapi.json").json()
-    paths = "/search/text /search/image /search/composed /images/{image_id} /tag /healthz"
+    paths = "/search/text /search/image /search/composed /images/{image_id} /tag /healthz /index"
+    paths += " /download"
     assert {*paths.split(), "/thumbnails/{image_id}", "/readyz", "/metrics"} == set(spec["paths"])
     composed = spec["paths"]["/search/composed"]["post"]["requestBody"]["content"]
     fields = composed["multipart/form-data"]["schema"]["properties"]

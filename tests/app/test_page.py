@@ -515,7 +515,7 @@ def test_nothing_is_inline(page, found, image_ids):
                 ours += ("page/index", "download")
                 assert attrs.get(name, "./").startswith(ours)
         scripts = [attrs["src"] for attrs in elements.all("script")]
-        assert scripts in ([], [f"static/{page_html.STATIC_DIGEST}/search.js"])
+        assert scripts in ([], [f"static/{page_html.STATIC_DIGEST}/bundle.js"])
 
 
 def test_static_files_are_kept_as_long_as_the_digest_is_theirs(client):

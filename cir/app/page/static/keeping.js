@@ -1,4 +1,4 @@
-// Keeps the rounds of this tab, with uploaded images, in the browser, so that a reload loses nothing.
+// Keeps the rounds of this tab in the browser, with uploaded images: a reload loses nothing.
 
 import { reduced } from "./start_image.js";
 
