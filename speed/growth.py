@@ -147,8 +147,9 @@ def _outputs(stage: Stage) -> set[str]:
 
 
 def _needed(stage: Stage) -> set[str]:
-    """Return the dependencies of a stage, without the key of a `foreach` stage."""
-    return {path.removesuffix("/${key}") for path in stage.paths("deps")}
+    """Return the dependencies of a stage, and the folders in which they lie."""
+    paths = [Path(path) for path in stage.paths("deps")]
+    return {one.as_posix() for path in paths for one in (path, *path.parents)}
 
 
 def run(project: Path, command: list[str]) -> Use:

@@ -33,6 +33,7 @@ def test_every_stage_comes_after_what_it_needs():
     names = [name for name, _ in found]
     assert len({name.partition("@")[0] for name in names}) == len(read_stages())
     for before, after in (
+        ("expand_templates", "prepare_data"),  # it needs one file of the folder
         ("prepare_data", "pretrain_encoder"),
         ("train_tagger", "finetune_encoder"),
         ("pretrain_encoder", "finetune_encoder"),
@@ -59,6 +60,10 @@ def test_a_stage_alone_brings_what_it_needs():
         "finetune_encoder",
         "embed_gallery",
     }
+    assert [name for name, _ in growth.commands(ROOT, ["prepare_data"])] == [
+        "expand_templates",
+        "prepare_data",
+    ]
     with pytest.raises(UserError, match="there is no stage embed; there are "):
         growth.commands(ROOT, ["embed"])
 
