@@ -20,7 +20,7 @@ from tests.helpers import ROOT
 
 TOKEN = secrets.token_hex(32)
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
-PATIENCE = {"RAY_raylet_start_wait_time_s": "200"}  # other tests may keep the machine busy
+STARTS = 3  # Ray gives a node half a minute to start, which a busy machine may not have
 
 
 class RayCluster:
@@ -45,12 +45,12 @@ class RayCluster:
         place = "--node-ip-address", f"127.0.0.{number}"
         return self._start("--address", self.address, "--num-cpus", "1", *place, code=code)
 
-    def _start(self, *options: str, code: Path = ROOT) -> subprocess.Popen:
+    def _start(self, *options: str, code: Path = ROOT, tries: int = STARTS) -> subprocess.Popen:
         store = "--object-store-memory", str(100 << 20)
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *store]
         node = subprocess.Popen(
             [*command, *options],
-            env={**os.environ, **AUTH, **PATIENCE, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **AUTH, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"},
             cwd=self._place.name,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -59,7 +59,10 @@ class RayCluster:
         said = ""
         while "Ray runtime started" not in said:
             line = node.stdout.readline()
-            assert line, f"a node did not start: {said}"
+            if not line:
+                node.wait()
+                assert tries > 1, f"a node did not start: {said}"
+                return self._start(*options, code=code, tries=tries - 1)
             said += line
         self._nodes.append(node)
         return node
