@@ -68,6 +68,8 @@ class Answer:
                     pieces.append((gap, "other"))
                 pieces.append((self.sentence[start:end], label))
             end_before = end
+        if rest := self.sentence[end_before:]:  # marks that are no words, such as an emoji
+            pieces.append((rest, "other"))
         return pieces
 
 
