@@ -721,7 +721,7 @@ def test_a_second_visit_asks_for_little(browser, address):
     page.fill("#q", "green")
     with page.expect_response("**/page/search"):
         page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.summary h2').textContent.includes('green')")
+    expect(page.locator(".summary h2")).to_contain_text("green")
     asked.append([one for one in page.evaluate(SENT) if one not in asked[1]])
     context.close()
     first, second, third = ([name.removeprefix(address) for name, _ in one] for one in asked)
