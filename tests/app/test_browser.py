@@ -33,6 +33,7 @@ OPTIONS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 PATIENCE = 30_000  # milliseconds; a busy machine needs some of them
+expect.set_options(timeout=PATIENCE)
 RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
 
 
