@@ -95,7 +95,7 @@ def alive(process):
     return state(process) != "Z"
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
