@@ -242,7 +242,8 @@ class _Average(TrainerCallback):
         self._average = average
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        if 2 * state.global_step >= state.max_steps and state.global_step % _AVERAGED_EVERY == 0:
+        step, last = state.global_step, state.max_steps
+        if 2 * step >= last and (step % _AVERAGED_EVERY == 0 or step == last):
             self._average.update_parameters(model)
 
     def on_save(self, args, state, control, **kwargs):

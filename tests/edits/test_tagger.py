@@ -138,7 +138,9 @@ def test_the_curve_falls(training):
     assert [e["step"] for e in training[2] if "eval_exact_edit" in e] == [75, 150, 225, 300]
 
 
-def test_the_weights_of_the_second_half_are_averaged(tmp_path, monkeypatch):
+@pytest.fixture
+def taken(monkeypatch):
+    """The weights that a training averages."""
     taken, update = [], AveragedModel.update_parameters
 
     def noted(self, model):
@@ -146,6 +148,10 @@ def test_the_weights_of_the_second_half_are_averaged(tmp_path, monkeypatch):
         update(self, model)
 
     monkeypatch.setattr(AveragedModel, "update_parameters", noted)
+    return taken
+
+
+def test_the_weights_of_the_second_half_are_averaged(tmp_path, taken):
     torch.set_num_threads(1)
     recipe = RECIPE.model_copy(update={"steps": 40, "evaluations": 2})
     data = sentences(recipe.steps * recipe.batch_size, seed=1)
@@ -166,6 +172,17 @@ def test_the_weights_of_the_second_half_are_averaged(tmp_path, monkeypatch):
         of_encoder = name.startswith(trained.base_model_prefix)
         back = torch.lerp(mean, start[name], 0.25) if of_encoder else mean
         torch.testing.assert_close(made[1][name], back)
+
+
+def test_a_training_of_few_steps_gives_its_last_weights(tmp_path, taken):
+    recipe = RECIPE.model_copy(update={"steps": 3, "evaluations": 1})
+    model, tokenizer = fresh_model(SIZE, CONTEXT, seed=0)
+    trained, _ = train(*(model, tokenizer, sentences(48, 1), sentences(8, 2), recipe, 0, tmp_path))
+    (last,) = taken
+    for name, weight in trained.state_dict().items():
+        torch.testing.assert_close(weight, last[name])
+    start = fresh_model(SIZE, CONTEXT, seed=0)[0].state_dict()
+    assert any(not torch.equal(weight, start[name]) for name, weight in last.items())
 
 
 def test_a_killed_training_resumes_to_the_same_weights(training, tmp_path):

@@ -82,5 +82,5 @@ def test_a_stage_that_fails_is_said_with_its_last_lines(tmp_path):
         growth.run(tmp_path, ["python", "stage.py"])
     module.write_text("sum(range(10**6))\n")
     used = growth.run(tmp_path, ["python", "stage.py"])
-    assert 0 < used.seconds < 60
+    assert used.seconds > 0
     assert used.megabytes > 1
