@@ -68,10 +68,10 @@ def serve(
         counts = [f"{one.store.count():,} images" for one in opened]
         if len(opened) > 1:
             counts = [f"{one.library.name}: {n}" for one, n in zip(opened, counts, strict=True)]
+        waiting.close()  # first, so that whoever reads the next line is not told to wait
         say(f"{', '.join(counts)}; open {address} (stop with Ctrl-C)")
         if settings.token is not None:
             say(f"the first time, open {address}?token=... with the token")
-        waiting.close()
         server.serve(app, listening)
 
 
