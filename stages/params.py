@@ -79,7 +79,7 @@ def _sentence(problem: dict[str, Any], params: type[Section], everything: dict[s
     if kind == "model_type":
         return f"{name} must be a section with keys, got {problem['input']!r}"
     if kind == "value_error":
-        return f"{name}: {context['error']}"
+        return f"{name}: {context['error']}" if name else str(context["error"])
     expected = problem["msg"].replace("Input should", "must", 1)
     return f"{name} {expected}, got {problem['input']!r}"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cir.core import files
 from cir.core.progress import progress
@@ -19,6 +19,7 @@ from stages.run import run
 
 TEMPLATES = Path("data/tagging/templates.json")
 OUT = Path("data/retrieval")
+TAGGER = Path("models/tagger")
 SHEET = Path("metrics/pictures/contact_sheet.jpg")
 LOADERS = {"scenes": drawn.load, "contest": contest.load, "coco": coco.load}
 
@@ -26,6 +27,16 @@ LOADERS = {"scenes": drawn.load, "contest": contest.load, "coco": coco.load}
 class Params(StageParams):
     seed: int
     data: Annotated[ScenesData | ContestData | CocoData, Field(discriminator="source")]
+
+    @model_validator(mode="after")
+    def _pretraining_waits_for_what_it_reads(self) -> "Params":
+        wanted = TAGGER if isinstance(self.data, ContestData) else OUT / "train"
+        if self.data.objects_from != wanted:
+            raise ValueError(
+                f"data.objects_from must be {wanted} with data.source={self.data.source}, got "
+                f"{self.data.objects_from}"
+            )
+        return self
 
 
 def main() -> None:

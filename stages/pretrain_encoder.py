@@ -43,24 +43,30 @@ def main() -> None:
     if not params.pretrain_encoder.steps:
         save(encoder, [], Curve(CURVE, COLUMNS, None))
         return
+    shards = ImageShards(TRAIN)
+    objects = {name: shards.objects(name) for name in shards.ids}
+    # Only where the source names no objects, sentences have to be read for them.
+    unclear = [] if any(objects.values()) else read_triplets(TRAIN)
+    inputs = (TRAIN, TAGGER) if unclear else (TRAIN,)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = checkpoint_folder("pretrain", recipe, *code_of(__file__), TRAIN, TAGGER)
+    checkpoints = checkpoint_folder("pretrain", recipe, *code_of(__file__), *inputs)
     with sole_writer(MODEL, checkpoints):
+        edits = Tagger.load(TAGGER, DEVICE).tag([t.text for t in unclear]) if unclear else []
+        objects = objects_by_image(objects, unclear, edits)
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
-        save(encoder, train(encoder, params, checkpoints, curve), curve)
+        save(encoder, train(encoder, shards, objects, params, checkpoints, curve), curve)
 
 
 def train(
-    encoder: Encoder, params: Params, checkpoints: Path, curve: Curve
+    encoder: Encoder,
+    shards: ImageShards,
+    objects: dict[str, tuple[str, ...]],
+    params: Params,
+    checkpoints: Path,
+    curve: Curve,
 ) -> list[dict[str, float]]:
     """Train on the images of the training split whose objects are known."""
     section = params.pretrain_encoder
-    shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
-    objects = {name: shards.objects(name) for name in shards.ids}
-    # Only where the source does not say what an image shows, a sentence has to be read for it.
-    unclear = [t for t in triplets if not (objects.get(t.reference) and objects.get(t.target))]
-    edits = Tagger.load(TAGGER, DEVICE).tag([t.text for t in unclear]) if unclear else []
-    objects = objects_by_image(objects, unclear, edits)
     held_out, kept = hold_out(objects, section.held_out, params.seed)
     plan = plan_batches(
         list(kept), section.batch_size, section.steps, params.seed, distributed.processes()

@@ -9,9 +9,14 @@ from cir.core.params import Section, SplitShares, WithWorkers
 
 
 class Source(WithWorkers):
-    """Params that every source has."""
+    """Params that every source has.
+
+    Pretraining learns what an image shows from `objects_from`, and a pipeline makes it wait for
+    this path only: the written training split, or the tagger, if sentences have to be read for it.
+    """
 
     rows_per_shard: PositiveInt
+    objects_from: Path | None = None
 
 
 class ScenesData(Source):
@@ -42,7 +47,7 @@ class ScenesData(Source):
 
 
 class ContestData(Source):
-    """A folder in the contest's format."""
+    """A folder in the contest's format, which has sentences but no names of objects."""
 
     source: Literal["contest"]
     root: Path

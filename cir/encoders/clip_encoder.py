@@ -1,16 +1,12 @@
 """The encoder of the retriever: any open_clip model."""
 
 import contextlib
-import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
@@ -21,18 +17,12 @@ from torchvision import transforms
 from cir.core import files
 from cir.core.device import Inference, in_precision, inference_precision, with_precision
 from cir.core.errors import UserError
-from cir.core.hub import fetch, why_not_fetched
 from cir.core.weights import contiguous_weights, load_weights, read_weights, weights_digest
-from cir.encoders import (
-    conse,
-    micro_vitamin,  # noqa: F401  (registers ViTamin-Micro-64)
-)
+from cir.encoders import conse
+from cir.encoders.open_clip_models import BRINGS_WEIGHTS, CONFIG, FOLDER, build
 
-_CONFIG = "open_clip_config.json"  # open_clip's own layout for a folder or a hub repository
 _WEIGHTS = "open_clip_model.safetensors"
 _PROMPT = "prompt.json"
-_HUB, _FOLDER = "hf-hub:", "local-dir:"  # open_clip's ways to name a model that is not built in
-BRINGS_WEIGHTS = (_HUB, _FOLDER)
 
 
 class Encoder(nn.Module):
@@ -47,7 +37,7 @@ class Encoder(nn.Module):
             GPU that has it, else fp32.
     """
 
-    SETTINGS = _CONFIG  # the file that marks a folder as a saved Encoder
+    SETTINGS = CONFIG  # the file that marks a folder as a saved Encoder
 
     def __init__(
         self, clip: nn.Module, config: dict, tokenizer, prompt: str, inference: Inference = "auto"
@@ -100,39 +90,12 @@ class Encoder(nn.Module):
             if pooling is not None:
                 raise UserError(f'encoder.pooling must be null for "{model}", got "{pooling}".')
             return cls(*conse.from_packages(model, pretrained), prompt)
-        if model.startswith(_FOLDER):
-            folder = Path(model.removeprefix(_FOLDER))
+        if model.startswith(FOLDER):
+            folder = Path(model.removeprefix(FOLDER))
             config = _saved_conse(folder)
             if config is not None:
                 return cls._load_conse(folder, config, prompt, weights_follow)
-        # open_clip keeps random weights if a folder or a hub repository has none.
-        brings_weights = model.startswith(BRINGS_WEIGHTS) and not weights_follow
-        required = pretrained is not None or brings_weights
-        tag = (
-            open_clip.get_pretrained_cfg(model.replace("/", "-"), pretrained) if pretrained else {}
-        )
-        # Where the weights were trained with QuickGELU, open_clip only warns.
-        changes = {"quick_gelu": True} if tag.get("quick_gelu") else {}
-        try:
-            if pooling is not None:
-                changes["vision_cfg"] = _pooled_by(pooling, model)
-            if tag.get("hf_hub"):
-                fetch(*_place_on_the_hub(tag["hf_hub"]))
-            elif brings_weights and model.startswith(_HUB):
-                fetch(*_place_on_the_hub(f"{model.removeprefix(_HUB)}/"))
-            clip = open_clip.create_model(
-                model,
-                pretrained=pretrained,
-                require_pretrained=required,
-                force_quick_gelu="quick_gelu" in changes,
-                **changes,
-            )
-            tokenizer = open_clip.get_tokenizer(model)
-        except UserError:
-            raise
-        except Exception as error:  # open_clip passes on errors of many libraries
-            raise UserError(_why_not_loaded(model, pretrained, error)) from error
-        return cls(clip, {**_config_of(model), **changes}, tokenizer, prompt)
+        return cls(*build(model, pretrained, pooling, weights_follow), prompt)
 
     @classmethod
     def load(cls, folder: Path | str) -> "Encoder":
@@ -141,11 +104,11 @@ class Encoder(nn.Module):
         Raises UserError if the folder is missing or incomplete, or its weights do not fit.
         """
         folder = Path(folder)
-        missing = [name for name in (_CONFIG, _WEIGHTS, _PROMPT) if not (folder / name).is_file()]
+        missing = [name for name in (CONFIG, _WEIGHTS, _PROMPT) if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder} is not a saved encoder: it lacks {', '.join(missing)}.")
         settings = files.read_json(folder / _PROMPT)
-        encoder = cls.create(f"{_FOLDER}{folder}", None, settings["prompt"])
+        encoder = cls.create(f"{FOLDER}{folder}", None, settings["prompt"])
         encoder.inference = settings.get("inference", "auto")  # older folders do not say it
         return encoder
 
@@ -166,7 +129,7 @@ class Encoder(nn.Module):
             "model_cfg": self.config,
             "preprocess_cfg": asdict(PreprocessCfg(**self.clip.visual.preprocess_cfg)),
         }
-        files.write_json(folder / _CONFIG, config)
+        files.write_json(folder / CONFIG, config)
         files.write_json(folder / _PROMPT, {"prompt": self.prompt, "inference": self.inference})
         if isinstance(self.tokenizer, HFTokenizer):  # open_clip then looks for it in the folder
             self.tokenizer.save_pretrained(folder)
@@ -291,52 +254,9 @@ def _without_tensor_steps(transform: transforms.Compose) -> transforms.Compose:
     return transforms.Compose(on_image)
 
 
-def _place_on_the_hub(place: str) -> tuple[str, tuple[str, ...]]:
-    """Return the repository, and the names of the weights in the order in which open_clip tries."""
-    repository, _, name = place.rpartition("/")
-    if not name:
-        return repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
-    safe = Path(name).with_suffix(".safetensors").name
-    return repository, tuple(dict.fromkeys((safe, name)))
-
-
 def _saved_conse(folder: Path) -> dict | None:
     """Return the config of a saved model of cir.encoders.conse; None for any other folder."""
-    path = folder / _CONFIG
+    path = folder / CONFIG
     content = files.read_json(path) if path.is_file() else None
     config = content.get("model_cfg") if isinstance(content, dict) else None
     return config if isinstance(config, dict) and conse.is_config(config) else None
-
-
-def _config_of(model: str) -> dict:
-    if model.startswith(_FOLDER):
-        path = Path(model.removeprefix(_FOLDER)) / _CONFIG
-        return json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
-    if model.startswith(_HUB):
-        return open_clip.factory._get_hf_config(model.removeprefix(_HUB))["model_cfg"]
-    return open_clip.get_model_config(model.replace("/", "-"))
-
-
-def _pooled_by(pooling: str, model: str) -> dict:
-    """Return the model's vision_cfg with another pooling, which only timm's towers support."""
-    config = _config_of(model) or {}  # open_clip itself will refuse an unknown model
-    vision = config.get("vision_cfg", {})
-    if config and "timm_model_name" not in vision:
-        raise UserError(
-            f'encoder.pooling must be null for "{model}", whose image tower is not from timm; '
-            f'got "{pooling}".'
-        )
-    return {**vision, "timm_pool": pooling}
-
-
-def _why_not_loaded(model: str, pretrained: str | None, error: Exception) -> str:
-    what = f'encoder "{model}"' + (f' with weights "{pretrained}"' if pretrained else "")
-    if "state_dict" in str(error):
-        reason = " ".join(str(error).split())[:200]
-        return f"Cannot load {what}: the weights are of another architecture ({reason})."
-    return f"Cannot load {what}: {why_not_fetched(error)}"
-
-
-# open_clip warns on the root logger about every model that it builds before reading the weights.
-_EXPECTED = ("No pretrained weights loaded for", "Local config loaded, but no CLIP weights found")
-logging.getLogger().addFilter(lambda record: not record.getMessage().startswith(_EXPECTED))

@@ -20,7 +20,7 @@ from cir.retrieval.paraphrases import WAYS, measure_paraphrases
 from cir.retrieval.ranking.metrics import recall_at_k
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.ranking.ranking import Ranking
-from cir.retrieval.results import Absent, Figures, Metrics
+from cir.retrieval.results import Absent, Figures, Metrics, Result
 from cir.retrieval.retriever import Retriever
 from cir.retrieval.task import Task, compose_queries, edit_vectors, encode_edits
 
@@ -66,28 +66,17 @@ def score(
     edits = retriever.tagger.tag([triplet.text for triplet in triplets])
     features = reference_features(retriever, images, triplets)
     queries = _composed(retriever, features, edits)
-    core, hard, part = task.contest_like, task.rank(queries), None
+    core, hard = task.contest_like, task.rank(queries)
+    part = None if core.all() else task.rank(queries, core)
     protocol = Protocol("contest-like" if core.all() else "hard")
     results, absent = [measure.result(NAMES[BOTH], hard, protocol)], []
-    novel = np.array([triplet.novel for triplet in triplets])
-    for kind, chosen in (("seen", ~novel), ("novel", novel)):
-        if chosen.any():
-            results.append(measure.result(f"{kind} names", hard, protocol, chosen))
-        else:
-            why = f"the source has no queries with {kind} names"
-            absent.append(Absent(what=f"{kind} names", why=why))
-    if core.all():
-        why = "every gallery image is some query's target or reference"
-        absent.append(Absent(what=TARGETS_AND_REFERENCES, why=why))
-    else:
-        part = task.rank(queries, core)
-        results.append(measure.result(TARGETS_AND_REFERENCES, part, Protocol("contest-like")))
-    if any(triplet.edit is None for triplet in triplets):
-        why = "the source gives sentences without their edits"
-        absent.append(Absent(what=TRUE_EDITS, why=why))
-    else:
-        mended = _ranked_by_true_edits(retriever, task, features, edits, queries)
-        results.append(measure.result(TRUE_EDITS, mended, replace(protocol, edit="true")))
+    for found, missing in (
+        _by_novelty(triplets, hard, protocol, measure),
+        _in_the_contests_gallery(part, measure),
+        _with_true_edits(retriever, task, features, edits, queries, protocol, measure),
+    ):
+        results += found
+        absent += missing
     alone = edit_vectors(retriever, encode_edits(retriever, edits))
     inputs = measure_inputs(task, queries, alone, protocol, NAMES, measure)
     results += inputs.results[1:]  # the first is the headline
@@ -121,6 +110,31 @@ def score(
         fingerprints=fingerprints,
     )
     return Scores(metrics, edits, features, hard, part)
+
+
+def _by_novelty(
+    triplets: Sequence[Triplet], hard: Ranking, protocol: Protocol, measure: Measure
+) -> tuple[list[Result], list[Absent]]:
+    """Measure the queries with names of training, and those with names never trained on."""
+    novel = np.array([triplet.novel for triplet in triplets])
+    results, absent = [], []
+    for kind, chosen in (("seen", ~novel), ("novel", novel)):
+        if chosen.any():
+            results.append(measure.result(f"{kind} names", hard, protocol, chosen))
+        else:
+            why = f"the source has no queries with {kind} names"
+            absent.append(Absent(what=f"{kind} names", why=why))
+    return results, absent
+
+
+def _in_the_contests_gallery(
+    part: Ranking | None, measure: Measure
+) -> tuple[list[Result], list[Absent]]:
+    """Measure the ranking of targets and references only, if the gallery holds more."""
+    if part is None:
+        why = "every gallery image is some query's target or reference"
+        return [], [Absent(what=TARGETS_AND_REFERENCES, why=why)]
+    return [measure.result(TARGETS_AND_REFERENCES, part, Protocol("contest-like"))], []
 
 
 def reference_features(
@@ -169,22 +183,28 @@ def _groups(
     return {"by_kind": kinds, "by_objects": accuracy_by("objects", objects, correct)}
 
 
-def _ranked_by_true_edits(
+def _with_true_edits(
     retriever: Retriever,
     task: Task,
     features: torch.Tensor,
     tagged: Sequence[Edit],
     queries: np.ndarray,
-) -> Ranking:
-    """Rank with the true edits and all else the same, which shows what the tagger costs.
+    protocol: Protocol,
+    measure: Measure,
+) -> tuple[list[Result], list[Absent]]:
+    """Measure with the true edits and all else the same, which shows what the tagger costs.
 
     Only the queries whose sentence was misread are composed again.
     """
     true = [triplet.edit for triplet in task.triplets]
+    if None in true:
+        why = "the source gives sentences without their edits"
+        return [], [Absent(what=TRUE_EDITS, why=why)]
     misread = [row for row, edit in enumerate(tagged) if not same_edit(true[row], edit)]
     mended = queries.copy()
     mended[misread] = _composed(retriever, features[misread], [true[row] for row in misread])
-    return task.rank(mended)
+    ranking = task.rank(mended)
+    return [measure.result(TRUE_EDITS, ranking, replace(protocol, edit="true"))], []
 
 
 def recall_curves(scores: Scores) -> list[dict[str, float]]:

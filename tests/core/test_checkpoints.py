@@ -48,7 +48,7 @@ class FoundError(Exception):
     ("stage", "read"),
     [
         (train_tagger, ("data/tagging", "data/edit_words.json", "data/edit_clauses.json")),
-        (pretrain_encoder, ("data/retrieval/train", "models/tagger")),
+        (pretrain_encoder, ("data/retrieval/train",)),
         (
             finetune_encoder,
             ("data/retrieval/train", "data/retrieval/val", "models/encoder_base", "models/tagger"),

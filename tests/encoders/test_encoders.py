@@ -185,7 +185,7 @@ def test_no_hub_within_reach_is_one_sentence(monkeypatch):
     def unreachable(repository, names):
         raise OSError(f"no route to {repository}")
 
-    monkeypatch.setattr("cir.encoders.clip_encoder.fetch", unreachable)
+    monkeypatch.setattr("cir.encoders.open_clip_models.fetch", unreachable)
     with pytest.raises(UserError, match=r"ViTamin-S.*datacomp1b.*no route to jienengchen"):
         Encoder.create("ViTamin-S", "datacomp1b", PROMPT)
 

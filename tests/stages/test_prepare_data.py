@@ -213,6 +213,12 @@ def test_bad_input_is_refused_before_anything_is_written(workplace):
         ("scenes", {"image_size": -1}, r"data\.image_size must be greater than or equal to 32"),
         ("scenes", {"test_queries": 10}, r"novel_queries \(200\) are among the 10 test_queries"),
         ("scenes", {"source": "drawings"}, r"data\.source must be one of .*got 'drawings'"),
+        (
+            "contest",
+            {"objects_from": "data/retrieval/train"},
+            r"^params\.yaml: data\.objects_from must be models/tagger with data\.source=contest",
+        ),
+        ("scenes", {"objects_from": "models/tagger"}, r"must be data/retrieval/train with data"),
         ("coco", {"rows_per_shard": 0}, r"data\.rows_per_shard must be greater than 0"),
     ],
 )

@@ -38,8 +38,11 @@ class Tagger:
 
     Args:
         model: a token classifier with the labels of `cir.edits.reading.word_splitter.LABELS`, in
-        any order. tokenizer: its tokenizer, a fast one. Raises ValueError if the tokenizer cannot
-            pad, or the model has no positions of its own.
+            any order.
+        tokenizer: its tokenizer, a fast one.
+
+    Raises:
+        ValueError: the tokenizer cannot pad, or the model has no positions of its own.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from cir.core.errors import UserError
 from cir.core.params import Section
 from cir.encoders import Encoder
-from cir.encoders.clip_encoder import BRINGS_WEIGHTS
+from cir.encoders.open_clip_models import BRINGS_WEIGHTS
 from cir.text_search.scoring.blip import BlipEncoder
 from cir.text_search.scoring.scoring import load_shared_space
 

@@ -26,7 +26,7 @@ from cir.core.errors import UserError
 from cir.core.hub import why_not_fetched
 from cir.core.weights import contiguous_weights, load_weights, read_weights
 from cir.encoders import Encoder
-from cir.encoders.clip_encoder import BRINGS_WEIGHTS
+from cir.encoders.open_clip_models import BRINGS_WEIGHTS
 from cir.text_search.training.vocabulary import PAD, Vocabulary
 
 _SETTINGS, _WEIGHTS = "captioner.json", "captioner.safetensors"
