@@ -26,7 +26,7 @@ def model():
     process.close()
 
 
-def gone(pid, seconds=5.0):
+def gone(pid, seconds=60.0):
     """Return whether a process ends within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -58,7 +58,7 @@ def start():
 def asked(address):
     """Return the text of the answer, None if there is none: between two servers one may break."""
     try:
-        return httpx.get(address).text
+        return httpx.get(address, timeout=60).text
     except httpx.TransportError:
         return None
 
@@ -91,8 +91,8 @@ def test_programs_get_a_sentence_and_browsers_a_page():
 def test_the_room_answers_until_the_service_does(start):
     process, address = start(ROOM)
     home = f"{address}photos/"
-    assert httpx.get(f"{home}healthz").json() == {"status": "alive"}
-    assert "starting: starting" in httpx.get(f"{home}readyz").json()["error"]
+    assert httpx.get(f"{home}healthz", timeout=60).json() == {"status": "alive"}
+    assert "starting: starting" in httpx.get(f"{home}readyz", timeout=60).json()["error"]
     process.stdin.write("loading the model\n")
     process.stdin.flush()
     until(lambda: "loading the model" in (asked(f"{home}readyz") or ""))
@@ -102,7 +102,7 @@ def test_the_room_answers_until_the_service_does(start):
 
 def test_the_room_ends_with_its_service(start):
     process, address = start(ROOM)
-    assert httpx.get(f"{address}healthz").status_code == 200
+    assert httpx.get(f"{address}healthz", timeout=60).status_code == 200
     process.kill()
     process.wait()
     until(lambda: asked(f"{address}healthz") is None)

@@ -155,10 +155,12 @@ def test_an_installed_command_searches_a_folder_from_another(installed, encoder,
     done = subprocess.run(index, cwd=elsewhere, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 indexed" in done.stdout
-    with serving(elsewhere, *models, command=(str(installed),), path="") as (_, address):
-        found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})
+    with (
+        serving(elsewhere, *models, command=(str(installed),), path="") as (_, address),
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
+        found = client.post("/search/text", json={"text": "red", "limit": 1})
         assert len(found.json()["hits"]) == 1
-        page = httpx.get(address)
-        assert "<form" in page.text
-        assert httpx.get(f"{address}/static/page.js").status_code == 200
+        assert "<form" in client.get("/").text
+        assert client.get("/static/page.js").status_code == 200
     assert not (elsewhere / "cir").exists()

@@ -428,13 +428,14 @@ def place(tmp_path_factory, encoder):
 def test_a_real_process_answers_and_stops_cleanly(place, number):
     with serving(place, *MODEL, "--index", "images") as (running, address):
         assert address.startswith("http://127.0.0.1:")
-        assert httpx.get(f"{address}/readyz").json()["images"] == 2
-        found = httpx.post(f"{address}/search/text", json={"text": "red", "limit": 1})
-        assert len(found.json()["hits"]) == 1
-        image = {"image": (place / "images" / "red.png").read_bytes()}
-        composed = {"text": "add red", "image_weight": "0.5"}
-        answered = httpx.post(f"{address}/search/composed", files=image, data=composed)
-        assert answered.status_code == 200
+        with httpx.Client(base_url=address, timeout=60) as client:
+            assert client.get("/readyz").json()["images"] == 2
+            found = client.post("/search/text", json={"text": "red", "limit": 1})
+            assert len(found.json()["hits"]) == 1
+            image = {"image": (place / "images" / "red.png").read_bytes()}
+            composed = {"text": "add red", "image_weight": "0.5"}
+            answered = client.post("/search/composed", files=image, data=composed)
+            assert answered.status_code == 200
         port = int(address.rpartition(":")[2])
         listening = [
             (connection.laddr.ip, connection.laddr.port)
@@ -443,7 +444,7 @@ def test_a_real_process_answers_and_stops_cleanly(place, number):
         ]
         assert listening == [("127.0.0.1", port)]
         running.send_signal(number)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=60)
         assert running.returncode == 0, err
         assert out == "stopped\n"
         assert "Traceback" not in err

@@ -120,11 +120,11 @@ def running(service, settings=None, head_seconds=None, read_seconds=None):
         yield server.address_of(listening).rstrip("/")
     finally:
         stopping.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
-def wait_for(address, seconds=20.0):
+def wait_for(address, seconds=60.0):
     """Until a server answers there."""
     host, port = address.removeprefix("http://").rstrip("/").split(":")
     deadline = time.monotonic() + seconds

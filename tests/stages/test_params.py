@@ -177,7 +177,7 @@ def test_a_stage_ends_with_the_dvc_that_started_it(tmp_path):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
