@@ -1,170 +1,20 @@
 """Test the page in a browser: all that a person does with mouse, keyboard and touch."""
 
-import asyncio
 import base64
 import json
 import re
-import shutil
-import threading
-from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from cir.app.service import Search
 from cir.app.settings import Settings
 from cir.core.errors import UserError
+from tests.helpers.app_in_browser import PATIENCE, RESULTS, expect
 from tests.helpers.fake_search_model import plain
 from tests.helpers.page_gallery import NASTY, PAGE, gallery_service, picture
 from tests.helpers.search_app import ids, png, running
 
 pytestmark = pytest.mark.recipes
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-if BROWSER is None:
-    pytest.skip("no chromium on PATH to open the page with", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
-PATIENCE = 30_000  # milliseconds; a busy machine needs some of them
-expect.set_options(timeout=PATIENCE)
-RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with gallery_service(tmp_path_factory.mktemp("gallery")) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def address(service):
-    with running(service) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def image_ids(service):
-    return ids(service)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        running_browser = started.chromium.launch(
-            executable_path=BROWSER, args=OPTIONS, timeout=30_000
-        )
-        yield running_browser
-        running_browser.close()
-
-
-@pytest.fixture(scope="module")
-def expected(service):
-    """Return a function that gives the ids of the hits of a search, from the service itself.
-
-    The service gives the same answer to the page and to a test.
-    """
-
-    def asked(**fields):
-        answer = []
-        ask = service.search(Search(**{"limit": PAGE, **fields}))
-        # Playwright's loop runs in the thread of the tests, so the service needs another thread.
-        thread = threading.Thread(target=lambda: answer.append(asyncio.run(ask)))
-        thread.start()
-        thread.join()
-        return [hit.image.id for hit in answer[0].hits]
-
-    return asked
-
-
-class Visit:
-    """Controls a page of the app in the browser."""
-
-    def __init__(self, page):
-        self.page = page
-        self.box = page.locator("#q")
-        self.chips = page.locator("#chips .chip")
-        self.rounds = page.locator("#rounds button")
-
-    def ids(self):
-        """Return the ids of the results after the page has shown them."""
-        self.page.wait_for_selector(RESULTS)
-        hits = self.page.locator(RESULTS)
-        return hits.evaluate_all("all => all.map(one => one.dataset.id)")
-
-    @contextmanager
-    def answer(self):
-        """Wait for the answer to the request that the block sends."""
-        with self.page.expect_response("**/page/search"):
-            yield
-        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
-
-    def search(self, text):
-        self.box.fill(text)
-        with self.answer():
-            self.box.press("Enter")
-
-    def start_from(self, image_id):
-        """Choose an image of the results as the reference image."""
-        hit = self.page.locator(f'.hit[data-id="{image_id}"]')
-        hit.hover()
-        hit.get_by_text("Like this, but…").click()
-
-    def choose(self, image, name="chosen.png", kind="image/png"):
-        files = {"name": name, "mimeType": kind, "buffer": image}
-        self.page.locator("#file").set_input_files(files)
-
-    def words(self):
-        """Return (sign, name) of each chip on the page."""
-        return self.chips.evaluate_all(
-            "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
-        )
-
-    def status(self):
-        return self.page.locator("#status").inner_text()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Return a function that opens the page; it allows only loopback and no console errors."""
-    contexts, asked, complaints, allowed = [], [], [], []
-    places = [address]
-
-    def opened(path="/", may_complain="", at=address, **options):
-        places.append(at)
-        options = {"viewport": {"width": 1200, "height": 900}, **options}
-        context = browser.new_context(**options)
-        contexts.append(context)
-        allowed.append(may_complain)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-
-        def only_loopback(route):
-            asked.append(route.request.url)
-            if route.request.url.startswith(at + "/"):
-                route.fallback()
-            else:
-                route.abort()
-
-        context.route("**/*", only_loopback)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(at + path)
-        return Visit(page)
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert asked
-    assert [url for url in asked if not url.startswith(tuple(f"{at}/" for at in places))] == []
-    wanted = [pattern for pattern in allowed if pattern]
-    assert [c for c in complaints if not any(re.search(p, c) for p in wanted)] == []
 
 
 def test_words(visit, expected):

@@ -4,20 +4,24 @@ import { chipWords, readSentence, remarks, stopReading, takeChips } from "./chip
 import { countFilters, listable } from "./filters.js";
 import { at, box, complain, form, swap } from "./page.js";
 import { busy, fail, settle } from "./results.js";
-import { asking, remember, sameWords } from "./rounds.js";
+import { asking, leave, notePlace, remember, sameWords } from "./rounds.js";
 import { state } from "./state.js";
 
 let last = {}; // the page of results that was last asked for
 
+function addFiles(data, { image, marks }) {
+  const files = [image, ...marks.map((mark) => mark.image)].map((one) => one?.file);
+  for (const file of files.filter(Boolean)) data.append("image", file, file.name || "pasted");
+}
+
 function values(offset) {
-  const { image, edited } = state;
+  const { image, edited, marks } = state;
   const data = new FormData();
   for (const [name, value] of new FormData(form)) {
     if (typeof value === "string" && value.trim()) data.append(name, value.trim());
   }
   data.set("q", box.value.trim());
-  const files = [image, ...state.marks.map((mark) => mark.image)].map((one) => one?.file);
-  for (const file of files.filter(Boolean)) data.append("image", file, file.name || "pasted");
+  addFiles(data, { image, marks });
   if (image && edited) {
     data.set("edited", "1");
     for (const [sign, name] of chipWords()) data.append(sign, name);
@@ -42,17 +46,18 @@ function sentenceOf(body) {
   return sentence || "The server gave no reason.";
 }
 
-// Returns the server's answer and its body; null if there is none, or if a later search runs.
-async function answered(body, signal) {
+// Returns the server's answer and its body; null if there is none, which `failed` is told, or if a
+// later search runs.
+async function answered(body, signal, failed = fail) {
   try {
     const answer = await fetch("page/search", { method: "POST", body, signal });
     const html = await answer.text();
     if (signal.aborted) return null;
     const kind = answer.headers.get("Content-Type") ?? "";
     if (kind.startsWith("text/html")) return { ok: answer.ok, html };
-    fail(sentenceOf(html));
+    failed(sentenceOf(html));
   } catch {
-    if (!signal.aborted) fail("The server does not answer. Is it still running?");
+    if (!signal.aborted) failed("The server does not answer. Is it still running?");
   }
   return null;
 }
@@ -63,6 +68,7 @@ function place(next, data, { ok, html }) {
   const unchanged = box.value.trim() === next.text && image === next.image
     && (!image || sameWords(chipWords(), next.words));
   if (unchanged && !state.edited && image && ok) takeChips(html);
+  leave();
   swap(html, ["results"]);
   if (ok) {
     if (unchanged && image) Object.assign(next, { words: chipWords(), remarks: remarks() });
@@ -86,13 +92,24 @@ export async function search({ offset = 0, scroll = false } = {}) {
   if (mine.signal.aborted) return;
   stopReading();
   const data = values(offset);
-  const next = { ...asking(), offset };
+  const sent = [...data].filter(([, value]) => typeof value === "string");
+  const next = { ...asking(), offset, sent };
   last = { offset };
+  notePlace(false); // before placeholders make the page shorter
   busy(mine);
   const answer = await answered(data, mine.signal);
   if (!answer) return;
   place(next, data, answer);
   if (scroll) at("results").scrollIntoView();
+}
+
+// Returns the server's answer to the question of a round, from another offset on; null as above.
+export function further(round, offset, signal, failed) {
+  const data = new FormData();
+  for (const [name, value] of round.sent) data.append(name, value);
+  data.set("offset", offset);
+  addFiles(data, round);
+  return answered(data, signal, failed);
 }
 
 export async function retry() {

@@ -18,6 +18,16 @@ export function tabName() {
   }
 }
 
+// Keeps how far down a view was left, which a history's entry cannot take up while a page closes.
+export function keepPlace(view, top) {
+  try { sessionStorage.place = JSON.stringify([view, top]); } catch { /* as above */ }
+}
+
+export function keptPlace(view) {
+  const [left, top] = JSON.parse(sessionStorage.place ?? "[]");
+  return left === view ? top : 0;
+}
+
 function done(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -60,9 +70,10 @@ function packed({ rounds, beginning }, views) {
   return {
     rounds: kept.map(written),
     beginning: beginning && written(beginning),
-    views: views.map(({ round, as }) => {
+    views: views.map((view) => {
+      const { round, as, top } = view ?? {}; // a round before the oldest that is kept
       const number = kept.indexOf(round);
-      return number < 0 && round !== beginning ? null : { number, as: written(as) };
+      return number < 0 && round !== beginning ? null : { number, as: written(as), top };
     }),
     at: Date.now(),
   };
@@ -103,7 +114,7 @@ export async function kept() {
       rounds,
       beginning,
       views: views.map((view) => view
-        && { round: rounds[view.number] ?? beginning, as: whole(view.as) }),
+        && { round: rounds[view.number] ?? beginning, as: whole(view.as), top: view.top }),
     };
   } catch {
     return null;

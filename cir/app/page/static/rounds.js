@@ -3,7 +3,7 @@
 import { chipWords, remarks, setChips } from "./chips.js";
 import { fields, setFields } from "./filters.js";
 import { setMarks } from "./marks.js";
-import { keep, kept, tabName } from "./keeping.js";
+import { keep, keepPlace, kept, keptPlace, tabName } from "./keeping.js";
 import { at, box, element, swap } from "./page.js";
 import { settle } from "./results.js";
 import { preview, setImage } from "./start_image.js";
@@ -26,13 +26,30 @@ const sameMarks = (some, others) => some.length === others.length
 const sameQuery = (one, other) => one && one.text === other.text && one.image === other.image
   && sameMarks(one.marks, other.marks) && sameWords(one.words, other.words);
 
-const views = []; // what the entries of the browser's history show: {round, as}
+const views = []; // what the entries of the browser's history show: {round, as, top}
+let on = -1; // the view on show
+let noted = null; // how far down a person was before the page moved by itself
+
+export function notePlace(anew = true) { if (anew || noted === null) noted = scrollY; }
+
+// Keeps the place for the way back; the browser would note it after the results have changed.
+export function leave() {
+  if (views[on]) views[on].top = noted ?? scrollY;
+  noted = null;
+}
 
 // Notes a round as it is now, and returns what the browser's history keeps of it.
-function place(round) {
-  views.push({ round, as: { ...round } });
+function place(round, view = views.length) {
+  views[view] = { round, as: { ...round } };
+  on = view;
   keep(state, views);
-  return { view: views.length - 1, tab: tabName() };
+  return { view, tab: tabName() };
+}
+
+// Notes that the round on show has more results now, which is no step for the browser's back.
+export function grown() {
+  state.current.html = at("results").outerHTML;
+  history.replaceState(place(state.current, on), "");
 }
 
 // Adds a round, or changes the round on show if the question is the same: another page of results,
@@ -53,6 +70,7 @@ export function remember(next, url, html) {
 
 function show(round, push = true) {
   state.running?.abort();
+  leave();
   state.current = round === state.beginning ? null : round;
   box.value = round.text;
   setImage(round.image);
@@ -121,15 +139,22 @@ export function drawRounds() {
   if (shown) at("rounds").scrollLeft = shown.offsetLeft - at("rounds").offsetLeft - 40;
 }
 
+function showView(number) {
+  const { round, as, top = 0 } = views[number];
+  show(Object.assign(round, as), false);
+  on = number;
+  scrollTo(0, top);
+}
+
 // Takes up the rounds from before a reload; returns whether there were any.
 export async function resume() {
   const { tab, view } = history.state ?? {};
   const before = tab && tab === tabName() ? await kept() : null;
-  const seen = before?.views[view];
-  if (!seen) return false;
+  if (!before?.views[view]) return false;
   views.push(...before.views);
   Object.assign(state, { rounds: before.rounds, beginning: before.beginning });
-  show(Object.assign(seen.round, seen.as), false);
+  views[view].top = keptPlace(view);
+  showView(view);
   return true;
 }
 
@@ -138,6 +163,7 @@ export function begin() {
   const first = {
     ...asking(),
     offset: Number(at("results").dataset.offset),
+    sent: [...new URLSearchParams(location.search)],
     html: at("results").outerHTML,
     url: location.pathname + location.search,
     parent: null,
@@ -154,10 +180,13 @@ export function begin() {
 
 // Back and forward.
 export function followHistory() {
+  history.scrollRestoration = "manual";
+  addEventListener("pagehide", () => {
+    if (views[on]) keepPlace(on, scrollY);
+  });
   addEventListener("popstate", ({ state: known }) => {
     if (!known) return; // a jump within the page
-    const view = known.tab === tabName() && views[known.view];
-    if (view) show(Object.assign(view.round, view.as), false);
+    if (known.tab === tabName() && views[known.view]) showView(known.view);
     else location.reload(); // a state from before the page was loaded: load its address
   });
 }

@@ -5,13 +5,14 @@ import { again, retry, search } from "./asking.js";
 import { editChip, erase, flip, newChip, readAgain, sentenceChanged } from "./chips.js";
 import { clearFields, setLeast, showNumbers, tagChanged } from "./filters.js";
 import { followCrop } from "./crop.js";
+import { followScrolling, showMore } from "./endless.js";
 import { followKeys } from "./keys.js";
 import { beginMarks, mark } from "./marks.js";
 import { followMissing } from "./missing.js";
 import { at, box, form, root } from "./page.js";
 import { followIndexing } from "./reindex.js";
 import { links } from "./results.js";
-import { begin, followHistory, resume, undo } from "./rounds.js";
+import { begin, followHistory, notePlace, resume, undo } from "./rounds.js";
 import { followPicking } from "./picking.js";
 import { indexed, setImage } from "./start_image.js";
 import { state } from "./state.js";
@@ -22,6 +23,7 @@ import { followView, leaveView, open } from "./view.js";
 function startFrom(link) {
   const { id, name } = link.closest("[data-id]").dataset;
   leaveView(false);
+  notePlace();
   start(id, name);
 }
 
@@ -56,6 +58,7 @@ const actions = {
   also: (button) => judge("like", button),
   less: (button) => judge("unlike", button),
   page: (link) => turnPage(Number(link.dataset.offset)),
+  "show-more": showMore,
   lower: (link) => {
     setLeast(link.dataset.least);
     search();
@@ -107,4 +110,5 @@ if (at("image-id").value) {
 }
 beginMarks();
 if (!await resume()) begin();
+followScrolling(); // once there is a round that can grow
 if (!state.current) box.focus();

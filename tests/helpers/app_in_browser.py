@@ -1,0 +1,80 @@
+"""Control the page of the app in headless Chromium; importing this skips a file without one."""
+
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if BROWSER is None:
+    pytest.skip("no chromium on PATH to open the page with", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+PATIENCE = 30_000  # milliseconds; a busy machine needs some of them
+expect.set_options(timeout=PATIENCE)
+RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
+# Makes an observer that never sees anything.
+STILL = "window.IntersectionObserver = class { observe() {} disconnect() {} };"
+
+
+@contextmanager
+def started():
+    """A running browser."""
+    with playwright.sync_playwright() as playing:
+        running = playing.chromium.launch(executable_path=BROWSER, args=OPTIONS, timeout=PATIENCE)
+        yield running
+        running.close()
+
+
+class Visit:
+    """Controls a page of the app in the browser."""
+
+    def __init__(self, page):
+        self.page = page
+        self.box = page.locator("#q")
+        self.chips = page.locator("#chips .chip")
+        self.rounds = page.locator("#rounds button")
+
+    def ids(self):
+        """Return the ids of the results after the page has shown them."""
+        self.page.wait_for_selector(RESULTS)
+        hits = self.page.locator(RESULTS)
+        return hits.evaluate_all("all => all.map(one => one.dataset.id)")
+
+    @contextmanager
+    def answer(self):
+        """Wait for the answer to the request that the block sends."""
+        with self.page.expect_response("**/page/search"):
+            yield
+        expect(self.page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+
+    def search(self, text):
+        self.box.fill(text)
+        with self.answer():
+            self.box.press("Enter")
+
+    def start_from(self, image_id):
+        """Choose an image of the results as the reference image."""
+        hit = self.page.locator(f'.hit[data-id="{image_id}"]')
+        hit.hover()
+        hit.get_by_text("Like this, but…").click()
+
+    def choose(self, image, name="chosen.png", kind="image/png"):
+        files = {"name": name, "mimeType": kind, "buffer": image}
+        self.page.locator("#file").set_input_files(files)
+
+    def words(self):
+        """Return (sign, name) of each chip on the page."""
+        return self.chips.evaluate_all(
+            "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
+        )
+
+    def status(self):
+        return self.page.locator("#status").inner_text()
