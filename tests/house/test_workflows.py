@@ -1,5 +1,6 @@
 """GitHub's workflows only call commands that anyone can run locally, and need no secrets."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -181,3 +182,54 @@ def test_the_browser_is_installed_where_it_can_be(tmp_path, tools, said, calls):
     assert finished.stdout == said
     log = tmp_path / "calls"
     assert (log.read_text().count("\n") if log.exists() else 0) == calls
+
+
+NPM = """\
+#!/bin/sh
+echo "$*" >>"$CALLS"
+[ ! -e "$CALLS.broken" ] && tar -czf axe-core-1.tgz -C "$CALLS.made" package
+"""
+
+
+@pytest.mark.parametrize("state", ["right", "wrong", "broken", "no npm"])
+def test_axe_is_installed_only_with_its_hash(tmp_path, state):
+    """`npm` is replaced by a script, and the hash in the copied script by that of its file."""
+    (tmp_path / "calls.made" / "package").mkdir(parents=True)
+    (tmp_path / "calls.made" / "package" / "axe.min.js").write_text("axe")
+    script = (ROOT / "tools/install_axe.sh").read_text()
+    if state != "wrong":
+        right = hashlib.sha256(b"axe").hexdigest()
+        script = re.sub("(?m)^sha256=.*", f"sha256={right}", script)
+    if state == "broken":
+        (tmp_path / "calls.broken").touch()
+    (tmp_path / "script.sh").write_text(script)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sha256sum", "rm", "mkdir", "mv", "tar", "gzip"):
+        (tools / name).symlink_to(shutil.which(name))
+    if state != "no npm":
+        (tools / "npm").write_text(NPM)
+        (tools / "npm").chmod(0o755)
+    for _ in range(2):
+        finished = subprocess.run(
+            [shutil.which("sh"), "script.sh"],
+            cwd=tmp_path,
+            env={"PATH": str(tools), "CALLS": str(tmp_path / "calls")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    said = {
+        "right": "",
+        "wrong": "axe-core is not installed: what npm got has another hash than axe-core ",
+        "broken": "axe-core is missing and npm could not get it\n",
+        "no npm": "axe-core is missing and is not installed: that takes npm\n",
+    }[state]
+    assert finished.stdout.startswith(said)
+    assert bool(finished.stdout) is bool(said)
+    installed = [path.name for path in (tmp_path / ".venv").rglob("*") if path.is_file()]
+    assert installed == (["axe.min.js"] if state == "right" else [])
+    calls = tmp_path / "calls"
+    asked = calls.read_text().splitlines() if calls.exists() else []
+    assert len(asked) == {"right": 1, "wrong": 2, "broken": 2, "no npm": 0}[state]
+    assert all(re.fullmatch(r"pack --silent axe-core@[\d.]+", call) for call in asked)
