@@ -31,7 +31,7 @@ def test_words(visit, expected):
     cost = one.page.locator(".cost")
     expect(cost).to_contain_text(re.compile(r"51 images searched in [\d.]+ ms"))
     expect(cost).to_contain_text(re.compile(r"encoding [\d.]+ ms, search [\d.]+ ms"))
-    one.page.reload()
+    one.reload()
     assert one.ids() == expected(text="red and blue")
     expect(one.box).to_have_value("red and blue")
     thumbnail = one.page.locator(".hit img").first
@@ -237,7 +237,7 @@ def test_less_like_this(visit, expected):
     assert one.ids() == expected(text="red", unlike=(start[0],))
     assert parse_qs(urlsplit(one.page.url).query)["unlike"] == [start[0]]
     expect(one.rounds.nth(1)).to_contain_text("−1")
-    one.page.reload()
+    one.reload()
     expect(one.page.locator("#marks .mark.unlike img")).to_be_visible()
     assert one.ids() == expected(text="red", unlike=(start[0],))
     one.page.go_back()
@@ -297,7 +297,7 @@ def test_a_part_of_an_indexed_image(visit, image_ids):
     assert one.ids()[0] == image_ids["red"]
     box = parse_qs(urlsplit(one.page.url).query)["box"][0]
     assert [float(share) for share in box.split(",")] == pytest.approx([0, 0, 1, 0.45], abs=0.05)
-    one.page.reload()
+    one.reload()
     assert one.ids()[0] == image_ids["red"]
     choose_the_part(one)
     for _ in range(30):
@@ -362,7 +362,7 @@ def test_chips(visit, expected, image_ids):
         "add",
         "remove",
     }
-    one.page.reload()
+    one.reload()
     assert sorted(one.words()) == sorted(chips)
     assert one.ids() == expected(image_id=start, **by_hand)
     with one.answer():
@@ -646,7 +646,7 @@ def test_a_reload_keeps_rounds_and_uploads(visit, expected):
     # The third round comes from the first one, not from the second beside it.
     assert one.page.locator("#rounds li.branch").all_inner_texts() == ["from 1\nyellow"]
     found = one.ids()
-    one.page.reload()
+    one.reload()
     expect(one.rounds).to_have_count(3)
     assert one.ids() == found == expected(image=image, text="add yellow")
     expect(one.box).to_have_value("add yellow")
@@ -665,7 +665,7 @@ def test_a_reload_keeps_rounds_and_uploads(visit, expected):
 def test_back_past_a_reload(visit, expected):
     one = visit("/?q=red")
     one.search("green")
-    one.page.reload()
+    one.reload()
     expect(one.rounds).to_have_count(2)
     one.page.go_back()
     expect(one.box).to_have_value("red")
@@ -1157,7 +1157,7 @@ def below_a_base_path_with_the_script(one, below, expected):
     one.search("add yellow")
     assert one.words() == [["add", "yellow"]]
     assert one.ids() == expected(image_id=chosen, text="add yellow")
-    one.page.reload()
+    one.reload()
     assert one.page.url.startswith(f"{below}/?")
     assert one.ids() == expected(image_id=chosen, text="add yellow")
 
@@ -1193,7 +1193,7 @@ def test_dark_and_light(visit):
     assert luminance(colour(one, "body", "backgroundColor")) > 0.8
     one.page.get_by_role("button", name="Switch to dark").click()
     assert luminance(colour(one, "body", "backgroundColor")) < 0.1
-    one.page.reload()
+    one.reload()
     assert luminance(colour(one, "body", "backgroundColor")) < 0.1
     assert one.page.evaluate("localStorage.getItem('theme')") == "dark"
     one.page.get_by_role("button", name="Switch to light").click()

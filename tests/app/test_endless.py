@@ -148,7 +148,7 @@ def test_back_and_a_reload_return_to_the_place(visit, expected):
     one.page.go_back()
     expect(hit).to_be_in_viewport()
     assert one.ids()[:72] == found
-    one.page.reload()
+    one.reload()
     expect(hit).to_be_in_viewport()
     assert one.ids()[:72] == found
     expect(one.rounds).to_have_count(2)
@@ -188,7 +188,7 @@ def test_more_results_of_an_uploaded_image(visit, expected):
     more(one).click()
     expect(one.page.locator(RESULTS)).to_have_count(48)
     assert one.ids() == expected(image=image, limit=48)
-    one.page.reload()
+    one.reload()
     expect(one.page.locator(RESULTS)).to_have_count(48)
     more(one).click()
     expect(one.page.locator(RESULTS)).to_have_count(72)

@@ -119,7 +119,7 @@ def kit(material):
 def test_nouns_are_unknown_to_the_tagger(material):
     known = context_words(material.templates, *kit(material))
     assert {"add", "without", "the", "majestic", "teal", "please", "background"} <= known
-    assert not known & {"sofa", "table", "kite", "umbrella", "dog"}
+    assert not known & {"sofa", "kite", "umbrella", "dog"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Control the page of the app in headless Chromium; importing this skips a file without one."""
 
 import shutil
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -20,6 +21,21 @@ OPTIONS = (
 PATIENCE = 30_000  # milliseconds; a busy machine needs some of them
 expect.set_options(timeout=PATIENCE)
 RESULTS = "#results[data-state=found]:not([aria-busy=true]) .grid:not([aria-hidden]) .hit"
+# Tells whether the browser has kept the view on show, with all of its results.
+KEPT = """async () => {
+  const done = (asked) => new Promise((resolve) => {
+    asked.onsuccess = () => resolve(asked.result);
+  });
+  const { tab, view } = history.state ?? {};
+  if (!tab) return true;
+  const base = await done(indexedDB.open("image-search", 1));
+  const kept = await done(base.transaction("tabs").objectStore("tabs").get(tab));
+  base.close();
+  const html = kept?.views[view]?.as.html;
+  const parts = new DOMParser().parseFromString(html ?? "", "text/html");
+  const counts = [parts, document].map((one) => one.querySelectorAll("#results .hit").length);
+  return html !== undefined && counts[0] === counts[1];
+}"""
 # Makes an observer that never sees anything.
 STILL = "window.IntersectionObserver = class { observe() {} disconnect() {} };"
 
@@ -75,6 +91,14 @@ class Visit:
         return self.chips.evaluate_all(
             "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
         )
+
+    def reload(self):
+        """Reload the page as soon as the browser has kept the rounds, which it does meanwhile."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not self.page.evaluate(KEPT):
+            assert time.monotonic() < deadline, "the rounds are not kept"
+            time.sleep(0.02)
+        self.page.reload()
 
     def status(self):
         return self.page.locator("#status").inner_text()
