@@ -30,6 +30,9 @@ MAY_READ_TEST_DATA = {
 COMMAND = re.compile(r"(python|\\\$\{CIR_LAUNCH:-python\}) -m ([\w.]+)( \$\{key\})?")
 NO_STAGES = {"__init__", "params", "run"}
 CODE = ("cir", "stages")
+# What a dependency is that the groups of params choose; and what a script names but never reads.
+CHOSEN = {"${data.objects_from}": ("data/retrieval/train", "models/tagger")}
+NAMED = {"prepare_data": ("models/tagger",)}  # it compares data.objects_from with it
 
 PIPELINE = {stage.module.removeprefix("stages."): stage for stage in read_stages()}
 SCRIPTS = {
@@ -181,7 +184,7 @@ def test_params_are_the_fields_that_the_stage_reads(name):
 def test_every_path_in_a_script_is_declared(name):
     """What a stage reads or writes without telling DVC would go stale in silence."""
     stage = PIPELINE[name]
-    declared = [*stage.entry["deps"], *stage.outputs]
+    declared = [*stage.entry["deps"], *stage.outputs, *NAMED.get(name, ())]
     tree = ast.parse(SCRIPTS[name].read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     used = [
@@ -189,8 +192,17 @@ def test_every_path_in_a_script_is_declared(name):
         for call in calls
         if ast.unparse(call.func) == "Path" and call.args and isinstance(call.args[0], ast.Constant)
     ]
+    declared += [path for dep in declared for path in CHOSEN.get(dep, ())]
     undeclared = [path for path in used if not any(related(path, known) for known in declared)]
     assert not undeclared
+
+
+def test_a_chosen_dependency_is_one_of_those_that_a_group_sets():
+    groups = ("data/scenes", "data/coco", "data/contest")
+    for dep, paths in CHOSEN.items():
+        section, key = dep.strip("${}").split(".")
+        content = [YAML(typ="safe").load((ROOT / f"conf/{g}.yaml").read_text()) for g in groups]
+        assert {one[key] for one in content} == set(paths), section
 
 
 def test_test_data_is_read_by_scoring_stages_alone():
@@ -239,7 +251,9 @@ def test_dvc_reads_the_pipeline_and_its_sources_are_there():
     produced = {path for stage in PIPELINE.values() for path in stage.outputs}
     for stage in PIPELINE.values():
         for dep in stage.entry["deps"]:
-            if not any(related(dep, path) for path in produced):
+            if dep in CHOSEN:
+                assert all(any(related(one, path) for path in produced) for one in CHOSEN[dep])
+            elif not any(related(dep, path) for path in produced):
                 assert (ROOT / dep).exists(), dep
                 assert not ignored_by_git(dep), dep
 
