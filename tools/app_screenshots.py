@@ -1,7 +1,7 @@
 """Take the screenshots of the search app for docs/app.md: python -m tools.app_screenshots [FOLDER]
 
 They show the page over the drawn gallery, searched with the models that `make repro` has trained.
-Needs Chromium (make chromium).
+Needs Chromium (make browsers).
 """
 
 import asyncio
@@ -76,9 +76,9 @@ def composed(service: SearchService) -> tuple[str, str]:
         if len(triplet["add"]) != 1 or len(triplet["remove"]) != 1 or len(text) > 60:
             continue
         answer = asyncio.run(service.search(Search(text=text, image_id=ids[triplet["reference"]])))
-        edit = answer.edit
+        edit = answer.tagged.edit
         right = ids[triplet["target"]] == answer.hits[0].image.id
-        if right and edit is not None and [*edit.add, *edit.remove] == names:
+        if right and [*edit.add, *edit.remove] == names:
             return ids[triplet["reference"]], text
     raise UserError(f"no sentence of {GALLERY} with one addition and one removal finds its target")
 
@@ -89,7 +89,7 @@ def take(address: str, image_id: str, text: str) -> dict[str, bytes]:
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        raise UserError("no chromium was found on PATH: install it with make chromium")
+        raise UserError("no chromium was found on PATH: install it with make browsers")
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=found, args=OPTIONS)
         page = browser.new_context(**WIDE).new_page()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.recipes
 
 AXE = Path(sys.prefix) / "axe-core" / "axe.min.js"
 if not AXE.exists():
-    pytest.skip(f"axe-core is not in {AXE.parent}: make chromium", allow_module_level=True)
+    pytest.skip(f"axe-core is not in {AXE.parent}: make browsers", allow_module_level=True)
 SCRIPT = AXE.read_text(encoding="utf-8")
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}

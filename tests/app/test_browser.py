@@ -672,6 +672,29 @@ def test_back_past_a_reload(visit, expected):
     assert one.ids() == expected(text="red")
 
 
+@pytest.mark.parametrize("last", ["green", "an upload"])
+def test_a_reload_before_the_last_round_is_kept(visit, expected, last):
+    one = visit()
+    for text in ("red", "blue"):
+        one.search(text)
+    one.wait_until_kept()
+    one.page.evaluate("() => { IDBObjectStore.prototype.put = () => { throw new Error(); }; }")
+    if last == "an upload":
+        one.choose(png(picture("white", "red")))
+        one.search("add green")
+    else:
+        one.search(last)
+    one.page.reload()
+    if last == "an upload":  # whose file is gone with the page
+        expect(one.rounds).to_have_count(2)
+        expect(one.box).to_have_value("blue")
+    else:
+        expect(one.rounds).to_have_count(3)
+        assert one.ids() == expected(text=last)
+        one.page.locator("#undo").click()
+    assert one.ids() == expected(text="blue")
+
+
 def test_rounds_remember_an_upload_and_edited_chips(visit, expected):
     image = png(picture("white", "red"))
     one = visit()

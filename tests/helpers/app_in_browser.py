@@ -1,4 +1,4 @@
-"""Control the page of the app in headless Chromium; importing this skips a file without one."""
+"""Control the page of the app in a headless browser; importing this skips a file without one."""
 
 import shutil
 import time
@@ -41,10 +41,14 @@ STILL = "window.IntersectionObserver = class { observe() {} disconnect() {} };"
 
 
 @contextmanager
-def started():
-    """A running browser."""
+def started(firefox=None):
+    """A running browser: Chromium, or the Firefox of this path, which must not be patched."""
     with playwright.sync_playwright() as playing:
-        running = playing.chromium.launch(executable_path=BROWSER, args=OPTIONS, timeout=PATIENCE)
+        if firefox is None:
+            kind, options = playing.chromium, {"executable_path": BROWSER, "args": OPTIONS}
+        else:
+            kind, options = playing.firefox, {"executable_path": firefox, "channel": "moz-firefox"}
+        running = kind.launch(timeout=PATIENCE, **options)
         yield running
         running.close()
 
@@ -92,12 +96,15 @@ class Visit:
             "all => all.map(one => [one.dataset.sign, one.querySelector('.word').textContent])"
         )
 
-    def reload(self):
-        """Reload the page as soon as the browser has kept the rounds, which it does meanwhile."""
+    def wait_until_kept(self):
+        """Wait until the browser has kept the rounds, which it does while a person goes on."""
         deadline = time.monotonic() + PATIENCE / 1000
         while not self.page.evaluate(KEPT):
             assert time.monotonic() < deadline, "the rounds are not kept"
             time.sleep(0.02)
+
+    def reload(self):
+        self.wait_until_kept()
         self.page.reload()
 
     def status(self):

@@ -53,7 +53,7 @@ def test_every_command_runs_at_home(name, command):
 
 def test_the_pull_request_runs_all_that_was_promised():
     made = {word for name, line in commands() if name == "pull_request" for word in line.split()}
-    assert {"lint", "test", "chromium", "smoke", "fresh", "gate", "comment", "plots"} <= made
+    assert {"lint", "test", "browsers", "smoke", "fresh", "gate", "comment", "plots"} <= made
     check = WORKFLOWS["pull_request"]["jobs"]["check"]
     assert check["strategy"]["matrix"]["python"] == ["3.10", "3.12"]
 
@@ -62,7 +62,7 @@ def test_the_local_script_makes_the_same_targets():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     parts = re.findall(r"^part .* make (.+)$", script, re.MULTILINE)
     made = {target for part in parts for target in part.split()}
-    wanted = {"lint", "test", "recipes", "fresh", "retriever", "gate", "chromium", "photo-packages"}
+    wanted = {"lint", "test", "recipes", "fresh", "retriever", "gate", "browsers", "photo-packages"}
     assert wanted <= made <= TARGETS
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
 
@@ -154,25 +154,32 @@ def test_one_comment_is_kept_up_to_date(tmp_path, earlier, call):
 
 
 APT = '#!/bin/sh\necho "$*" >>calls\n[ ! -e broken ]\n'
+MISSING = "missing and not installed"
+INSTALL = "install -q -y --no-install-recommends"
 
 
 @pytest.mark.parametrize(
     ("tools", "said", "calls"),
     [
-        (("chromium", "apt-get"), "", 0),
-        ((), "chromium is missing and is not installed: that takes apt-get and root\n", 0),
-        (("apt-get",), "", 2),
-        (("apt-get", "broken"), "chromium is missing and apt-get could not install it\n", 1),
+        (("chromium", "firefox-esr", "apt-get"), "", []),
+        (("chromium",), f"{MISSING}, which takes apt-get and root: firefox-esr\n", []),
+        (("firefox-esr", "apt-get"), "", ["update -q", f"{INSTALL} chromium"]),
+        (("apt-get",), "", ["update -q", f"{INSTALL} chromium firefox-esr"]),
+        (
+            ("apt-get", "broken"),
+            "missing, and apt-get could not install it: chromium firefox-esr\n",
+            ["update -q"],
+        ),
     ],
 )
-def test_the_browser_is_installed_where_it_can_be(tmp_path, tools, said, calls):
+def test_browsers_are_installed_where_they_can_be(tmp_path, tools, said, calls):
     for tool in tools:
         (tmp_path / tool).write_text(APT)
         (tmp_path / tool).chmod(0o755)
     (tmp_path / "id").write_text("#!/bin/sh\necho 0\n")
     (tmp_path / "id").chmod(0o755)
     finished = subprocess.run(
-        [shutil.which("sh"), str(ROOT / "tools/install_chromium.sh")],
+        [shutil.which("sh"), str(ROOT / "tools/install_browsers.sh")],
         cwd=tmp_path,
         env={"PATH": str(tmp_path)},
         capture_output=True,
@@ -181,7 +188,7 @@ def test_the_browser_is_installed_where_it_can_be(tmp_path, tools, said, calls):
     )
     assert finished.stdout == said
     log = tmp_path / "calls"
-    assert (log.read_text().count("\n") if log.exists() else 0) == calls
+    assert (log.read_text().splitlines() if log.exists() else []) == calls
 
 
 NPM = """\

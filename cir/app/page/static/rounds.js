@@ -146,19 +146,28 @@ function showView(number) {
   scrollTo(0, top);
 }
 
-// Takes up the rounds from before a reload; returns whether there were any.
+const hasResults = () => at("results").dataset.state === "found";
+
+// Takes up the rounds from before a reload, and shows the one at which the page was. Returns false
+// if that one is not among them; the loaded page then has to begin a round.
 export async function resume() {
   const { tab, view } = history.state ?? {};
   const before = tab && tab === tabName() ? await kept() : null;
-  if (!before?.views[view]) return false;
+  if (!before) return false;
   views.push(...before.views);
   Object.assign(state, { rounds: before.rounds, beginning: before.beginning });
-  views[view].top = keptPlace(view);
-  showView(view);
+  const known = views[view] ? view : views.findLastIndex(Boolean);
+  if (known < 0) return false;
+  if (known !== view && hasResults()) { // reloaded before the browser had kept the last round
+    state.current = views[known].round;
+    return false;
+  }
+  views[known].top = keptPlace(known);
+  showView(known);
   return true;
 }
 
-// Makes the loaded page the first round, or the state before all rounds.
+// Makes the loaded page a round that follows those taken up, or the state before all rounds.
 export function begin() {
   const first = {
     ...asking(),
@@ -166,15 +175,16 @@ export function begin() {
     sent: [...new URLSearchParams(location.search)],
     html: at("results").outerHTML,
     url: location.pathname + location.search,
-    parent: null,
+    parent: state.current === state.beginning ? null : state.current,
   };
-  if (at("results").dataset.state === "found") {
-    state.current = { ...first, number: 1 };
+  if (hasResults()) {
+    state.current = { ...first, number: state.rounds.length + 1 };
     state.rounds.push(state.current);
   } else {
     state.beginning = { ...first, number: 0 };
   }
   history.replaceState(place(state.current ?? state.beginning), "");
+  drawRounds();
   settle();
 }
 
