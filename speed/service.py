@@ -89,7 +89,7 @@ def flood(workload: Workload) -> Flood:
     """Send FLOOD composed searches at once, each on its own connection, and then a few more."""
     with TemporaryDirectory() as place:
         write_gallery(Path(place, "images"), _distinct(workload.encoded), len(workload.encoded))
-        with _serving(place) as port:
+        with serving(place) as port:
             rows = range(len(workload.texts))
             requests = [_requests(workload, row)[2] for row in rows]
             asyncio.run(_ask(port, requests[:_WARM_UP], CLIENTS))
@@ -131,7 +131,7 @@ def compare(workload: Workload, rounds: int = 2) -> Comparison:
     """Send every query by words, by image and composed: once alone, `rounds` times together."""
     with TemporaryDirectory() as place:
         write_gallery(Path(place, "images"), _distinct(workload.encoded), len(workload.encoded))
-        with _serving(place) as port:
+        with serving(place) as port:
             requests = [
                 request
                 for row in range(len(workload.texts))
@@ -231,7 +231,7 @@ def _same(one: dict, other: dict) -> bool:
 
 
 @contextlib.contextmanager
-def _serving(place: str) -> Iterator[int]:
+def serving(place: str) -> Iterator[int]:
     """Start a server process over the images in `place`, and yield its port."""
     command = [sys.executable, "-m", "speed.service", place]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -83,15 +83,20 @@ def composed(service: SearchService) -> tuple[str, str]:
     raise UserError(f"no sentence of {GALLERY} with one addition and one removal finds its target")
 
 
+def found_browser() -> str:
+    """Return the path of Chromium; raise UserError if there is none."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        raise UserError("no chromium was found on PATH: install it with make browsers")
+    return found
+
+
 def take(address: str, image_id: str, text: str) -> dict[str, bytes]:
     """Search at this address in Chromium; return PNGs by file name."""
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        raise UserError("no chromium was found on PATH: install it with make browsers")
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=found, args=OPTIONS)
+        browser = started.chromium.launch(executable_path=found_browser(), args=OPTIONS)
         page = browser.new_context(**WIDE).new_page()
 
         def search(words: str) -> None:
