@@ -1,12 +1,12 @@
 """Measure how each stage's processor time and memory grow with its data.
 
-python -m speed.growth                    every stage; an hour on two cores
+python -m speed.growth                    every stage; twenty minutes on a quiet core
 python -m speed.growth score              this stage, and those that it needs
 
-The pipeline runs at once, twice and four times its data, stage by stage; steps of training stay as
-they are, at the smoke size. A time is t = a + b nᵉ, where a is the start of the process. So e is
-the logarithm to base 2 of (t₄ - t₂) / (t₂ - t₁). It is not told where these differences are so
-small that they are noise.
+The pipeline runs at once, twice, four and eight times its data, stage by stage; steps of training
+stay as they are, at the smoke size. A time is t = a + b nᵉ, where a is the start of the process. So
+e is the logarithm to base 2 of (t₈ - t₄) / (t₄ - t₂). It is not told where these differences are
+so small that they are noise.
 """
 
 import math
@@ -26,7 +26,7 @@ from cir.core.progress import say
 from tools import smoke
 from tools.pipeline import Stage, read_stages
 
-FACTORS = (1, 2, 4)
+FACTORS = (1, 2, 4, 8)
 # The data at once: eight times that of the smoke pipeline, or four times where that has more.
 DATA = {
     "data.train_queries": 224,
@@ -98,8 +98,11 @@ def table(uses: dict[str, list[Use]]) -> list[str]:
 
 
 def exponent(values: Sequence[float], least: float) -> str:
-    """Return e of a + b nᵉ for n = 1, 2, 4, or "-" if a difference is below `least`."""
-    first, second = values[1] - values[0], values[2] - values[1]
+    """Return e of a + b nᵉ by the last three of values that belong to n = 1, 2, 4 and so on.
+
+    It is "-" if a difference is below `least`.
+    """
+    first, second = values[-2] - values[-3], values[-1] - values[-2]
     if first < least or second < least:
         return "-"
     return f"{math.log2(second / first):.2f}"

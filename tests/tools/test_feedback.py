@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tools.feedback import measure
+from cir.core import files
+from tools.feedback import keep, main, measure
 
 
 def gallery():
@@ -40,3 +41,21 @@ def test_a_query_whose_answers_are_all_shown_does_not_count():
     query = np.array([[1.0, 0.0, 0.0]] * 2)
     both = measure(vectors, query, np.stack([right, few]), (0.5, 0.5))
     assert both == measure(vectors, query[:1], right[None], (0.5, 0.5))
+
+
+def test_figures_are_kept_beside_those_of_other_galleries(tmp_path):
+    out = tmp_path / "feedback.json"
+    keep(out, "drawn", [{"query": "words", "recall@10": 0.1}])
+    keep(out, "photographs", [{"query": "words", "recall@10": 0.2}])
+    keep(out, "drawn", [{"query": "words", "recall@10": 0.3}, {"query": "an image"}])
+    assert files.read_json(out) == [
+        {"gallery": "photographs", "query": "words", "recall@10": 0.2},
+        {"gallery": "drawn", "query": "words", "recall@10": 0.3},
+        {"gallery": "drawn", "query": "an image"},
+    ]
+
+
+def test_figures_are_kept_under_a_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["store", "--model", "m", "--out", "feedback.json"])
+    assert "--out and --gallery go together" in capsys.readouterr().err
