@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from tempfile import TemporaryFile
 
 import pytest
 from filelock import FileLock
@@ -45,16 +46,19 @@ def made(tmp_path_factory, one_thread):
 
 def dvc(project, *arguments, status=0, **variables):
     """Run a DVC command in the project, with environment variables; return what it printed."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=project,
-        env={**smoke.environment(), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert ran.returncode == status, ran.stdout[-3000:]
-    return ran.stdout
+    # To a file: a worker of DVC's queue may outlive the command, and would keep a pipe open.
+    with TemporaryFile("w+", encoding="utf-8") as output:
+        ran = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=project,
+            env={**smoke.environment(), **variables},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        output.seek(0)
+        said = output.read()
+    assert ran.returncode == status, said[-3000:]
+    return said
 
 
 def git(project, *arguments):

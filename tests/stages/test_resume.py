@@ -33,7 +33,7 @@ RESULTS = {
     "pretrain_encoder": ("models/encoder_base", "metrics/curves/pretrain.csv"),
 }
 CHECKPOINTS = {
-    "train_tagger": "checkpoint-*/trainer_state.json",
+    "train_tagger": "checkpoint-*/average.pt",  # the last file of it
     "pretrain_encoder": "checkpoint.pt",
 }
 

@@ -109,6 +109,7 @@ def test_a_queued_grid_runs_the_code_it_was_queued_with(team):
     assert later != script.read_text()
     script.write_text(later)
     dvc(project, "exp", "run", "--run-all")
+    dvc(project, "queue", "stop")  # a worker ends by itself, but for a race in DVC's queue
     shown = json.loads(dvc(project, "exp", "show", "--json"))
     experiments = [e for row in shown for e in row["experiments"] or []]
     found = {}
