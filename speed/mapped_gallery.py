@@ -10,6 +10,7 @@ changes them least.
 """
 
 import argparse
+import gc
 import shutil
 import threading
 import time
@@ -117,6 +118,7 @@ def bare_products(queries: np.ndarray, gallery: MappedVectors) -> None:
 
 def seconds_and_memory(work: Callable[[], object]) -> tuple[float, int]:
     """Return processor seconds of the work, and by how many bytes anonymous memory grew at most."""
+    gc.collect()  # what earlier work left behind must not go meanwhile
     ended = threading.Event()
     seen = [_anonymous()]
 
