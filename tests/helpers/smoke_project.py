@@ -54,6 +54,7 @@ def dvc(project, *arguments, status=0, **variables):
             env={**smoke.environment(), **variables},
             stdout=output,
             stderr=subprocess.STDOUT,
+            timeout=900,
         )
         output.seek(0)
         said = output.read()
