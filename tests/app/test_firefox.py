@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+# First, because it skips this file where there is no Chromium and test_browser is skipped as well.
+from tests.helpers.app_in_browser import started  # isort: skip
 from tests.app.test_browser import (  # noqa: F401  (run here in the browser below)
     test_a_reload_keeps_rounds_and_uploads,
     test_back_goes_one_step_back_from_a_page_and_from_a_filter,
@@ -16,7 +18,6 @@ from tests.app.test_browser import (  # noqa: F401  (run here in the browser bel
     test_the_large_view,
     test_words,
 )
-from tests.helpers.app_in_browser import started
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 pytestmark = [
