@@ -144,7 +144,7 @@ def taken(monkeypatch):
     taken, update = [], AveragedModel.update_parameters
 
     def noted(self, model):
-        taken.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        taken.append({name: w.clone().cpu() for name, w in model.state_dict().items()})
         update(self, model)
 
     monkeypatch.setattr(AveragedModel, "update_parameters", noted)

@@ -148,7 +148,7 @@ def names_alone(encoder, text):
     """Half the last word minus twice the first, as the composer of `models` weighs them."""
     first, *_, last = text.split()
     added, removed = encoder.encode_names([last, first])
-    return torch.nn.functional.normalize(0.5 * added - 2 * removed, dim=0).numpy()
+    return torch.nn.functional.normalize(0.5 * added - 2 * removed, dim=0).cpu().numpy()
 
 
 def test_what_queries_are_made_of():

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.params import Augmentation
 from cir.classes.scoring import ranking_file as class_submission
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import Embeddings
@@ -113,14 +114,14 @@ def vectors(made, kind):
 
 def test_the_plain_row_is_the_ranking_by_cosine(made):
     """From pixels to figures again, with the saved model."""
-    embedder = ClassEmbedder.load(made / "models/class_embedder").eval()
+    embedder = ClassEmbedder.load(made / "models/class_embedder").to(DEVICE).eval()
     found = []
     for part in ("query", "gallery"):
         images = ImageShards(made / "data/classes" / part)
         pixels = np.stack([embedder.preprocess(images.image(name)) for name in images.ids])
         with torch.inference_mode():
             features = embedder.encode_images(torch.from_numpy(pixels))
-        unit = torch.nn.functional.normalize(features, dim=1).numpy()
+        unit = torch.nn.functional.normalize(features, dim=1).cpu().numpy()
         found.append((images.ids, [images.objects(n)[0] for n in images.ids], unit))
     for (ids, _, unit), stored in zip(found, vectors(made, "plain"), strict=True):
         assert stored.ids == ids

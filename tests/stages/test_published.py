@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from cir.commands.main import main
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.encoders import Encoder
 from cir.published.datasets import DATASETS
@@ -20,6 +21,8 @@ from tests.helpers import ROOT, tiny_bert
 from tests.helpers import miniature_datasets as mini
 from tools.compose_params import compose
 
+# A GPU does not always sum in the same order.
+ROUNDING = 0 if DEVICE == "cpu" else 1e-2
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 # Composer, texts, whether the target's caption is read, criterion, weight decay, steps, period.
 PUBLISHED = {
@@ -161,7 +164,7 @@ def test_the_same_run_gives_the_same_figures_and_another_seed_others(project):
         params_of(*options, f"seed={seed}")
         benchmark.main()
         found.append(pd.read_csv("metrics/curves/benchmark.csv")["loss"].tolist())
-    assert found[0] == found[1]
+    assert found[0] == pytest.approx(found[1], rel=ROUNDING, abs=0)
     assert found[0] != found[2]
 
 
@@ -185,9 +188,9 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project, monkeypatch):
     monkeypatch.setattr(PairBatches, "__getitem__", resumed)
     benchmark.main()
     assert asked == [2, 3]
-    assert Path("metrics/benchmark.json").read_text() == expected[0]
-    for name, weight in model_weights().items():
-        assert torch.equal(weight, expected[1][name]), name
+    torch.testing.assert_close(model_weights(), expected[1], rtol=0, atol=ROUNDING)
+    if DEVICE == "cpu":
+        assert Path("metrics/benchmark.json").read_text() == expected[0]
 
 
 def model_weights():

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from cir.commands import gate
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.errors import UserError
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards
@@ -83,23 +84,25 @@ def test_a_row_is_that_of_its_encoder_and_prompt(made, place, what, folder, prom
     result = metrics_of(made)["results"][place]
     assert result["what"] == what
     assert result["protocol"]["text"] == ("as written" if prompt == "{}" else prompt)
-    model = EncodedComposer.load(made / "models" / folder).encoder.eval()
+    model = EncodedComposer.load(made / "models" / folder).encoder.to(DEVICE).eval()
     images = ImageShards(made / "data/text_search/test")
     queries = read_queries(images.folder, images.ids)
     pixels = np.stack([model.preprocess(images.image(name)) for name in images.ids])
     with torch.inference_mode():
-        gallery = model.encode_images(torch.from_numpy(pixels)).numpy()
+        gallery = model.encode_images(torch.from_numpy(pixels)).cpu().numpy()
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
     texts = text_vectors(model, [query.text for query in queries], prompt)
     relevance = relevance_matrix(queries, images.ids)
     ranking = rank_by_grade(lambda rows: texts[rows] @ gallery.T, relevance)
     found = graded_figures(ranking.hit_ranks, ranking.hit_grades, 3)
     kinds = np.array([query.kind for query in queries])
+    # On a GPU, vectors of another batch differ in the digits of bf16, and near ties change places.
+    rounding = 1e-6 if DEVICE == "cpu" else 0.05
     for name, values in found.items():
-        assert result[name] == pytest.approx(values.mean(), abs=1e-6), name
+        assert result[name] == pytest.approx(values.mean(), abs=rounding), name
         for of_kind in result["by_kind"]:
             expected = values[kinds == of_kind["kind"]].mean()
-            assert of_kind[name] == pytest.approx(expected, abs=1e-6), name
+            assert of_kind[name] == pytest.approx(expected, abs=rounding), name
     assert [one["kind"] for one in result["by_kind"]] == ["Pair of objects", "one object"]
 
 

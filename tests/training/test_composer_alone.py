@@ -8,6 +8,7 @@ import torch
 
 from cir.composers import create
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.records import Edit
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
@@ -163,7 +164,8 @@ def test_the_one_loop_trains_a_composer(loaded, encoded, encoder, tmp_path):
     """TIRG, from chance to the top of the gallery that it was trained in."""
     _, triplets, _, objects = loaded
     torch.manual_seed(0)
-    composer = create(params("tirg", text="sentence"), encoder.dim, encoder.dim)
+    encoded = encoded.to(DEVICE)
+    composer = create(params("tirg", text="sentence"), encoder.dim, encoder.dim).to(DEVICE)
     keys = [shows(t.target, objects) for t in triplets]
     plan = plan_batches(keys, 12, 60, seed=0)
     objective = CachedObjective(composer, InfoNCE.starting_at(0.07), set_weight=0.0)

@@ -8,6 +8,7 @@ import torch
 
 from cir.composers import create
 from cir.composers.model import EncodedComposer
+from cir.core.device import DEVICE
 from cir.core.english import article
 from cir.core.errors import UserError
 from cir.core.records import Edit
@@ -123,13 +124,16 @@ def test_a_lost_or_broken_file_is_named(encoded, tmp_path):
 
 def test_training_helps_and_the_same_seed_gives_the_same_composer(encoded, tmp_path):
     before = accuracy(create(ARITHMETIC, DIM, DIM).eval(), encoded)
-    trained = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "one")
+    split = encoded.to(DEVICE)
+    trained = train_composer(CORRECTED, split, split, RECIPE, 3, tmp_path / "one")
     assert trained.val_accuracy > before + 0.2
     assert trained.seconds > 0
     assert not trained.composer.training
-    again = train_composer(CORRECTED, encoded, encoded, RECIPE, 3, tmp_path / "two")
-    for name, value in trained.composer.state_dict().items():
-        assert torch.equal(value, again.composer.state_dict()[name]), name
+    again = train_composer(CORRECTED, split, split, RECIPE, 3, tmp_path / "two")
+    rounding = 0 if DEVICE == "cpu" else 1e-3  # a GPU does not always sum in the same order
+    torch.testing.assert_close(
+        trained.composer.state_dict(), again.composer.state_dict(), rtol=0, atol=rounding
+    )
 
 
 def test_a_composer_without_weights_is_taken_as_it_is(encoded, tmp_path):
