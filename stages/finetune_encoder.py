@@ -97,11 +97,16 @@ def train(
         section.weight_decay,
     )
     groups += module_groups(model.composer, section.learning_rate, section.weight_decay)
-    pixels = training_inputs(shards, model.encoder, section.train.what == "head")
+    head_alone = section.train.what == "head"
+    pixels = training_inputs(shards, model.encoder, head_alone)
     batches = CompositionBatches(pixels, triplets, edits, objects, plan, section.near_misses)
     history = fit(
         CompositionObjective(
-            model, section.naming_weight, section.set_weight, chunk=section.gradient_chunk
+            model,
+            section.naming_weight,
+            section.set_weight,
+            chunk=section.gradient_chunk,
+            names_stay=head_alone,
         ),
         groups,
         batches,

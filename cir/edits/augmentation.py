@@ -11,9 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from cir.core import files
 from cir.core.english import article
-from cir.edits.clauses import Clauses, compose
+from cir.edits.clauses import Clauses, compose, read_clauses
 from cir.edits.expansion import fill_in_order
 from cir.edits.made_up_names import NameMaker, WordMaker
 from cir.edits.params import Varied
@@ -26,7 +28,15 @@ from cir.edits.reading.templates import (
     normal_form,
 )
 from cir.edits.reading.word_splitter import split_words
-from cir.edits.words import AFTER_OBJECT, PLACE, EditWords, Reversal, any_of, words_of
+from cir.edits.words import (
+    AFTER_OBJECT,
+    PLACE,
+    EditWords,
+    Reversal,
+    any_of,
+    read_edit_words,
+    words_of,
+)
 
 _SLOT = f"(?:{POSITIVE_SLOT}|{NEGATIVE_SLOT})"
 _SLOT_OR_TEXT = re.compile(f"({_SLOT})")
@@ -56,6 +66,27 @@ class Material:
     names: Sequence[str]
     words: EditWords
     clauses: Clauses
+
+
+def read_material(tagging: Path, words: Path, clauses: Path) -> Material:
+    """Read the parts of training sentences, without what is held out.
+
+    Args:
+        tagging: the folder of the stage expand_templates.
+        words, clauses: the files of `read_edit_words` and `read_clauses`.
+    """
+    names = files.read_json(tagging / "names.json")
+    templates = {
+        split: [Template(**entry) for entry in entries]
+        for split, entries in files.read_json(tagging / "templates.json").items()
+    }
+    return Material(
+        templates=templates["train"],
+        held_out=templates["validation"] + templates["test"] + templates["families"],
+        names=names["train"],
+        words=read_edit_words(words).without(names["train"], held_out=names["test"]),
+        clauses=read_clauses(clauses).without(names["test"]),
+    )
 
 
 class Augmenter:

@@ -15,6 +15,7 @@ _PREPOSITIONS = ("of", "of", "of", "with", "for", "for", "in", "on", "from", "wi
 _OWN_DETERMINERS = ("a", "a", "a", "an", "the", "its", "his", "her", "two", "three", "a few", "")
 _KNOWN = 0.6  # share of real names among the things in a part of a name
 _SELDOM, _OFTEN = 0.05, 0.12  # shares of "with a flag" among the parts of names
+_FOR_USERS = 0.12  # share of "for two" among the parts with a preposition
 _SHORT = 2  # words of a name that may get a part
 
 
@@ -110,6 +111,8 @@ class NameMaker:
                 f"that {does} {self._things(thing, rng)}" if rng.random() < 0.7 else f"that {does}"
             )
         if kind < 0.42:
+            if rng.random() < _FOR_USERS:
+                return f"for {rng.choice(self._parts['users'])}"
             return f"{rng.choice(_PREPOSITIONS)} {self._things(thing, rng)}"
         if kind < 0.66:
             return f"{rng.choice(self._parts['doing'])} {self._determined(thing, rng)}"

@@ -1,6 +1,7 @@
 """Train a token classifier to tag edit sentences, with transformers' Trainer."""
 
 import copy
+import os
 import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -27,8 +28,10 @@ from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.templates import TaggedSentence, Template
 from cir.edits.reading.word_splitter import LABELS
 
+_BATCHES_AHEAD = 128
 _IGNORED = -100  # label of padding, and of a word's pieces after the first
 _BATCHES_SORTED_TOGETHER = 16
+_POOLS_BY_TURNS = 8  # and the most processes that make sentences
 _AVERAGED_EVERY = 5  # steps
 _AVERAGE = "average.pt"  # in a checkpoint
 _LABEL_IDS = {label: number for number, label in enumerate(LABELS)}
@@ -38,8 +41,10 @@ class VariedSentences(Dataset):
     """All sentences of a training, in order; each is a variation of a training sentence.
 
     A sentence depends only on the seed and its number. Sentences are made in pools of several
-    batches. Each pool is sorted, so that a batch holds sentences of similar length. Every training
-    sentence is used once before one is used again.
+    batches. Each pool is sorted, so that a batch holds sentences of similar length. Batches come
+    from eight pools by turns, so that as many processes can each make pools of their own; only in
+    the last turn, which may have fewer pools, they make the same ones. Each epoch has every
+    training sentence once, and sentences of two epochs mix where one ends within a turn.
     """
 
     def __init__(
@@ -57,18 +62,26 @@ class VariedSentences(Dataset):
         self._batch_size = recipe.batch_size
         self._pool_size = recipe.batch_size * _BATCHES_SORTED_TOGETHER
         self._seed = seed
-        # The pool and the epoch that were used last: their numbers, and their sentences or rows.
-        self._pool: tuple[int, list[TaggedSentence]] = (-1, [])
+        self._pools: dict[int, list[TaggedSentence]] = {}  # those in use
+        # The epoch that was used last: its number and its rows.
         self._order: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, index: int) -> TaggedSentence:
-        pool, place = divmod(index, self._pool_size)
-        if self._pool[0] != pool:
-            self._pool = (pool, self._make_pool(pool))
-        return self._pool[1][place]
+        first = index - index % (_POOLS_BY_TURNS * self._pool_size)
+        left = -(-(self._size - first) // self._pool_size)
+        batch, place = divmod(index - first, self._batch_size)
+        number, own = divmod(batch, min(_POOLS_BY_TURNS, left))
+        return self._pool(first // self._pool_size + own)[number * self._batch_size + place]
+
+    def _pool(self, pool: int) -> list[TaggedSentence]:
+        if pool not in self._pools:
+            now = pool // _POOLS_BY_TURNS
+            kept = {n: some for n, some in self._pools.items() if n // _POOLS_BY_TURNS == now}
+            self._pools = kept | {pool: self._make_pool(pool)}
+        return self._pools[pool]
 
     def _make_pool(self, pool: int) -> list[TaggedSentence]:
         first = pool * self._pool_size
@@ -189,10 +202,22 @@ def _arguments(recipe: TrainTagger, seed: int, checkpoints: Path) -> TrainingArg
         logging_steps=max(n for n in range(1, every // 10 + 2) if every % n == 0),
         disable_tqdm=True,
         report_to="none",
-        dataloader_num_workers=1,  # a second process makes sentences during the training
+        # Other processes make sentences far ahead, as each turn begins with making all its pools.
+        dataloader_num_workers=_makers(),
+        dataloader_prefetch_factor=_BATCHES_AHEAD // _makers(),
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=seed,
     )
+
+
+def _makers() -> int:
+    """Return how many processes make sentences; without a GPU, one keeps up with the training.
+
+    They divide the pools of a turn among them, so their number is a power of two.
+    """
+    if not torch.cuda.is_available():
+        return 1
+    return 1 << min(_POOLS_BY_TURNS, os.cpu_count() or 1).bit_length() - 1
 
 
 def _exact_edits(evaluated: EvalPrediction) -> dict[str, float]:

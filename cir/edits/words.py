@@ -57,7 +57,7 @@ class EditWords:
     determiners: words before an object. describing: adjectives that are not part of a name.
     name_parts: what long names are made of: "modifiers" before a noun, "holders" of things, what is
         "joined" to a noun by a hyphen, "participles" with their preposition, what a figure is
-        "doing", and what a thing "does".
+        "doing", what a thing "does", and the "users" it is for ("two", "beginners").
     moves: verbs of objects that are "leaving" and "arriving", as lists of (plural, singular, -ing
         form, participle).
     """

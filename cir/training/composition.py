@@ -18,7 +18,7 @@ from cir.core.records import Edit, Triplet
 from cir.retrieval.ranking.ranking import Ranking, rank
 from cir.training.losses import Criterion, InfoNCE, naming_loss, near_miss_set_loss
 from cir.training.naming import names_shown
-from cir.training.shared.batches import Pixels
+from cir.training.shared.batches import KeptNames, Pixels
 
 
 class TripletBatches(Dataset):
@@ -243,6 +243,7 @@ class CompositionObjective(nn.Module):
             temperature.
         chunk: the images or names whose layers are in memory at once; None: those of the batch. The
             losses are the same (see `in_chunks`), and a step takes one more forward pass.
+        names_stay: whether the text tower is frozen; each name is then encoded once and kept.
     """
 
     def __init__(
@@ -252,10 +253,13 @@ class CompositionObjective(nn.Module):
         set_weight: float,
         criterion: Criterion | None = None,
         chunk: int | None = None,
+        names_stay: bool = False,
     ):
         super().__init__()
         self.chunk = chunk
         self.model = model
+        encode = model.encoder.encode_names
+        self._encode_names = KeptNames(encode) if names_stay else encode
         criterion = criterion or InfoNCE(model.encoder.clip.logit_scale)
         self.losses = CompositionLosses(criterion, naming_weight, set_weight)
 
@@ -264,7 +268,7 @@ class CompositionObjective(nn.Module):
         encoder, own = self.model.encoder, len(batch.edits)
         images = in_chunks(encoder.encode_images, batch.pixels, self.chunk)
         target, reference, *others = images.split(own)
-        names = in_chunks(encoder.encode_names, batch.names, self.chunk)
+        names = in_chunks(self._encode_names, batch.names, self.chunk)
         text = self.model.encode_texts(batch.edits)
         edit = EditFeatures.gather(batch.edits, batch.names, names, text)
         same = batch.same.to(target.device)

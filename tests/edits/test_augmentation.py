@@ -270,9 +270,24 @@ def test_training_sentences_depend_on_seed_and_place_alone(material, expansion):
 def test_each_sentence_is_used_once_before_any_is_used_again(material, expansion):
     sentences = expansion.sentences["train"][:64]
     written = VariedSentences(
-        sentences, Augmenter(material, strength(0)), recipe(steps=16, as_written=1.0), seed=4
+        sentences, Augmenter(material, strength(0)), recipe(steps=160, as_written=1.0), seed=4
     )
-    assert Counter(written[n].text for n in range(128)) == {s.text: 2 for s in sentences}
+    assert Counter(written[n].text for n in range(1024)) == {s.text: 16 for s in sentences}
+    assert Counter(written[n].text for n in range(1280)) == {s.text: 20 for s in sentences}
+
+
+def test_processes_that_share_the_batches_make_no_pool_twice(material, expansion, monkeypatch):
+    augmenter = Augmenter(material, strength(0.3))
+    made = []
+    make = VariedSentences._make_pool
+    monkeypatch.setattr(
+        VariedSentences, "_make_pool", lambda self, n: made.append(n) or make(self, n)
+    )
+    for process in range(4):  # as torch's loader shares the batches
+        data = VariedSentences(expansion.sentences["train"], augmenter, recipe(steps=256), seed=4)
+        for batch in range(process, 256, 4):
+            data[batch * 8]
+    assert sorted(made) == list(range(16))
 
 
 def test_batches_hold_sentences_of_about_one_length(material, expansion):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cir.core.errors import UserError
 from cir.images import shards
-from cir.training.shared.batches import Pixels, TrunkFeatures, plan_batches
+from cir.training.shared.batches import KeptNames, Pixels, TrunkFeatures, plan_batches
 
 
 @given(
@@ -78,3 +78,12 @@ def test_features_of_the_trunk_stand_for_the_pixels(encoder, split, budget, enco
         got = encoder.encode_images(kept.get(names))
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     assert calls == [3] * (encodings // 3)
+
+
+@torch.inference_mode()
+def test_each_name_is_encoded_once(encoder, monkeypatch):
+    calls, encode = [], encoder.encode_names
+    kept = KeptNames(lambda names: calls.append(list(names)) or encode(names))
+    for names in (["red hat", "dog", "red hat"], ["dog", "cup"], [], ["cup"]):
+        torch.testing.assert_close(kept(names), encode(names), rtol=1e-4, atol=1e-5)
+    assert calls == [["red hat", "dog"], ["cup"], [], []]

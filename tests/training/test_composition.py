@@ -131,7 +131,9 @@ def test_the_head_learns_the_same_from_the_features_of_the_frozen_trunk(split):
         encoder = Encoder.create("ViTamin-Micro-64", None, "{}")
         model = EncodedComposer(encoder, arithmetic())
         optimiser = torch.optim.SGD(encoder_groups(encoder, head(encoder), 1.0, 0.0))
-        objective = CompositionObjective(model.train(), naming_weight=0.0, set_weight=0.0)
+        objective = CompositionObjective(
+            model.train(), naming_weight=0.0, set_weight=0.0, names_stay=kind is TrunkFeatures
+        )
         pixels, edits = kind(images, encoder), [t.edit for t in triplets]
         for batch in CompositionBatches(pixels, triplets, edits, {}, plan, near_misses=1):
             optimiser.zero_grad()

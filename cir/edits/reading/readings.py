@@ -1,10 +1,11 @@
 """What the tagger reads in a sentence: the edit, how sure it is, and what is odd about it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+from scipy.special import expit
 from transformers import PretrainedConfig
 
 from cir.core.records import Edit
@@ -43,11 +44,18 @@ class Reading:
 
     @classmethod
     def of_labels(
-        cls, text: str, labels: Sequence[str], sureness: Sequence[float] | None = None
+        cls,
+        text: str,
+        labels: Sequence[str],
+        sureness: Sequence[float] | None = None,
+        words: Sequence[str] | None = None,
     ) -> Self:
-        """Put together the edit of a text whose words have these labels."""
+        """Put together the edit of a text whose words have these labels.
+
+        `words` are those of `split_words(text)`, where the caller has them already.
+        """
         names: dict[str, list[str]] = {"pos": [], "neg": []}
-        words = split_words(text)
+        words = split_words(text) if words is None else words
         for label, first, after in spans_of(labels):
             names[label].append(" ".join(words[first:after]))
         edit = Edit(text, add=tuple(names["pos"]), remove=tuple(names["neg"]))
@@ -111,9 +119,9 @@ class Calibration:
         """Read the calibration that training wrote to a model's config."""
         return cls(**(getattr(config, "calibration", None) or {}))
 
-    def __call__(self, margin: float) -> float:
-        """Return the probability for one margin; an infinite one is sure."""
-        if margin == math.inf:
-            return 1.0
-        value = self.slope * margin + self.offset
-        return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
+    def __call__(self, margins: Sequence[float]) -> list[float]:
+        """Return the probability for each margin; an infinite one is sure."""
+        given = np.asarray(margins, dtype=float)
+        infinite = np.isinf(given)
+        values = self.slope * np.where(infinite, 0.0, given) + self.offset
+        return np.where(infinite, 1.0, expit(np.clip(values, -30.0, 30.0))).tolist()

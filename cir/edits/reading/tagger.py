@@ -1,8 +1,10 @@
 """Read the edit that a sentence asks for, with a token classifier over its words."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -90,37 +92,33 @@ class Tagger:
 
     def word_labels(self, texts: Sequence[str], batch_size: int = 64) -> list[list[str]]:
         """Return the labels of the words of `split_words(text)`, for each text."""
-        return [labels for labels, _ in self._labels_and_margins(texts, batch_size)]
+        found = self._labels_and_margins(list(map(split_words, texts)), batch_size)
+        return [labels for labels, _ in found]
 
     def read(self, texts: Sequence[str], batch_size: int = 64) -> list[Reading]:
         """Return the edit of each text as `tag` does, and how sure it is."""
+        words = list(map(split_words, texts))
+        found = self._labels_and_margins(words, batch_size)
+        sure = iter(self._calibration([margin for _, margins in found for margin in margins]))
         return [
-            Reading.of_labels(text, labels, [self._calibration(margin) for margin in margins])
-            for text, (labels, margins) in zip(
-                texts, self._labels_and_margins(texts, batch_size), strict=True
-            )
+            Reading.of_labels(text, labels, list(islice(sure, len(labels))), some)
+            for text, some, (labels, _) in zip(texts, words, found, strict=True)
         ]
 
     def margins(self, texts: Sequence[str], batch_size: int = 64) -> list[float]:
         """Return the margin of the least sure word of each text, for `Calibration.fit`."""
-        found = self._labels_and_margins(texts, batch_size)
+        found = self._labels_and_margins(list(map(split_words, texts)), batch_size)
         return [min(margins, default=math.inf) for _, margins in found]
 
-    @torch.inference_mode()
     def _labels_and_margins(
-        self, texts: Sequence[str], batch_size: int
+        self, words: Sequence[list[str]], batch_size: int
     ) -> list[tuple[list[str], list[float]]]:
-        words = [split_words(text) for text in texts]
         pieces = self._pieces(words)
         found = [(["other"] * len(some), [math.inf] * len(some)) for some in words]
-        windows = [w for index in range(len(texts)) for w in self._cut(index, words, pieces)]
+        windows = [w for index in range(len(words)) for w in self._cut(index, words, pieces)]
         windows.sort(key=lambda window: window.last - window.first)  # to need less padding
-        for start in range(0, len(windows), batch_size):
-            batch = windows[start : start + batch_size]
-            read = self._read(
-                [pieces[w.text][w.first : w.last] for w in batch],
-                [words[w.text][w.first : w.last] for w in batch],
-            )
+        for batch, scores in self._scored(windows, batch_size, pieces):
+            read = self._read(scores(), [words[w.text][w.first : w.last] for w in batch])
             for window, (best, margin) in zip(batch, read, strict=True):
                 labels, margins = found[window.text]
                 for word in window.kept:
@@ -129,20 +127,58 @@ class Tagger:
                         labels[word], margins[word] = self._labels[best[place]], margin[place]
         return found
 
-    def _read(
-        self, sentences: Sequence[Sequence[tuple[int, ...]]], words: Sequence[Sequence[str]]
-    ) -> Iterator[tuple[list[int], list[float]]]:
-        """Yield the labels and margins of each sentence; a word's first piece decides its label."""
+    def _scored(
+        self,
+        windows: Sequence[_Window],
+        batch_size: int,
+        pieces: Sequence[Sequence[tuple[int, ...]]],
+    ) -> Iterator[tuple[Sequence[_Window], Callable[[], list[np.ndarray]]]]:
+        """Yield batches of windows with a function that waits for the scores of their words.
+
+        A GPU computes the next batch while the scores of the one before are read.
+        """
+        ahead: deque = deque()
+        for start in range(0, len(windows), batch_size):
+            batch = windows[start : start + batch_size]
+            ahead.append((batch, self._score([pieces[w.text][w.first : w.last] for w in batch])))
+            if len(ahead) > 1:
+                yield ahead.popleft()
+        yield from ahead
+
+    @torch.inference_mode()
+    def _score(
+        self, sentences: Sequence[Sequence[tuple[int, ...]]]
+    ) -> Callable[[], list[np.ndarray]]:
+        """Start the model on a batch; return a function that waits for each sentence's scores.
+
+        The scores are float32 [words, labels]; a word's first piece decides its label.
+        """
         ids, attention, firsts = self._pieces.batch(sentences, self._room)
         device = self._model.device
         logits = self._model(input_ids=ids.to(device), attention_mask=attention.to(device)).logits
-        of_pieces = logits.float().cpu().numpy()
-        lengths = np.array([len(places) for places in firsts])
-        scores = np.zeros((len(firsts), lengths.max(initial=0), len(LABELS)))
+        on_gpu = device.type == "cuda"
+        copied = logits.float().to("cpu", non_blocking=on_gpu)
+        done = torch.cuda.Event() if on_gpu else None
+        if done is not None:
+            done.record(torch.cuda.current_stream(device))
+
+        def scores() -> list[np.ndarray]:
+            if done is not None:
+                done.synchronize()
+            return [row[places] for row, places in zip(copied.numpy(), firsts, strict=True)]
+
+        return scores
+
+    def _read(
+        self, of_words: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[list[int], list[float]]]:
+        """Yield the labels and margins of each sentence, from the scores of its words."""
+        lengths = np.array([len(some) for some in of_words])
+        scores = np.zeros((len(of_words), lengths.max(initial=0), len(LABELS)))
         inside = np.zeros(scores.shape[:2], dtype=bool)
-        for row, (places, some) in enumerate(zip(firsts, words, strict=True)):
-            scores[row, : len(places)] = of_pieces[row, places]
-            inside[row, : len(places)] = [word.lower() in INSIDE for word in some[: len(places)]]
+        for row, (own, some) in enumerate(zip(of_words, words, strict=True)):
+            scores[row, : len(own)] = own
+            inside[row, : len(own)] = [word.lower() in INSIDE for word in some[: len(own)]]
         best = max_marginals(scores, lengths, self._labels, inside)
         labels = best.argmax(axis=2)
         ordered = np.sort(best, axis=2)
@@ -151,7 +187,10 @@ class Tagger:
             yield labels[row, :count].tolist(), margins[row, :count].tolist()
 
     def _cut(
-        self, index: int, words: list[list[str]], pieces: list[list[tuple[int, ...]]]
+        self,
+        index: int,
+        words: Sequence[list[str]],
+        pieces: Sequence[Sequence[tuple[int, ...]]],
     ) -> Iterator[_Window]:
         """Cut a text into windows that fit the model; most texts fit into one.
 

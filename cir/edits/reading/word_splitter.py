@@ -20,7 +20,8 @@ _MARKS = (
 _WORD = rf"[^\s{_MARKS}]+"
 _TOKEN = re.compile(rf"{_WORD}(?:(?:['’]-?|-){_WORD})*|\S")
 
-_PLAIN = re.compile(r"[\w\s.,;:!?()+/%$@=-]*", re.ASCII)  # read as they are; "_" and "--" excepted
+# Texts that are read as they are; "_" and "--" excepted.
+_PLAIN = re.compile(r"(?:[\w\s.,;:!?()+/%$@=-]|(?<=\w)'(?=\w))*", re.ASCII)
 _APOSTROPHES = frozenset("'’‘ʼʹ′´`＇‛")
 _HYPHENS = frozenset("-‐‑‒–−﹣－⁃")
 _LONG_DASHES = frozenset("—―⸺⸻")

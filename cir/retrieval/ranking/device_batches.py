@@ -1,7 +1,6 @@
 """Encode batches of images on a device: one at a time on a GPU, in halves if one does not fit."""
 
-from contextlib import nullcontext
-from threading import Lock
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -23,31 +22,30 @@ class Encoding(Protocol):
 class DeviceBatches:
     """Encodes batches of images that several threads have prepared.
 
-    On a GPU the threads take turns, so that it holds the layers of one batch, however many threads
-    there are. A thread has its turn until its work is queued; then the next batch is copied, from
-    pinned memory, while the GPU still computes. On a processor the threads compute side by side. A
-    batch that does not fit into the memory of the GPU is halved, and so are all after it.
+    On a GPU a single further thread queues the work of all. So the GPU holds the layers of one
+    batch, however many threads there are; and cuDNN, which plans its convolutions separately in
+    each thread that calls it, plans them once. While the GPU still computes, the next batch is
+    copied from pinned memory. On a processor the threads compute side by side. A batch that does
+    not fit into the memory of the GPU is halved, and so are all after it.
     """
 
     def __init__(self, encoder: Encoding):
         self._encoder = encoder
-        self._turn = Lock()
+        self._consumer = ThreadPoolExecutor(1, "device")  # starts its thread when it is needed
         self._most: int | None = None  # images that fit, as far as is known
         self._copying: torch.cuda.Stream | None = None
 
-    @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> torch.Tensor:
         """Encode pixels uint8 [B, 3, H, W], B > 0, as features [B, D] on the device.
 
         Raises UserError if a single image does not fit into the memory of the GPU.
         """
-        on_gpu = self._encoder.device.type == "cuda"
         waiting = torch.from_numpy(pixels)
-        if on_gpu:
-            waiting = _pinned(waiting)
-        with self._turn if on_gpu else nullcontext():
+        if self._encoder.device.type != "cuda":
             return self._in_parts(waiting)
+        return self._consumer.submit(self._in_parts, _pinned(waiting)).result()
 
+    @torch.inference_mode()
     def _in_parts(self, pixels: torch.Tensor) -> torch.Tensor:
         parts: list[torch.Tensor] = []
         start = 0

@@ -107,10 +107,10 @@ def embed(
     """Embed every image of the shards into `folder`, which appears whole at the end.
 
     Finished shards wait in `work`, under the fingerprint of the model and of the shard, so a
-    stopped run resumes there. `workers` threads decode batches and encode them, on a GPU by turns
-    (0: as many threads as torch computes with). On a processor they share a batch, so that memory
-    holds the layers of about one, and the vectors of one shard. `what` names the images in the
-    progress line. Raises UserError for an image that cannot be decoded or whose vector has no
+    stopped run resumes there. `workers` threads decode batches and encode them (0: as many threads
+    as torch computes with; on a GPU see DeviceBatches). On a processor they share a batch, so that
+    memory holds the layers of about one, and the vectors of one shard. `what` names the images in
+    the progress line. Raises UserError for an image that cannot be decoded or whose vector has no
     direction.
     """
     assert batch_size > 0

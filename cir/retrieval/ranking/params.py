@@ -6,8 +6,8 @@ from cir.core.params import Section
 
 
 class EmbedGallery(Section):
-    """`batch_size`: images encoded at once. `workers`: threads that decode, and share a batch
-    or take turns on a GPU; 0 starts one per core."""
+    """`batch_size`: images encoded at once. `workers`: threads that decode, and without a GPU
+    share a batch; 0 starts one per core."""
 
     batch_size: PositiveInt
     workers: NonNegativeInt

@@ -5,7 +5,7 @@ resumes with the same batches, and each of several processes knows the whole bat
 only its own slice.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -156,6 +156,26 @@ class TrunkFeatures(Pixels):
     def _encoded(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
         features = self._encoder.trunk_features(super().get(names)).float().cpu()
         return zip(names, features.unbind(), strict=True)
+
+
+class KeptNames:
+    """Encodes names by a frozen text tower: each name once, and all new ones of a step together.
+
+    The tower must have no dropout, as those of open_clip, because one draw would be kept for good.
+    The features stay on the device of the tower, as many as the training has different names.
+    """
+
+    def __init__(self, encode: Callable[[Sequence[str]], torch.Tensor]):
+        self._encode = encode
+        self._kept: dict[str, torch.Tensor] = {}
+
+    def __call__(self, names: Sequence[str]) -> torch.Tensor:
+        """Return the features float [N, D] of N names, without gradients."""
+        new = [name for name in dict.fromkeys(names) if name not in self._kept]
+        with torch.no_grad():
+            features = self._encode(new)
+        self._kept.update(zip(new, features.unbind(), strict=True))
+        return torch.stack([self._kept[name] for name in names]) if names else features
 
 
 def training_inputs(images: Images, encoder: Encoder, head_alone: bool) -> Pixels:
