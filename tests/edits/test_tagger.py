@@ -280,6 +280,10 @@ def test_any_encoder_of_transformers_will_do(tmp_path):
     save_encoder(tmp_path / "bert", BertModel, config)
     model, tokenizer = pretrained_model(str(tmp_path / "bert"), seed=0)
     again, _ = pretrained_model(str(tmp_path / "bert"), seed=0)
+    model.train()
+    once, twice = (model(**tokenizer("add a hat", return_tensors="pt")).logits for _ in range(2))
+    assert torch.equal(once, twice)  # without dropout
+    model.eval()
     assert torch.equal(model.classifier.weight, again.classifier.weight)
     assert list(model.config.id2label.values()) == list(LABELS)
     kept = BertModel.from_pretrained(tmp_path / "bert").embeddings.word_embeddings.weight

@@ -1,7 +1,7 @@
 """Batches on a device: what does not fit is halved, and a GPU holds one batch at a time."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, get_ident
 from time import sleep
 
 import numpy as np
@@ -65,9 +65,11 @@ def test_a_gpu_encodes_one_batch_at_a_time_and_a_processor_several(device, most,
             super().__init__(100)
             self.device, self.weight = torch.device(device), self.weight.cpu()
             self.within, self.together, self.counting = 0, 0, Lock()
+            self.threads = set()
 
         def encode_images(self, pixels):
             with self.counting:
+                self.threads.add(get_ident())
                 self.within += 1
                 self.together = max(self.together, self.within)
             sleep(0.02)
@@ -80,4 +82,5 @@ def test_a_gpu_encodes_one_batch_at_a_time_and_a_processor_several(device, most,
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(encode, [some_pixels(2)] * 12))
     assert busy.together == most if most == 1 else busy.together > 1
+    assert (len(busy.threads) == 1) is (device == "cuda")
     assert all(torch.equal(one, found[0]) for one in found)
