@@ -8,6 +8,7 @@
 # make lint       check style
 # make fuzz       try random inputs on the readers of images, tables, COCO and requests
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
+# make short      train the main job for a sixth of its steps, in a folder of its own, and check it
 # make fresh      check that the dvc.lock files fit this code and these params; needs no data
 # make gate       check the metrics against metrics_gate.yaml
 # make comment    write comment.md: metrics, params and dvc.lock against another revision
@@ -35,8 +36,8 @@ STORE ?= .photos
 MINUTES ?= 1
 export AGAINST PARAMS FOLDER STORE MINUTES
 
-.PHONY: retriever repro test recipes serve photos photo-packages bench lint fuzz smoke fresh gate \
-    comment plots browsers check-clone check-folder
+.PHONY: retriever repro test recipes serve photos photo-packages bench lint fuzz smoke short fresh \
+    gate comment plots browsers check-clone check-folder
 
 retriever: .venv/photos-ready
 	@$(WITH_VENV) $(PYTHON) -m tools.repro score export_submission
@@ -76,6 +77,9 @@ fuzz: .venv/ready
 
 smoke: .venv/ready
 	@$(WITH_VENV) $(PYTHON) -m tools.smoke
+
+short: .venv/photos-ready
+	@$(WITH_VENV) $(PYTHON) -m tools.smoke --short
 
 fresh: .venv/ready
 	@$(PYTHON) -m tools.stale_lock
