@@ -15,7 +15,7 @@ from cir.core.imports import data_files, find_module, needed_modules
 from stages import params as stage_params
 from stages.params import load
 from tests.helpers import ROOT
-from tools.compose_params import compose
+from tests.helpers.compositions import composed
 from tools.pipeline import dvc_files, read_stages
 
 TEST_DATA = "data/retrieval/test"
@@ -268,11 +268,9 @@ def test_outputs_are_ignored_or_kept_by_git_as_declared():
             assert not ignored_by_git(path), path
 
 
-def test_params_are_the_composed_default(tmp_path):
-    compose(tmp_path / "params.yaml")
-    composed = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+def test_params_are_the_composed_default():
     message = "run python -m tools.compose_params"
-    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == composed, message
+    assert (ROOT / "params.yaml").read_text(encoding="utf-8") == composed(), message
 
 
 def test_every_section_is_read_by_a_stage():
@@ -289,6 +287,6 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", ["seed=3", *CHOICES])
 def test_every_choice_of_a_group_is_valid_for_every_stage(choice, tmp_path):
-    compose(tmp_path / "params.yaml", [choice])
+    (tmp_path / "params.yaml").write_text(composed(choice), encoding="utf-8")
     for name in PIPELINE:
         load(params_class(name), tmp_path / "params.yaml")
