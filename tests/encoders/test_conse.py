@@ -157,6 +157,7 @@ def installed():
     return True
 
 
+@pytest.mark.recipes
 @pytest.mark.skipif(not installed(), reason="the packages of requirements-photos.txt are absent")
 @torch.inference_mode()
 def test_the_published_towers_know_what_a_drawing_of_classes_means():
