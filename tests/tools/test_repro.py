@@ -95,12 +95,14 @@ def ran(output):
 def test_the_lock_file_is_that_of_one_after_the_other(project, tmp_path):
     write(project, {"left.sh": WAITING})
     serial = Path(shutil.copytree(project, tmp_path / "serial"))
-    output = run(project, "--jobs", "2")
+    output = run(project, "--jobs", "2", threads="3")
     ended = [line.split()[0] for line in output.splitlines() if " | done in" in line]
     assert ended == ["top", "right", "left", "bottom"]
-    run(serial, module="dvc repro")
+    run(serial, module="dvc repro", threads="3")
     for name in ("dvc.lock", "bottom.txt"):
         assert (project / name).read_bytes() == (serial / name).read_bytes()
+    for stage in ("top", "right"):  # the user's number of threads stays
+        assert (project / f"threads_{stage}.txt").read_text() == "3\n"
     assert run(project) == "Data and pipelines are up to date.\n"
 
 
@@ -116,20 +118,10 @@ def test_branches_run_at_the_same_time(project):
     assert (project / "bottom.txt").read_text() == "source\nsource\n"
 
 
-def test_a_target_takes_what_it_needs_alone(project):
-    assert ran(run(project, "right")) == ["top", "right"]
-
-
 def test_a_branch_shares_the_cores_and_a_lone_stage_has_all(project):
     run(project, "--jobs", str(CORES), threads=None)
     assert (project / "threads_right.txt").read_text() == "1\n"
     assert (project / "threads_top.txt").read_text() == f"{CORES}\n"
-
-
-def test_the_users_number_of_threads_stays(project):
-    run(project, threads="3")
-    assert (project / "threads_right.txt").read_text() == "3\n"
-    assert (project / "threads_top.txt").read_text() == "3\n"
 
 
 def test_a_failure_lets_the_other_branch_end_and_starts_nothing_new(project):
@@ -159,6 +151,7 @@ def test_a_signal_ends_everything(project, number):
     assert not runs(sleeper)
     write(project, {"left.sh": LEFT})
     assert ran(run(project, "left")) == ["left"]  # no lock is left
+    assert not (project / "right.txt").exists()  # a target takes what it needs alone
 
 
 def runs(process):
