@@ -2,7 +2,9 @@
 
 import os
 import subprocess
-import sys
+
+import pytest
+from dvc.cli import main as dvc_command
 
 from tests.helpers import ROOT
 
@@ -38,7 +40,10 @@ def run(folder, *words, status=0):
 
 
 def dvc(folder, *words):
-    return run(folder, sys.executable, "-m", "dvc", *words)
+    """Run a DVC command in `folder`, but in this process, which has DVC at hand."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert dvc_command([*words]) == 0
 
 
 def commit(folder, message):
