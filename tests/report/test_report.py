@@ -181,9 +181,27 @@ def test_each_image_is_in_the_page_once(html):
     assert {address for address in used if address.startswith("#i")} == known
 
 
-def test_a_query_costs_little(project, html):
-    Path("params.yaml").write_text("report: {queries: 4, thumbnail: 48}\n")
-    few = len(make_page())
+@pytest.fixture(scope="module")
+def fewer(split, tmp_path_factory):
+    """The page of four queries, where every edit was asked in other words."""
+    folder = tmp_path_factory.mktemp("fewer")
+    set_up(folder, split)
+    (folder / "params.yaml").write_text("report: {queries: 4, thumbnail: 48}\n")
+    rewrite(
+        folder / "metrics/retrieval.json",
+        lambda content: [row["protocol"].pop("left_out") for row in content["paraphrases"]],
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return make_page()
+
+
+def test_where_every_edit_was_asked_in_other_words_nothing_is_left_out(fewer):
+    assert "asked in its worst or best way. edits mean" in Page(fewer).text
+
+
+def test_a_query_costs_little(fewer, html):
+    few = len(fewer)
     assert (len(html) - few) / 20 < 12_000
     assert few < 275_000  # a dozen plots among them, of some 15 kB each
 
@@ -267,37 +285,46 @@ def test_the_sheet_is_in_the_page_as_it_lies_there(project, html):
     assert "framed in green, others in red" in image["alt"]
 
 
-def test_without_class_metrics_nothing_is_said_of_them(project, html):
+@pytest.fixture(scope="module")
+def less(split, tmp_path_factory):
+    """The page of an older run, of sentences alone: no classes, no composition, no queries."""
+    folder = tmp_path_factory.mktemp("less")
+    set_up(folder, split)
     for name in CLASS_FILES:
-        Path("metrics", name).unlink()
-    page, whole = Page(make_page()), Page(html)
-    assert "class-level" not in page.text.lower()
-    assert page.all("img") == []
-    ids = [section["id"] for section in page.all("section")]
-    assert ids == [one["id"] for one in whole.all("section") if one["id"] != "classes"]
-    links = [link["href"] for link in page.all("a")]
-    assert links == [link["href"] for link in whole.all("a") if link["href"] != "#classes"]
+        (folder / "metrics" / name).unlink()
+    rewrite(folder / "metrics/retrieval.json", lambda content: [content.pop(k) for k in by_input()])
+    (folder / "params.yaml").write_text("report: {queries: 0, thumbnail: 48}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return Page(make_page())
 
 
-def test_where_every_edit_was_asked_in_other_words_nothing_is_left_out(project):
-    path = project / "metrics/retrieval.json"
+def rewrite(path, how):
+    """Change what a file holds, by a function of it."""
     content = json.loads(path.read_text())
-    for row in content["paraphrases"]:
-        del row["protocol"]["left_out"]
+    how(content)
     path.write_text(json.dumps(content))
-    assert "asked in its worst or best way. edits mean" in Page(make_page()).text
 
 
-def test_an_older_file_has_no_section_on_composition(project, html):
-    path = project / "metrics/retrieval.json"
-    content = json.loads(path.read_text())
-    for key in by_input():
-        del content[key]
-    path.write_text(json.dumps(content))
-    older = Page(make_page())
+def test_without_class_metrics_nothing_is_said_of_them(less, html):
+    assert "class-level" not in less.text.lower()
+    assert less.all("img") == []
+    gone = ("classes", "composition")
+    ids = [section["id"] for section in less.all("section")]
+    assert ids == [one["id"] for one in Page(html).all("section") if one["id"] not in gone]
+    links = [link["href"][1:] for link in less.all("a")]
+    assert links == [a["href"][1:] for a in Page(html).all("a") if a["href"][1:] not in gone]
+
+
+def test_an_older_file_has_no_section_on_composition(less, html):
     assert "composition gap" in Page(html).text
-    assert "composition gap" not in older.text
-    assert "#composition" not in {link.get("href") for link in older.all("a")}
+    assert "composition gap" not in less.text
+    assert "#composition" not in {link.get("href") for link in less.all("a")}
+
+
+def test_no_queries_to_show(less):
+    assert "There are no queries to show." in less.text
+    assert less.all("article") == less.all("image") == []
 
 
 @pytest.mark.parametrize("name", CLASS_FILES)
@@ -331,13 +358,6 @@ def test_the_class_protocol_in_words(changes, said):
     words = classes.protocol(result)
     assert "Left out" not in words if said is None else said in words
     assert CLASS_PROTOCOL["similarity"] in words
-
-
-def test_no_queries_to_show(project):
-    Path("params.yaml").write_text("report: {queries: 0, thumbnail: 48}\n")
-    page = Page(make_page())
-    assert "There are no queries to show." in page.text
-    assert page.all("article") == page.all("image") == []
 
 
 @pytest.mark.parametrize(
