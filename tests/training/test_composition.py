@@ -110,7 +110,7 @@ def test_training_learns_the_composition(split):
     objects = {name: images.objects(name) for name in images.ids}
     edits, pixels = [t.edit for t in triplets], Pixels(images, encoder)
     keys = [shows(t.target, objects) for t in triplets]
-    plan = plan_batches(keys, 8, 60, seed=0)
+    plan = plan_batches(keys, 8, 30, seed=0)
     before = gallery_accuracy(model.eval(), pixels, images.ids, triplets, edits)
     objective = CompositionObjective(model.train(), naming_weight=0.5, set_weight=0.5)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3)

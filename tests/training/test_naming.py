@@ -59,7 +59,7 @@ def test_training_names_the_objects_of_a_few_images(split):
     before = naming_score(encoder.eval(), pixels, objects)
     objective = NamingObjective(encoder.train())
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
-    for batch in NamingBatches(pixels, objects, plan_batches(list(objects), 12, 120, seed=0)):
+    for batch in NamingBatches(pixels, objects, plan_batches(list(objects), 12, 60, seed=0)):
         optimiser.zero_grad()
         sum(objective(batch).values()).backward()
         optimiser.step()
