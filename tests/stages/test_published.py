@@ -1,12 +1,12 @@
 """The stage of the published experiments: every experiment is complete; runs on miniature data."""
 
+import copy
 import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 from cir.commands.main import main
 from cir.composers.model import EncodedComposer
@@ -19,7 +19,7 @@ from stages.params import load
 from stages.published import train as benchmark
 from tests.helpers import ROOT, tiny_bert
 from tests.helpers import miniature_datasets as mini
-from tools.compose_params import compose
+from tests.helpers.compositions import composed, composed_values
 
 # A GPU does not always sum in the same order.
 ROUNDING = 0 if DEVICE == "cpu" else 1e-2
@@ -59,7 +59,7 @@ def project(tmp_path, monkeypatch):
 
 def params_of(*overrides):
     """params.yaml as `dvc exp run -S` writes it, read by the stage."""
-    compose(Path("params.yaml").absolute(), overrides, ROOT)
+    Path("params.yaml").write_text(composed(*overrides), encoding="utf-8")
     return load(benchmark.Params)
 
 
@@ -113,11 +113,11 @@ def test_drawn_experiments_differ_in_the_composer(name, project):
     )
 
 
-def tiny(name, root, *overrides):
+def tiny(name, root, *overrides, texts="texts.dim=8"):
     """A published experiment for four steps on miniature data, a ResNet of tiny images."""
-    mini.noisy(mini.WRITERS[name](root))
+    mini.noisy(mini.WRITERS[name](Path(root)))
     sizes = ["images.pretrained=null", "images.dim=8", "images.resize=16", "images.crop=16"]
-    sizes += ["steps=4", "batch_size=6", "evaluate_every=2", "workers=0"]
+    sizes += ["steps=4", "batch_size=6", "evaluate_every=2", "workers=0", texts]
     return [f"benchmark.{size}" for size in (*sizes, f"dataset.root={root}")] + list(overrides)
 
 
@@ -136,7 +136,7 @@ def rows(path="metrics/benchmark.json"):
 def test_published_experiments_run_on_miniature_data(
     experiment, dataset, queries, recalls, project
 ):
-    options = tiny(dataset, project / "data", "benchmark.texts.dim=8")
+    options = tiny(dataset, "data")
     before = params_of(f"experiment={experiment}", *options)
     benchmark.main()
     metrics, curve = rows(), pd.read_csv("metrics/curves/benchmark.csv")
@@ -157,8 +157,7 @@ def test_published_experiments_run_on_miniature_data(
 
 
 def test_the_same_run_gives_the_same_figures_and_another_seed_others(project):
-    options = tiny("mit_states", project / "data", "experiment=tirg_mit_states")
-    options += ["benchmark.texts.dim=8"]
+    options = tiny("mit_states", "data", "experiment=tirg_mit_states")
     found = []
     for seed in (1, 1, 2):
         params_of(*options, f"seed={seed}")
@@ -169,8 +168,8 @@ def test_the_same_run_gives_the_same_figures_and_another_seed_others(project):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_model(project, monkeypatch):
-    options = tiny("fashion200k", project / "data", "experiment=tirg_fashion200k")
-    params_of(*options, "benchmark.texts.dim=8")
+    options = tiny("fashion200k", "data", "experiment=tirg_fashion200k")
+    params_of(*options)
     benchmark.main()
     expected = Path("metrics/benchmark.json").read_text(), model_weights()
     batch = PairBatches.__getitem__
@@ -200,8 +199,8 @@ def model_weights():
 def test_bert_reads_the_texts_and_is_kept_with_the_model(project):
     (project / "bert").mkdir()
     checkpoint = tiny_bert.write(project / "bert")
-    options = tiny("mit_states", project / "data", "experiment=composeae_mit_states")
-    params_of(*options, f"benchmark.texts.checkpoint={checkpoint}")
+    texts = f"texts.checkpoint={checkpoint}"
+    params_of(*tiny("mit_states", "data", "experiment=composeae_mit_states", texts=texts))
     benchmark.main()
     columns = pd.read_csv("metrics/curves/benchmark.csv").dropna(axis=1).columns
     assert {"composition", "image_decoding", "text_decoding", "rotation"} <= set(columns)
@@ -239,14 +238,6 @@ def test_drawn_scenes_train_on_our_own_encoder_standing_still(base):
     )
 
 
-def change(how):
-    yaml = YAML()
-    params = yaml.load(Path("params.yaml").read_text())
-    how(params["benchmark"])
-    with Path("params.yaml").open("w") as file:
-        yaml.dump(params, file)
-
-
 @pytest.mark.parametrize(
     ("section", "values", "sentence"),
     [
@@ -261,22 +252,23 @@ def change(how):
     ],
 )
 def test_what_cannot_be_run_is_told_before_anything_is(section, values, sentence, project):
-    options = tiny("mit_states", project / "data", "experiment=tirg_mit_states")
-    compose(Path("params.yaml").absolute(), options, ROOT)
-    change(lambda params: params[section].update(values))
+    options = tiny("mit_states", "data", "experiment=tirg_mit_states")
+    params = copy.deepcopy(composed_values(*options))
+    params["benchmark"][section].update(values)
+    Path("params.yaml").write_text(json.dumps(params), encoding="utf-8")
     with pytest.raises(UserError, match=sentence):
         benchmark.main()
     assert not Path("models").exists()
 
 
 def test_absent_images_are_refused_with_counts_or_left_out_with_a_note(project, capsys):
-    options = tiny("fashion200k", project / "data", "experiment=tirg_fashion200k")
+    options = tiny("fashion200k", "data", "experiment=tirg_fashion200k")
     (project / "data/women/a/3.jpeg").unlink()
-    params_of(*options, "benchmark.texts.dim=8")
+    params_of(*options)
     with pytest.raises(UserError, match=r"Fashion200k train: 1 of 5 images are not there"):
         benchmark.main()
     (project / "data/women/c/4.jpeg").unlink()
-    params_of(*options, "benchmark.texts.dim=8", "benchmark.dataset.absent=leave out")
+    params_of(*options, "benchmark.dataset.absent=leave out")
     capsys.readouterr()
     benchmark.main()
     assert rows()["results"][0]["queries"] == 2
@@ -288,7 +280,7 @@ def test_absent_images_are_refused_with_counts_or_left_out_with_a_note(project, 
 
 def test_a_model_of_cirr_answers_circo(project, capsys):
     """CIRCO has nothing to train on: what its server gets was trained on other data."""
-    options = tiny("cirr", project / "cirr_data", "benchmark=cirr", "benchmark.texts.dim=8")
+    options = tiny("cirr", "cirr_data", "benchmark=cirr")
     params_of(*options)
     benchmark.main()
     root = str(mini.circo(project / "circo_data"))
