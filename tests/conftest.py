@@ -10,6 +10,7 @@ import pytest
 import cir  # noqa: F401  (before open_clip and transformers, wherever a test imports them first)
 from cir.encoders import Encoder
 from tests.helpers.drawn_split import MICRO, PROMPT, write_drawn_split
+from tests.helpers.read_once import sources_are_parsed_once  # noqa: F401  (a fixture)
 from tests.helpers.smoke_project import made, one_thread  # noqa: F401  (fixtures)
 
 # Files go to processes whole and in order (make test): the longest first, none left for the end,
