@@ -19,6 +19,7 @@ from cir.edits.augmentation import Augmenter, read_material
 from cir.edits.expansion import from_dataset
 from cir.edits.models import context_words, fresh_model
 from cir.edits.params import FromScratch
+from cir.edits.reading.pieces import Pieces
 from cir.edits.reading.tagger import Tagger
 from cir.edits.reading.templates import TaggedSentence
 from speed.encoding import tagging_share
@@ -31,7 +32,7 @@ _SIZES = {
         layers=6, width=768, heads=12, hidden=3072, dropout=0.1, longest=512
     ),
     "the default's size": FromScratch(
-        layers=4, width=384, heads=12, hidden=1536, dropout=0.1, longest=512
+        layers=6, width=384, heads=12, hidden=1536, dropout=0.1, longest=512
     ),
 }
 
@@ -63,8 +64,11 @@ def training(steps: int) -> dict[str, float]:
     recipe = recipe.model_copy(update={"steps": steps, "evaluations": 1})
     material = read_material(train_tagger.DATA, train_tagger.WORDS, train_tagger.CLAUSES)
     augmenter = Augmenter(material, recipe.varied)
+    _, tokenizer = _fresh(_SIZES["the default's size"])
+    pieces = Pieces(tokenizer)
     kinds = [
-        tagger_training.VariedSentences(_sentences("train"), augmenter, recipe, 0) for _ in range(2)
+        tagger_training.VariedSentences(_sentences("train"), augmenter, recipe, 0, pieces)
+        for _ in range(2)
     ]
     before = [kinds[1][number] for number in range(len(kinds[1]))]
     rates = []

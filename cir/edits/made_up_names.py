@@ -17,6 +17,7 @@ _KNOWN = 0.6  # share of real names among the things in a part of a name
 _SELDOM, _OFTEN = 0.05, 0.12  # shares of "with a flag" among the parts of names
 _FOR_USERS = 0.12  # share of "for two" among the parts with a preposition
 _SHORT = 2  # words of a name that may get a part
+_WHOLE = 0.15  # share of whole long names among those that are not made up
 
 
 class WordMaker:
@@ -58,6 +59,8 @@ class NameMaker:
         self._names = list(names)
         self._short = [name for name in names if len(name.split()) <= _SHORT]
         self._words = sorted(words_of(names) - FUNCTION_WORDS)
+        self._whole = words.name_parts["whole"]
+        self._whole_without_with = [name for name in self._whole if " with" not in name]
         self._others = list(others)
         self._parts = words.name_parts
         self._inside = [*words.describing, *words.name_parts["modifiers"]]
@@ -70,6 +73,9 @@ class NameMaker:
         There a name has seldom a "with" of its own: in "swap the cat with a dog" it joins two.
         """
         made_up = rng.random() < self._strength.made_up
+        if not made_up and rng.random() < _WHOLE:
+            whole = rng.choice(self._whole_without_with if with_between else self._whole)
+            return coloured_name(whole, self._strength.coloured, rng)
         name = self._compose(rng) if made_up else rng.choice(self._names)
         if rng.random() < 0.1:
             name = plural(name)

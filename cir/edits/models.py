@@ -147,15 +147,17 @@ def _label_names() -> dict[str, Any]:
 def context_words(
     templates: Sequence[Template], names: Sequence[str], words: EditWords, clauses: Clauses
 ) -> set[str]:
-    """Collect the words of the templates, `words` and `clauses`, but not the templates' nouns.
+    """Collect the words of the templates, `words` and `clauses`, but not their nouns.
 
-    Nouns are the words of object names and the places of the templates ("on the sofa"). They may
-    be objects of other sentences, so the tagger must read them like any other noun.
+    Nouns of the templates are the words of object names and the places ("on the sofa"). They may
+    be objects of other sentences, so the tagger must read them like any other noun. Of the clauses,
+    only the object names of one word are left out, as other words of names are verbs there.
     """
     nouns = words_of(name.lower() for name in names)
     nouns |= {place.lower() for item in templates for _, place in PLACE.findall(item.template)}
     found = words_of(piece.lower() for item in templates for piece in item.pieces)
-    return (found - nouns) | words.all_words() | clauses.all_words() | {*COLOURS, *SHADES}
+    of_clauses = clauses.all_words() - {name.lower() for name in names}
+    return (found - nouns) | words.all_words() | of_clauses | {*COLOURS, *SHADES}
 
 
 def context_tokenizer(words: Iterable[str], longest: int) -> PreTrainedTokenizerFast:

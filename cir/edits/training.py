@@ -30,7 +30,7 @@ from cir.edits.reading.word_splitter import LABELS
 
 _BATCHES_AHEAD = 128
 _IGNORED = -100  # label of padding, and of a word's pieces after the first
-_BATCHES_SORTED_TOGETHER = 16
+_BATCHES_SORTED_TOGETHER = 32
 _POOLS_BY_TURNS = 8  # and the most processes that make sentences
 _AVERAGED_EVERY = 5  # steps
 _AVERAGE = "average.pt"  # in a checkpoint
@@ -41,7 +41,8 @@ class VariedSentences(Dataset):
     """All sentences of a training, in order; each is a variation of a training sentence.
 
     A sentence depends only on the seed and its number. Sentences are made in pools of several
-    batches. Each pool is sorted, so that a batch holds sentences of similar length. Batches come
+    batches. Each pool is sorted, so that a batch holds sentences of similar length: in pieces, if
+    the `pieces` of the model's tokenizer are given, and otherwise in words. Batches come
     from eight pools by turns, so that as many processes can each make pools of their own; only in
     the last turn, which may have fewer pools, they make the same ones. Each epoch has every
     training sentence once, and sentences of two epochs mix where one ends within a turn.
@@ -53,6 +54,7 @@ class VariedSentences(Dataset):
         augmenter: Augmenter,
         recipe: TrainTagger,
         seed: int,
+        pieces: Pieces | None = None,
     ):
         self._sentences = list(sentences)
         self._templates = [Template(item.template, item.style) for item in sentences]
@@ -62,6 +64,7 @@ class VariedSentences(Dataset):
         self._batch_size = recipe.batch_size
         self._pool_size = recipe.batch_size * _BATCHES_SORTED_TOGETHER
         self._seed = seed
+        self._length = len if pieces is None else pieces.count
         self._pools: dict[int, list[TaggedSentence]] = {}  # those in use
         # The epoch that was used last: its number and its rows.
         self._order: tuple[int, list[int]] = (-1, [])
@@ -86,7 +89,7 @@ class VariedSentences(Dataset):
     def _make_pool(self, pool: int) -> list[TaggedSentence]:
         first = pool * self._pool_size
         made = [self._make(number) for number in range(first, first + self._pool_size)]
-        made.sort(key=lambda sentence: len(sentence.words))
+        made.sort(key=lambda sentence: self._length(sentence.words))
         size = self._batch_size
         batches = [made[start : start + size] for start in range(0, len(made), size)]
         random.Random(f"{self._seed} pool {pool}").shuffle(batches)

@@ -55,9 +55,9 @@ class EditWords:
     places: phrases between an object to add ("pos") or to remove ("neg") and a place.
     tails: other phrases after an object. asides: phrases between a verb and its object.
     determiners: words before an object. describing: adjectives that are not part of a name.
-    name_parts: what long names are made of: "modifiers" before a noun, "holders" of things, what is
-        "joined" to a noun by a hyphen, "participles" with their preposition, what a figure is
-        "doing", what a thing "does", and the "users" it is for ("two", "beginners").
+    name_parts: what long names are made of: some "whole" ones, "modifiers" before a noun, "holders"
+        of things, what is "joined" to a noun by a hyphen, "participles" with their preposition,
+        what a figure is "doing", what a thing "does", and the "users" it is for ("two").
     moves: verbs of objects that are "leaving" and "arriving", as lists of (plural, singular, -ing
         form, participle).
     """
@@ -157,9 +157,26 @@ def _by_form(pairs: list[tuple[list[list[str]], list[list[str]]]]) -> dict[str, 
 
 
 def any_of(phrases: Iterable[str]) -> str:
-    """Return a pattern that matches the longest possible phrase, as whole words."""
-    longest_first = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
-    return rf"(?<![\w'<])(?:{'|'.join(map(re.escape, longest_first))})(?![\w'>])"
+    """Return a pattern that matches the longest possible phrase, as whole words.
+
+    Phrases with the same beginning share it in the pattern, because Python tries alternatives one
+    after another.
+    """
+    tree: dict[str, dict] = {}
+    for phrase in phrases:
+        branch = tree
+        for letter in phrase:
+            branch = branch.setdefault(letter, {})
+        branch[""] = {}  # a phrase ends here
+    return rf"(?<![\w'<]){_pattern_of(tree)}(?![\w'>])"
+
+
+def _pattern_of(tree: dict[str, dict]) -> str:
+    """Return the pattern of a tree of letters, which prefers longer phrases to their beginnings."""
+    branches = [re.escape(letter) + _pattern_of(tree[letter]) for letter in sorted(tree) if letter]
+    if not branches:
+        return ""
+    return f"(?:{'|'.join(branches)})" + ("?" if "" in tree else "")
 
 
 def read_edit_words(path: Path | str) -> EditWords:

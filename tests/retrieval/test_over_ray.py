@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import fsspec
 import numpy as np
 import psutil
 import pytest
@@ -27,6 +28,7 @@ from cir.images import shards
 from cir.images.shards import ImageShards
 from cir.retrieval.ranking import embedding, over_ray
 from cir.retrieval.ranking.embedding import embed
+from cir.retrieval.ranking.shared_storage import SharedStorage
 from tests.helpers import ROOT
 from tests.helpers.ray_cluster import AUTH, HeldEncoder, RayCluster, batches, hold, release
 
@@ -200,6 +202,16 @@ def test_an_encoder_gives_the_bits_of_the_local_run(asked, encoder, split, tmp_p
 
 @needs_ray
 @on_ray
+def test_nodes_without_a_shared_folder_use_a_storage(asked, gallery, local, tmp_path, monkeypatch):
+    storage = tmp_path / "storage"
+    monkeypatch.setenv("CIR_SHARED", f"file://{storage}")
+    embed(HeldEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
+    assert files.fingerprint(tmp_path / "out") == local
+    assert list(storage.iterdir()) == []
+
+
+@needs_ray
+@on_ray
 def test_a_shard_that_ends_its_process_three_times_is_named(asked, gallery, tmp_path):
     log, work = tmp_path / "log", tmp_path / "work"
     sums = [int(HeldEncoder(log).preprocess(next(own.images())[1]).sum()) for own in gallery]
@@ -298,10 +310,73 @@ def test_a_folder_that_a_node_does_not_see_is_said(gallery, tmp_path, monkeypatc
 def test_other_images_at_the_same_path_are_refused(gallery, tmp_path):
     encoder = HeldEncoder(tmp_path / "log")
     part = tmp_path / f"{files.fingerprint(encoder.fingerprint(), gallery[1].path)}.npy"
-    embedding._embed_shard(4, encoder, (gallery[1], part))
+    embedding._embed_shard(4, None, encoder, (gallery[1], part))
     assert np.load(part).shape == (PER_SHARD, 16)
     with pytest.raises(UserError, match=r"another file at .*images-00000"):
-        embedding._embed_shard(4, encoder, (gallery[0], part))
+        embedding._embed_shard(4, None, encoder, (gallery[0], part))
+
+
+@pytest.fixture
+def in_storage(tmp_path, monkeypatch):
+    """Embedding goes through a storage in memory, one shard after another in this process."""
+
+    def results(work, items, note):
+        for number, item in enumerate(items):
+            assert work.shared is None
+            try:
+                yield number, work.function(work.model, item)
+            except UserError as error:
+                yield number, error
+
+    monkeypatch.setattr(over_ray, "results", results)
+    monkeypatch.setenv("CIR_EMBED", "ray")
+    monkeypatch.setenv("CIR_SHARED", f"memory://{tmp_path.name}/")
+    return SharedStorage.asked()
+
+
+def test_a_storage_carries_images_and_vectors_and_is_left_empty(
+    gallery, local, in_storage, tmp_path
+):
+    embed(HeldEncoder(tmp_path / "log"), gallery, tmp_path / "out", tmp_path / "work")
+    assert files.fingerprint(tmp_path / "out") == local
+    assert fsspec.filesystem("memory").ls(in_storage.url) == []
+
+
+def test_vectors_that_a_killed_run_left_in_a_storage_are_used(gallery, local, in_storage, tmp_path):
+    encoder = HeldEncoder(tmp_path / "log")
+    own = gallery[2]
+    part = tmp_path / "work" / f"{files.fingerprint(encoder.fingerprint(), own.path)}.npy"
+    in_storage.put(own.path, f"{part.stem}.parquet")
+    embedding._embed_shard(64, in_storage, encoder, (own, part))
+    before = len(batches(tmp_path / "log"))
+    embed(encoder, gallery, tmp_path / "out", tmp_path / "work")
+    again = [first for _, first in batches(tmp_path / "log")[before:]]
+    assert len(set(again)) == SHARDS - 1
+    assert files.fingerprint(tmp_path / "out") == local
+    assert fsspec.filesystem("memory").ls(in_storage.url) == []
+
+
+def test_a_corrupt_image_leaves_nothing_in_a_storage(in_storage, tmp_path):
+    torn = write_gallery(tmp_path / "torn", ["image 7"])
+    with pytest.raises(UserError, match=r"1 of 8 shards .*image 7 "):
+        embed(HeldEncoder(tmp_path / "log"), torn, tmp_path / "out", tmp_path / "work")
+    assert len(list((tmp_path / "work").glob("*.npy"))) == SHARDS - 1
+    assert fsspec.filesystem("memory").ls(in_storage.url) == []
+
+
+def test_a_storage_that_cannot_be_used_is_one_sentence(gallery, in_storage, tmp_path, monkeypatch):
+    places = tmp_path / "out", tmp_path / "work"
+    file = tmp_path / "file"
+    file.touch()
+    for url, reason in (
+        ("nowhere://bucket", "Protocol not known: nowhere"),
+        ("s3://bucket/shards", "Install s3fs"),
+        (f"file://{file}/below", "Not a directory"),
+    ):
+        monkeypatch.setenv("CIR_SHARED", url)
+        with pytest.raises(UserError, match=rf"CIR_SHARED: the storage {url} .*: .*{reason}"):
+            embed(HeldEncoder(tmp_path / "log"), gallery, *places)
+    assert not (tmp_path / "out").exists()
 
 
 def test_ray_that_is_not_installed_and_another_word_are_one_sentence(

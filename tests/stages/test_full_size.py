@@ -20,7 +20,7 @@ from tools import smoke
 from tools.compose_params import compose
 
 DISTILBERT = "distilbert-base-uncased"
-SHORT = (*("expand_templates.fillings=3", "train_tagger.steps=2", "train_tagger.evaluations=1"),)
+SHORT = ("expand_templates.fillings=3", "train_tagger.steps=2", "train_tagger.evaluations=1")
 FAULTS = {"lab/private": "401", "lab/busy": "503", "lab/never": "cut always", "lab/gated": "gated"}
 # Runs the two stages, and then calls everything else that loads a model of transformers by name.
 CHILD = """

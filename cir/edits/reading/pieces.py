@@ -72,6 +72,10 @@ class Pieces:
                 self._kept[word] = self._look(word, pieces)
         return [[self._kept[word] for word in words] for words in sentences]
 
+    def count(self, words: Sequence[str]) -> int:
+        """Return the number of pieces of a sentence."""
+        return sum(map(len, self([words])[0]))
+
     @property
     def special(self) -> int:
         """The number of pieces around a sentence."""

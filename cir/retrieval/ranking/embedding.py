@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from cir.images.shards import Shard
 from cir.retrieval.ranking import over_ray
 from cir.retrieval.ranking.device_batches import DeviceBatches
 from cir.retrieval.ranking.mapped import MappedVectors, Vectors
+from cir.retrieval.ranking.shared_storage import SharedStorage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -248,24 +250,37 @@ def _embedded_on_ray(
     """Do the same on the nodes of a Ray cluster, and yield the number of images of every shard.
 
     An actor computes as one thread of this process would, so that its vectors are the same bits.
-    Raises UserError at the end, for all shards with an image that cannot be embedded.
+    Images and vectors lie in folders that all nodes see, or travel through the storage that
+    CIR_SHARED names. Raises UserError at the end, for all shards with an image that cannot be
+    embedded.
     """
     threads = torch.get_num_threads()
+    storage = SharedStorage.asked()
     parts = [(replace(shard, path=shard.path.absolute()), path.absolute()) for shard, path in todo]
+    if storage is not None:
+        for shard, _ in _finished_in(storage, parts):
+            yield len(shard.ids)
+        parts = [(shard, path) for shard, path in parts if not path.is_file()]
     work = over_ray.Work(
-        partial(_embed_shard, batch_size),
+        partial(_embed_shard, batch_size, storage),
         lambda part: str(part[0].path),
         encoder,
         on_gpu=encoder.device.type == "cuda",
         threads=max(1, threads // (workers or threads)),
-        shared=parts[0][1].parent if parts else None,
+        shared=parts[0][1].parent if parts and storage is None else None,
     )
+    items = parts if storage is None else _sent_to(storage, parts)
     failed: dict[int, UserError] = {}
-    for number, answer in over_ray.results(work, parts, note) if parts else ():
+    for number, answer in over_ray.results(work, items, note) if parts else ():
+        shard, path = parts[number]
         if isinstance(answer, UserError):
             failed[number] = answer
-        else:
-            yield len(parts[number][0].ids)
+        if storage is not None:
+            if number not in failed:
+                storage.get(path.name, path)
+            _clear(storage, path)
+        if number not in failed:
+            yield len(shard.ids)
     if failed:
         told = listed([failed[number] for number in sorted(failed)], "; ")
         raise UserError(
@@ -274,9 +289,42 @@ def _embedded_on_ray(
         )
 
 
-def _embed_shard(batch_size: int, encoder: ImageEncoder, part: _Part) -> None:
+def _finished_in(storage: SharedStorage, parts: Iterable[_Part]) -> Iterator[_Part]:
+    """Fetch the vectors that a stopped run has left in the storage, and yield their parts."""
+    for part in parts:
+        path = part[1]
+        if storage.has(path.name):
+            storage.get(path.name, path)
+            _clear(storage, path)
+            yield part
+
+
+def _sent_to(storage: SharedStorage, parts: Iterable[_Part]) -> Iterator[_Part]:
+    """Copy the images of every part to the storage, when an actor is about to take it."""
+    for shard, path in parts:
+        storage.put(shard.path, f"{path.stem}.parquet")
+        yield shard, path
+
+
+def _clear(storage: SharedStorage, path: Path) -> None:
+    """Remove what lies in the storage for a part: its images and its vectors."""
+    for name in (path.name, f"{path.stem}.parquet"):
+        storage.remove(name)
+
+
+def _embed_shard(
+    batch_size: int, storage: SharedStorage | None, encoder: ImageEncoder, part: _Part
+) -> None:
     """Embed a shard on a node; raises UserError if another file lies there at the shard's path."""
     shard, path = part
+    if storage is not None:
+        with TemporaryDirectory() as folder:
+            images_here, vectors_here = Path(folder, shard.path.name), Path(folder, path.name)
+            storage.get(f"{path.stem}.parquet", images_here)
+            here = replace(shard, path=images_here), vectors_here
+            _embed_shard(batch_size, None, encoder, here)
+            storage.put(vectors_here, path.name)
+        return
     if files.fingerprint(encoder.fingerprint(), shard.path) != path.stem:
         raise UserError(
             f"a node has another file at {shard.path}: the images have to lie on storage that all "
