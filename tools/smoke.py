@@ -38,6 +38,9 @@ CHOICES = (
 )  # the smallest file of each group
 SHORT = (
     "data.train_queries=4000",
+    "data.test_queries=280",
+    "data.novel_queries=56",
+    "tagger.layers=3",
     "train_tagger.steps=200",
     "train_tagger.evaluations=2",
     "pretrain_encoder.steps=600",
