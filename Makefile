@@ -8,7 +8,7 @@
 # make lint       check style
 # make fuzz       try random inputs on the readers of images, tables, COCO and requests
 # make smoke      run the whole pipeline at its smallest size, in a folder of its own
-# make short      train the main job for a sixth of its steps, in a folder of its own, and check it
+# make short      train the main job for a few minutes, in a folder of its own, and check it
 # make fresh      check that the dvc.lock files fit this code and these params; needs no data
 # make gate       check the metrics against metrics_gate.yaml
 # make comment    write comment.md: metrics, params and dvc.lock against another revision

@@ -924,7 +924,7 @@ def test_placeholders_while_loading_and_only_the_last_answer_counts(visit, expec
     assert one.page.url.endswith("?q=blue")
 
 
-def test_keys(visit):
+def test_keys_move_among_the_results(visit):
     one = visit("/?q=red")
     key = one.page.keyboard.press
     focused = "document.activeElement.closest('.hit')?.dataset.id"
@@ -967,7 +967,14 @@ def test_keys(visit):
     key("ArrowRight")
     assert one.page.evaluate(focused) == order[1]
 
-    key("Enter")
+
+def test_keys_open_a_result_and_lead_back_to_an_empty_box(visit):
+    one = visit("/?q=red")
+    key = one.page.keyboard.press
+    order = one.ids()
+    one.box.focus()
+    for name in ("ArrowDown", "ArrowRight", "Enter"):
+        key(name)
     view = one.page.get_by_role("dialog")
     expect(view).to_be_visible()
     expect(view.locator("#view-place")).to_have_text("2 of 24 on this page")

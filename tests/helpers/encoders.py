@@ -73,11 +73,7 @@ def tiff(
     height, width, channels = samples.shape
     rows = rows or height
     planes = np.moveaxis(samples, 2, 0)[..., None] if apart else samples[None]
-    strips = [
-        b"".join(packed(row, depth, order) for row in plane[start : start + rows])
-        for plane in planes
-        for start in range(0, height, rows)
-    ]
+    strips = _strips(planes, rows, depth, order)
     if deflate:
         strips = [zlib.compress(strip) for strip in strips]
 
@@ -113,6 +109,15 @@ def tiff(
         + body
         + _directory(entries, start + len(body), order, big)
     )
+
+
+def _strips(planes: np.ndarray, rows: int, depth: int, order: str) -> list[bytes]:
+    """Pack planes [P, height, width, channels] as strips of so many rows, plane after plane."""
+    return [
+        b"".join(packed(row, depth, order) for row in plane[start : start + rows])
+        for plane in planes
+        for start in range(0, planes.shape[1], rows)
+    ]
 
 
 def exif(
