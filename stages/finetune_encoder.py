@@ -1,6 +1,6 @@
 """Train encoder and composer: reference image + edit against target image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.device import DEVICE
 from cir.core.progress import say
+from cir.core.records import Edit, Triplet
 from cir.edits.reading.tagger import Tagger
 from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
@@ -57,26 +58,31 @@ def main() -> None:
     encoder = Encoder.load(BASE)
     composer = composers.create(params.composer, encoder.dim, encoder.text_dim)
     model = EncodedComposer(encoder, composer)
+    # Only where the source gives no edits, sentences have to be read for them.
+    clear = all(t.edit is not None for part in (TRAIN, VAL) for t in read_triplets(part))
+    inputs = (BASE, TRAIN, VAL) if clear else (BASE, TAGGER, TRAIN, VAL)
     recipe = params.model_dump(exclude={"tensorboard"})
-    checkpoints = checkpoint_folder(
-        "finetune", recipe, *code_of(__file__), BASE, TAGGER, TRAIN, VAL
-    )
+    checkpoints = checkpoint_folder("finetune", recipe, *code_of(__file__), *inputs)
     with sole_writer(MODEL, checkpoints):
+        tagger = None if clear else Tagger.load(TAGGER, DEVICE)
         curve = Curve(CURVE, COLUMNS, event_folder(params.tensorboard, checkpoints))
-        history, trained = train(model, params, checkpoints, curve)
+        history, trained = train(model, tagger, params, checkpoints, curve)
         if distributed.is_main_process():
             save(model, history, trained)
             curve.write(history)
 
 
 def train(
-    model: EncodedComposer, params: Params, checkpoints: Path, curve: Curve
+    model: EncodedComposer,
+    tagger: Tagger | None,
+    params: Params,
+    checkpoints: Path,
+    curve: Curve,
 ) -> tuple[list[dict], int]:
     """Train on the training split; return the history and the number of trained weights."""
     section = params.finetune_encoder
-    tagger = Tagger.load(TAGGER, DEVICE)
     shards, triplets = ImageShards(TRAIN), read_triplets(TRAIN)
-    edits = tagger.tag([triplet.text for triplet in triplets])
+    edits = edits_of(triplets, tagger)
     objects = {name: shards.objects(name) for name in shards.ids}
     keys = [shows(triplet.target, objects) for triplet in triplets]
     plan = plan_batches(
@@ -120,12 +126,19 @@ def train(
     return history, trained_weights(groups)
 
 
+def edits_of(triplets: Sequence[Triplet], tagger: Tagger | None) -> list[Edit]:
+    """Return the true edits of the triplets or, with a tagger, those it reads in the sentences."""
+    if tagger is None:
+        return [triplet.edit for triplet in triplets]
+    return tagger.tag([triplet.text for triplet in triplets])
+
+
 def validation(
-    model: EncodedComposer, tagger: Tagger, section: Finetune
+    model: EncodedComposer, tagger: Tagger | None, section: Finetune
 ) -> Callable[[], dict[str, float]]:
-    """Return a function that measures the model on the validation split, with tagged edits."""
+    """Return a function that measures the model on the validation split."""
     shards, triplets = ImageShards(VAL), read_triplets(VAL)
-    edits = tagger.tag([triplet.text for triplet in triplets])
+    edits = edits_of(triplets, tagger)
     pixels = training_inputs(shards, model.encoder, section.train.what == "head")
     return lambda: gallery_accuracy(model, pixels, shards.ids, triplets, edits)
 

@@ -29,12 +29,12 @@ class Params(StageParams):
     data: Annotated[ScenesData | ContestData | CocoData, Field(discriminator="source")]
 
     @model_validator(mode="after")
-    def _pretraining_waits_for_what_it_reads(self) -> "Params":
+    def _training_waits_for_what_it_reads(self) -> "Params":
         wanted = TAGGER if isinstance(self.data, ContestData) else OUT / "train"
-        if self.data.objects_from != wanted:
+        if self.data.labels_from != wanted:
             raise ValueError(
-                f"data.objects_from must be {wanted} with data.source={self.data.source}, got "
-                f"{self.data.objects_from}"
+                f"data.labels_from must be {wanted} with data.source={self.data.source}, got "
+                f"{self.data.labels_from}"
             )
         return self
 

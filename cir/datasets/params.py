@@ -11,12 +11,13 @@ from cir.core.params import Section, SplitShares, WithWorkers
 class Source(WithWorkers):
     """Params that every source has.
 
-    Pretraining learns what an image shows from `objects_from`, and a pipeline makes it wait for
-    this path only: the written training split, or the tagger, if sentences have to be read for it.
+    Training learns what an image shows, and what a sentence asks, from `labels_from`, and a
+    pipeline makes it wait for this path only: the written training split, or the tagger, if
+    sentences have to be read for it.
     """
 
     rows_per_shard: PositiveInt
-    objects_from: Path | None = None
+    labels_from: Path | None = None
 
 
 class ScenesData(Source):

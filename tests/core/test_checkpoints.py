@@ -51,7 +51,7 @@ class FoundError(Exception):
         (pretrain_encoder, ("data/retrieval/train",)),
         (
             finetune_encoder,
-            ("data/retrieval/train", "data/retrieval/val", "models/encoder_base", "models/tagger"),
+            ("data/retrieval/train", "data/retrieval/val", "models/encoder_base"),
         ),
         (embed_gallery, ("models/encoder", "data/retrieval/test")),
         (train_captioner, ("models/encoder", "data/text_search/train", "data/text_search/val")),

@@ -31,8 +31,8 @@ COMMAND = re.compile(r"(python|\\\$\{CIR_LAUNCH:-python\}) -m ([\w.]+)( \$\{key\
 NO_STAGES = {"__init__", "params", "run"}
 CODE = ("cir", "stages")
 # What a dependency is that the groups of params choose; and what a script names but never reads.
-CHOSEN = {"${data.objects_from}": ("data/retrieval/train", "models/tagger")}
-NAMED = {"prepare_data": ("models/tagger",)}  # it compares data.objects_from with it
+CHOSEN = {"${data.labels_from}": ("data/retrieval/train", "models/tagger")}
+NAMED = {"prepare_data": ("models/tagger",)}  # it compares data.labels_from with it
 
 PIPELINE = {stage.module.removeprefix("stages."): stage for stage in read_stages()}
 SCRIPTS = {

@@ -1,6 +1,7 @@
 """The stages that train the encoder, on a small drawn split: outputs, refusals."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from cir.core.errors import UserError
 from cir.edits.models import fresh_model
 from cir.edits.params import FromScratch
 from cir.encoders import Encoder
+from cir.images.shards import read_triplets
 from stages import finetune_encoder, pretrain_encoder
 from tests.helpers import ROOT
 from tests.helpers.drawn_split import write_drawn_split
@@ -59,6 +61,10 @@ def weights(folder):
     return Encoder.load(folder).state_dict()
 
 
+def triplets_of(part):
+    return read_triplets(Path("data/retrieval") / part)
+
+
 def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
     pretrain_encoder.main()
     finetune_encoder.main()
@@ -76,12 +82,34 @@ def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
     assert not list(project.rglob("*.partial"))
 
 
-def test_pretraining_reads_no_sentence_if_the_images_say_what_they_show(project, monkeypatch):
-    read = []
-    monkeypatch.setattr(pretrain_encoder.Tagger, "tag", lambda _, texts: read.extend(texts))
+def test_no_sentence_is_read_if_the_source_says_what_images_show_and_sentences_ask(project):
+    (project / "models/tagger").unlink()
     pretrain_encoder.main()
-    assert not read
-    assert Path("models/encoder_base").is_dir()
+    finetune_encoder.main()
+    assert Path("models/encoder").is_dir()
+
+
+def test_a_perfect_tagger_trains_what_the_true_edits_train(project, monkeypatch):
+    pretrain_encoder.main()
+    finetune_encoder.main()
+    first = weights("models/encoder")
+    true = {t.text: t.edit for part in ("train", "val") for t in triplets_of(part)}
+    read = []
+
+    def tag(_, texts):
+        read.extend(texts)
+        return [true[text] for text in texts]
+
+    monkeypatch.setattr(finetune_encoder.Tagger, "tag", tag)
+    monkeypatch.setattr(
+        finetune_encoder,
+        "read_triplets",
+        lambda folder: [replace(t, add=None, remove=None) for t in triplets_of(folder.name)],
+    )
+    finetune_encoder.main()
+    assert set(read) == set(true)
+    again = weights("models/encoder")
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
 
 
 def test_event_files_are_written_where_they_are_asked_for(project):

@@ -215,10 +215,10 @@ def test_bad_input_is_refused_before_anything_is_written(workplace):
         ("scenes", {"source": "drawings"}, r"data\.source must be one of .*got 'drawings'"),
         (
             "contest",
-            {"objects_from": "data/retrieval/train"},
-            r"^params\.yaml: data\.objects_from must be models/tagger with data\.source=contest",
+            {"labels_from": "data/retrieval/train"},
+            r"^params\.yaml: data\.labels_from must be models/tagger with data\.source=contest",
         ),
-        ("scenes", {"objects_from": "models/tagger"}, r"must be data/retrieval/train with data"),
+        ("scenes", {"labels_from": "models/tagger"}, r"must be data/retrieval/train with data"),
         ("coco", {"rows_per_shard": 0}, r"data\.rows_per_shard must be greater than 0"),
     ],
 )
