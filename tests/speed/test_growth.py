@@ -55,7 +55,6 @@ def test_a_stage_alone_brings_what_it_needs():
     names = [name for name, _ in growth.commands(ROOT, ["embed_gallery"])]
     assert set(names) == {
         "expand_templates",
-        "train_tagger",
         "prepare_data",
         "pretrain_encoder",
         "finetune_encoder",

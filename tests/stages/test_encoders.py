@@ -65,6 +65,10 @@ def triplets_of(part):
     return read_triplets(Path("data/retrieval") / part)
 
 
+def without_edits(folder):
+    return [replace(t, add=None, remove=None) for t in read_triplets(folder)]
+
+
 def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
     pretrain_encoder.main()
     finetune_encoder.main()
@@ -101,15 +105,28 @@ def test_a_perfect_tagger_trains_what_the_true_edits_train(project, monkeypatch)
         return [true[text] for text in texts]
 
     monkeypatch.setattr(finetune_encoder.Tagger, "tag", tag)
-    monkeypatch.setattr(
-        finetune_encoder,
-        "read_triplets",
-        lambda folder: [replace(t, add=None, remove=None) for t in triplets_of(folder.name)],
-    )
+    monkeypatch.setattr(finetune_encoder, "read_triplets", without_edits)
     finetune_encoder.main()
     assert set(read) == set(true)
     again = weights("models/encoder")
     assert all(torch.equal(value, again[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_tagger_names_the_checkpoints_only_where_it_reads(project, monkeypatch, given):
+    pretrain_encoder.main()
+    inputs = []
+
+    def tell(*parts):
+        inputs.extend(parts)
+        raise LookupError
+
+    monkeypatch.setattr(finetune_encoder, "checkpoint_folder", tell)
+    if not given:
+        monkeypatch.setattr(finetune_encoder, "read_triplets", without_edits)
+    with pytest.raises(LookupError):
+        finetune_encoder.main()
+    assert (finetune_encoder.TAGGER in inputs) is not given
 
 
 def test_event_files_are_written_where_they_are_asked_for(project):
