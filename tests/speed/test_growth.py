@@ -36,7 +36,7 @@ def test_every_stage_comes_after_what_it_needs():
     for before, after in (
         ("expand_templates", "prepare_data"),  # it needs one file of the folder
         ("prepare_data", "pretrain_encoder"),
-        ("train_tagger", "finetune_encoder"),
+        ("train_tagger", "score"),
         ("pretrain_encoder", "finetune_encoder"),
         ("finetune_encoder", "embed_gallery"),
         ("embed_gallery", "score"),
