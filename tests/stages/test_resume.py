@@ -43,7 +43,7 @@ def project(tmp_path_factory, one_thread):
     """A clone in which the three stages have run without interruption."""
     project = smoke.clone(tmp_path_factory.mktemp("resume") / "project", uncommitted=True)
     smoke.choose(project, LONGER)
-    smoke.repro(project, "finetune_encoder")
+    smoke.repro(project, "train_tagger", "finetune_encoder")
     smoke.commit(project, "made")
     return project
 
