@@ -36,7 +36,7 @@ CHOICES = (
     "text_data=smoke",
     "text_search=smoke",
 )  # the smallest file of each group
-# A quarter to a half of the steps, a fifth of the training data, three of the tagger's layers.
+# A fifth to a half of the steps, a fifth of the training data, three of the tagger's layers.
 SHORT = (
     "data.train_queries=4000",
     "data.test_queries=280",
