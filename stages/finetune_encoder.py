@@ -25,6 +25,7 @@ from cir.training.composition import (
 )
 from cir.training.params import Finetune
 from cir.training.results import FinetuneMetrics as Metrics
+from cir.training.shared import optimisers
 from cir.training.shared.batches import plan_batches, training_inputs, without_loaders
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import (
@@ -122,6 +123,7 @@ def train(
         checkpoints,
         "training the composition",
         curve.follow,
+        optimisers.BY_NAME[section.optimiser],
     )
     return history, trained_weights(groups)
 

@@ -15,6 +15,7 @@ from cir.encoders import Encoder
 from cir.images.shards import ImageShards, read_triplets
 from cir.training.naming import NamingBatches, NamingObjective, naming_score, objects_by_image
 from cir.training.params import EncoderChoice, Pretrain
+from cir.training.shared import optimisers
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import fit, sole_writer
 from cir.training.shared.parameter_groups import all_layers, encoder_groups
@@ -88,6 +89,7 @@ def train(
         checkpoints,
         "pretraining the encoder",
         curve.follow,
+        optimisers.BY_NAME[section.optimiser],
     )
 
 

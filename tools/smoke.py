@@ -36,7 +36,7 @@ CHOICES = (
     "text_data=smoke",
     "text_search=smoke",
 )  # the smallest file of each group
-# A fifth to a half of the steps, a fifth of the training data, three of the tagger's layers.
+# A fifth to a half of the steps, a third of the training data, three of the tagger's layers.
 SHORT = (
     "data.train_queries=4000",
     "data.test_queries=280",
@@ -44,10 +44,10 @@ SHORT = (
     "tagger.layers=3",
     "train_tagger.steps=200",
     "train_tagger.evaluations=2",
-    "pretrain_encoder.steps=500",
-    "pretrain_encoder.evaluate_every=250",
-    "finetune_encoder.steps=300",
-    "finetune_encoder.evaluate_every=150",
+    "pretrain_encoder.steps=300",
+    "pretrain_encoder.evaluate_every=150",
+    "finetune_encoder.steps=120",
+    "finetune_encoder.evaluate_every=60",
 )
 SHORT_LIMITS = ROOT / "tools/short_run.yaml"
 _RUNNING = re.compile(r"(?:(\S+) \| )?Running stage '(.+)':")

@@ -100,7 +100,7 @@ class CompositionBatches(TripletBatches):
 
     Args:
         pixels: the images.
-        edits: the edit of each triplet, as the tagger reads its sentence.
+        edits: the edit of each triplet, the true one or as the tagger reads its sentence.
         triplets, objects, plan, near_misses: see TripletBatches.
     """
 

@@ -203,7 +203,9 @@ def test_a_half_written_checkpoint_is_passed_over(training, tmp_path):
 def test_order_and_batches_do_not_matter(tagger):
     texts = [sentence.text for sentence in sentences(50, seed=5)]
     one_by_one = [tagger.tag([text])[0] for text in texts]
-    assert tagger.tag(texts, batch_size=7) == one_by_one
+    threads = torch.get_num_threads()
+    assert tagger.tag(texts, batch_size=7) == one_by_one  # two threads read the batches
+    assert torch.get_num_threads() == threads
     assert tagger.tag([]) == []
 
 

@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from cir.core.errors import UserError
 from cir.training.shared import loop
-from cir.training.shared.loop import MomentumInPeriods, adamw_with_cosine, fit
+from cir.training.shared.loop import fit
+from cir.training.shared.optimisers import MomentumInPeriods, adamw_with_cosine, muon_with_cosine
 from tests.helpers import ROOT
 from tests.helpers.schedules import schedule
 
@@ -51,7 +52,9 @@ def train(folder, line=None, steps=40, fatal=None, scores=None, optimiser=adamw_
     def validate():
         return {"score": next(given) if scores else -((line.layer.weight.item() - 2) ** 2)}
 
-    groups = [{"params": list(line.parameters()), "lr": 0.1, "weight_decay": 0.0}]
+    rates = {"lr": 0.1, "weight_decay": 0.0}
+    groups = [{"params": [line.layer.weight], "matrices": True, **rates}]
+    groups += [{"params": [line.layer.bias], "matrices": False, **rates}]
     points, plan = Points(steps, fatal), schedule(steps, evaluate_every=10)
     return line, fit(line, groups, points, validate, plan, 3, folder, "a line", optimiser=optimiser)
 
@@ -76,7 +79,9 @@ def test_the_best_weights_win_and_of_equals_the_later(tmp_path):
     assert line.layer.weight.item() == weights[2]
 
 
-@pytest.mark.parametrize("optimiser", [adamw_with_cosine, MomentumInPeriods(0.9, 15, 0.1)])
+@pytest.mark.parametrize(
+    "optimiser", [adamw_with_cosine, muon_with_cosine, MomentumInPeriods(0.9, 15, 0.1)]
+)
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(optimiser, tmp_path):
     whole, whole_history = train(tmp_path / "whole", optimiser=optimiser)
     with pytest.raises(KeyboardInterrupt):

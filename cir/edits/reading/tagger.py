@@ -2,10 +2,12 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from cir.edits.reading.readings import Calibration, Reading
 from cir.edits.reading.viterbi import INSIDE, max_marginals
 from cir.edits.reading.word_splitter import LABELS, split_words
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
 _OVERLAP = 4  # a quarter of a window is context for each of its neighbours
 
@@ -135,12 +138,18 @@ class Tagger:
     ) -> Iterator[tuple[Sequence[_Window], Callable[[], list[np.ndarray]]]]:
         """Yield batches of windows with a function that waits for the scores of their words.
 
-        A GPU computes the next batch while the scores of the one before are read.
+        A GPU computes the next batch while the scores of the one before are read. On a processor,
+        two threads have a batch each: they do not wait for each other, as torch's threads do.
         """
+        starts = range(0, len(windows), batch_size)
+        batches = [windows[start : start + batch_size] for start in starts]
+        asked = ([pieces[w.text][w.first : w.last] for w in batch] for batch in batches)
+        if len(batches) > 1 and self._model.device.type == "cpu":
+            yield from zip(batches, _by_two_threads(self._score, asked), strict=True)
+            return
         ahead: deque = deque()
-        for start in range(0, len(windows), batch_size):
-            batch = windows[start : start + batch_size]
-            ahead.append((batch, self._score([pieces[w.text][w.first : w.last] for w in batch])))
+        for batch, sentences in zip(batches, asked, strict=True):
+            ahead.append((batch, self._score(sentences)))
             if len(ahead) > 1:
                 yield ahead.popleft()
         yield from ahead
@@ -219,6 +228,25 @@ class Tagger:
             yield _Window(index, first, last, range(kept, until))
             first = until - context if until < last else until
             kept = until
+
+
+def _by_two_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `work(item)` of every item, in order; each thread has half of torch's threads."""
+    threads = torch.get_num_threads()
+    share = max(1, threads // 2)
+    ahead: deque[Future] = deque()
+    with ThreadPoolExecutor(2, "tag", torch.set_num_threads, (share,)) as pool:
+        try:
+            for item in items:
+                ahead.append(pool.submit(work, item))
+                if len(ahead) > 3:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:  # after an error or Ctrl-C, only started work ends
+                future.cancel()
+            torch.set_num_threads(threads)  # the setting is that of the whole process
 
 
 def _offset(model: PreTrainedModel) -> int:

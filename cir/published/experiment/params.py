@@ -43,7 +43,7 @@ from cir.published.experiment.answering import Pictures, Source
 from cir.published.experiment.training import CachedFeatures
 from cir.training.losses import BatchClassification, Criterion, InfoNCE, SoftTriplet
 from cir.training.shared.batches import Pixels
-from cir.training.shared.loop import MomentumInPeriods, Optimiser, adamw_with_cosine
+from cir.training.shared.optimisers import MomentumInPeriods, Optimiser, adamw_with_cosine
 from cir.training.shared.parameter_groups import module_groups
 from cir.training.shared.params import Precision, Schedule
 

@@ -4,63 +4,22 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
-from transformers import get_cosine_schedule_with_warmup
 
 from cir.core import distributed, files
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
+from cir.training.shared.optimisers import Optimiser, adamw_with_cosine
 from cir.training.shared.params import Precision, Schedule
 
 _CHECKPOINT = "checkpoint.pt"
 _SHARDING = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
-
-
-# Makes the optimiser of parameter groups, each with its "lr", and the scheduler of their rates.
-Optimiser = Callable[[Sequence[dict], Schedule], tuple[torch.optim.Optimizer, LRScheduler]]
-
-
-def adamw_with_cosine(
-    groups: Sequence[dict], schedule: Schedule
-) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """Use AdamW, with a learning rate that rises linearly and then falls as a cosine to 0.
-
-    AdamW is algorithm 2 of Loshchilov and Hutter, ICLR 2019 (https://arxiv.org/abs/1711.05101). The
-    cosine is equation 5 of Loshchilov and Hutter, ICLR 2017 (https://arxiv.org/abs/1608.03983),
-    without restarts.
-    """
-    optimiser = torch.optim.AdamW(groups, fused=True)
-    rising = round(schedule.warmup * schedule.steps)
-    return optimiser, get_cosine_schedule_with_warmup(optimiser, rising, schedule.steps)
-
-
-@dataclass(frozen=True)
-class MomentumInPeriods:
-    """Use SGD with momentum, and a learning rate that falls by `factor` after every `period` steps.
-
-    The published code of TIRG (Vo et al., CVPR 2019) and of ComposeAE (Anwaar et al., WACV 2021)
-    trains in this way.
-    """
-
-    momentum: float
-    period: int
-    factor: float
-
-    def __call__(
-        self, groups: Sequence[dict], schedule: Schedule
-    ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-        """Make the optimiser and its scheduler."""
-        optimiser = torch.optim.SGD(groups, momentum=self.momentum)
-        scheduler = torch.optim.lr_scheduler.StepLR(optimiser, self.period, self.factor)
-        return optimiser, scheduler
 
 
 @distributed.said_if_another_is_lost()

@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from torch import nn
 
@@ -49,7 +50,9 @@ def all_layers(encoder: Encoder, decay: float) -> dict[str, float]:
 def encoder_groups(
     encoder: Encoder, shares: dict[str, float], learning_rate: float, weight_decay: float
 ) -> list[dict]:
-    """Return parameter groups for torch.optim, and freeze the weights without a share.
+    """Return parameter groups for an optimiser, and freeze the weights without a share.
+
+    The groups of weights that `Muon` is made for have a true "matrices"; AdamW takes no notice.
 
     Args:
         encoder: only weights of its `clip` are trained.
@@ -69,7 +72,7 @@ def encoder_groups(
     ]
     if not rates:
         raise UserError("No weight of this encoder is left to train; see finetune_encoder.train.")
-    return _grouped(rates, weight_decay)
+    return _grouped(rates, weight_decay, matrices=_matrices(encoder.clip))
 
 
 def module_groups(
@@ -101,21 +104,42 @@ def trained_weights(groups: Iterable[dict]) -> int:
     return sum(parameter.numel() for group in groups for parameter in group["params"])
 
 
+def _matrices(module: nn.Module) -> set[nn.Parameter]:
+    """Return the weights of linear layers, of convolutions and of projections.
+
+    Convolutions of groups of channels are several matrices in one weight, and are left out.
+    """
+    found = set()
+    for part in module.modules():
+        if isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and part.groups == 1):
+            found.add(part.weight)
+        elif isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
+            found.add(part.in_proj_weight)
+    projections = ("text_projection", "visual.proj")  # open_clip's, outside of any layer
+    return found | {w for name, w in module.named_parameters() if name.endswith(projections)}
+
+
 def _grouped(
-    rates: Iterable[tuple[nn.Parameter, float]], weight_decay: float, vectors_decay: bool = False
+    rates: Iterable[tuple[nn.Parameter, float]],
+    weight_decay: float,
+    vectors_decay: bool = False,
+    matrices: AbstractSet[nn.Parameter] = frozenset(),
 ) -> list[dict]:
-    """Make one group for each learning rate and weight decay, in order of first appearance.
+    """Make one group for each learning rate, weight decay and kind, the highest rates last.
 
     If a weight appears twice, its first learning rate counts.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     taken: set[nn.Parameter] = set()
     for weight, rate in rates:
         if weight.requires_grad and weight not in taken:
             taken.add(weight)
             decay = weight_decay if vectors_decay or weight.ndim > 1 else 0.0
-            groups.setdefault((rate, decay), []).append(weight)
-    return [{"params": p, "lr": lr, "weight_decay": d} for (lr, d), p in groups.items()]
+            groups.setdefault((rate, decay, weight in matrices), []).append(weight)
+    return [
+        {"params": weights, "lr": rate, "weight_decay": decay, "matrices": kind}
+        for (rate, decay, kind), weights in sorted(groups.items(), key=lambda item: item[0][0])
+    ]
 
 
 def _tower(name: str) -> str:

@@ -18,7 +18,7 @@ class Schedule(Section):
     """How long `cir.training.shared.loop.fit` trains, and how it computes the steps."""
 
     steps: NonNegativeInt
-    warmup: Share  # of the steps; the learning rate rises during them (adamw_with_cosine only)
+    warmup: Share  # of the steps; the learning rate rises during them (not with MomentumInPeriods)
     gradient_clip: PositiveFloat | None  # largest norm of the gradient; null: any norm
     precision: Precision  # of autocast on a GPU; "no" is fp32, as is every run on a CPU
     evaluate_every: PositiveInt  # steps between validations, which also write checkpoints
@@ -26,7 +26,7 @@ class Schedule(Section):
 
 
 class Optimisation(Schedule):
-    """How an encoder is trained with AdamW."""
+    """How an encoder is trained."""
 
     batch_size: PositiveInt
     learning_rate: PositiveFloat
