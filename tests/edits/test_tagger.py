@@ -5,6 +5,7 @@ import json
 import random
 import sys
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 import torch
@@ -203,10 +204,20 @@ def test_a_half_written_checkpoint_is_passed_over(training, tmp_path):
 def test_order_and_batches_do_not_matter(tagger):
     texts = [sentence.text for sentence in sentences(50, seed=5)]
     one_by_one = [tagger.tag([text])[0] for text in texts]
-    threads = torch.get_num_threads()
-    assert tagger.tag(texts, batch_size=7) == one_by_one  # two threads read the batches
-    assert torch.get_num_threads() == threads
+    assert tagger.tag(texts, batch_size=7) == one_by_one
     assert tagger.tag([]) == []
+
+
+def test_two_threads_read_the_batches_side_by_side(tagger, monkeypatch):
+    together, score, threads = Barrier(2), Tagger._score, torch.get_num_threads()
+
+    def meeting(self, sentences):
+        together.wait(timeout=30)  # nobody comes where one thread reads one batch after the other
+        return score(self, sentences)
+
+    monkeypatch.setattr(Tagger, "_score", meeting)
+    assert len(tagger.tag([sentence.text for sentence in sentences(40, seed=5)], 10)) == 40
+    assert torch.get_num_threads() == threads
 
 
 def test_objects_are_given_as_written(tagger):

@@ -3,8 +3,11 @@
 import os
 import shutil
 import subprocess
+from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.helpers import ROOT
 
@@ -30,8 +33,8 @@ def copy(tmp_path):
     return tmp_path
 
 
-def make(copy, goal="test", *variables):
-    environment = {"PATH": str(copy / "bin"), "HOME": str(copy)}
+def make(copy, goal="test", *variables, **environment):
+    environment |= {"PATH": str(copy / "bin"), "HOME": str(copy)}
     finished = subprocess.run(
         ["make", goal, *variables], cwd=copy, env=environment, capture_output=True, text=True
     )
@@ -115,6 +118,18 @@ def test_the_environment_is_made_once_and_again_for_new_requirements(copy):
 
 
 @pytest.mark.parametrize(
+    ("environment", "option"),
+    [({}, "--no-compile"), ({"PYTHONDONTWRITEBYTECODE": "1"}, "--compile")],
+)
+def test_modules_are_compiled_at_once_only_where_they_could_not_be_later(copy, environment, option):
+    commit(copy)
+    fake_python(copy, "python3", PYTHON)
+    assert make(copy, **environment)[0] == 0
+    (line,) = [line for line in (copy / "log").read_text().splitlines() if "-r req" in line]
+    assert option in line.split()
+
+
+@pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ([], "FOLDER names no folder: run make photos FOLDER=~/Pictures, with your own folder"),
@@ -182,3 +197,20 @@ def test_a_clone_that_turns_line_ends_leaves_the_files_as_they_are(tmp_path):
     git(tmp_path, "-c", "core.autocrlf=true", "clone", "origin", "clone")
     for name in names:
         assert (tmp_path / "clone" / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_whatever_the_packages_bring_along_is_pinned_too():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = {canonicalize_name(Requirement(line).name) for line in lines if line[:1].isalnum()}
+    missing = set()
+    for name in pinned - {"torch"}:  # torch names its CUDA libraries, with their versions, itself
+        try:
+            needed = map(Requirement, metadata.requires(name) or ())
+        except metadata.PackageNotFoundError:  # pinned for another Python or system
+            continue
+        missing |= {
+            canonicalize_name(one.name)
+            for one in needed
+            if one.marker is None or one.marker.evaluate({"extra": ""})
+        }
+    assert not missing - pinned

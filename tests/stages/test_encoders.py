@@ -86,6 +86,29 @@ def test_both_stages_write_whole_models_metrics_and_curves(project, capsys):
     assert not list(project.rglob("*.partial"))
 
 
+def test_the_optimiser_is_the_one_of_the_params(project):
+    made = []
+    for pretraining, fine_tuning in (("adamw", "adamw"), ("muon", "muon"), ("muon", "adamw")):
+
+        def choose(params, first=pretraining, second=fine_tuning):
+            params["pretrain_encoder"]["optimiser"] = first
+            params["finetune_encoder"]["optimiser"] = second
+
+        change(choose)
+        pretrain_encoder.main()
+        finetune_encoder.main()
+        made.append(
+            [
+                weights(f"models/{m}")["clip.text.text_projection"]
+                for m in ("encoder_base", "encoder")
+            ]
+        )
+    (by_adamw, _), (by_muon, muon_again), (same, adamw_after) = made
+    assert not torch.equal(by_adamw, by_muon)
+    assert torch.equal(by_muon, same)
+    assert not torch.equal(muon_again, adamw_after)
+
+
 def test_no_sentence_is_read_if_the_source_says_what_images_show_and_sentences_ask(project):
     (project / "models/tagger").unlink()
     pretrain_encoder.main()
