@@ -14,9 +14,9 @@ from transformers import BertConfig
 from cir.app.search_model import RetrieverModel
 from cir.composers import PLAIN_ARITHMETIC, ArithmeticComposer
 from cir.composers.model import EncodedComposer
+from cir.core.device import in_threads
 from cir.encoders import Encoder, conse
 from cir.images import decoding as images
-from cir.retrieval.ranking.embedding import in_threads
 from speed.indexing import index_seconds
 
 SIZE = 640, 480

@@ -96,10 +96,13 @@ def _train(
 
 def _start(params: Params, material: Material) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     words = context_words(material.templates, material.names, material.words, material.clauses)
-    if isinstance(params.tagger, Pretrained):
-        return pretrained_model(params.tagger.checkpoint, params.seed, params.tagger.layers, words)
+    chosen = params.tagger
+    if isinstance(chosen, Pretrained):
+        return pretrained_model(
+            chosen.checkpoint, params.seed, chosen.layers, words, frozen=chosen.frozen
+        )
     torch.set_num_threads(1)  # so small a model gains nothing from more; and metrics repeat exactly
-    return fresh_model(params.tagger, words, params.seed)
+    return fresh_model(chosen, words, params.seed)
 
 
 def _measure(splits: dict[str, list[TaggedSentence]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from cir.app.calibration import calibrate
 from cir.app.stores import IndexedImage, Store, StoreInfo, content_id, open_store
 from cir.app.stores.base import GRAPH_FROM
-from cir.core.device import DEVICE
+from cir.core.device import DEVICE, in_threads
 from cir.core.english import listed as first_few
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
@@ -24,7 +24,6 @@ from cir.datasets.exif_dates import taken
 from cir.datasets.sources import ImageSource, Listed, Problem
 from cir.images import decoding as images
 from cir.retrieval.ranking import over_ray
-from cir.retrieval.ranking.embedding import in_threads
 
 if TYPE_CHECKING:
     from cir.app.search_model import SearchModel

@@ -35,7 +35,7 @@ __all__ = ["NO_TAGGER", "Answer", "Search", "SearchService"]
 
 NO_TAGGER = (
     "a change in a sentence needs the tagger, which is missing: train it with dvc repro "
-    "train_tagger (about 12 minutes), then start the service again; names to add and to remove "
+    "train_tagger (about 10 minutes), then start the service again; names to add and to remove "
     "need no tagger"
 )
 

@@ -151,7 +151,7 @@ def _tagger(options: argparse.Namespace) -> Path | None:
         return folder
     say(
         f"note: there is no tagger in {folder}, which changes in sentences need: train it with "
-        "dvc repro train_tagger (about 12 minutes)"
+        "dvc repro train_tagger (about 10 minutes)"
     )
     return None
 

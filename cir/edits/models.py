@@ -67,20 +67,26 @@ def fresh_model(
 
 
 def pretrained_model(
-    name: str, seed: int, layers: int | None = None, words: Iterable[str] = ()
+    name: str,
+    seed: int,
+    layers: int | None = None,
+    words: Iterable[str] = (),
+    frozen: int = 0,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a pretrained encoder and add a layer of labels.
 
     `name` is that of the hub, a folder, or PACKAGED_MINILM; `layers` keeps only the first layers.
-    The tagger's `Spelling` knows `words`.
+    The tagger's `Spelling` knows `words`. Training leaves the first `frozen` layers, and all
+    before them, as they are.
 
     Raises UserError if `name` does not exist, if the hub cannot be reached, if the weights do not
-    fit an architecture that transformers has as a token classifier, or if a tagger cannot read
-    sentences with it, such as GPT-2 and XLNet.
+    fit an architecture that transformers has as a token classifier, if a tagger cannot read
+    sentences with it, such as GPT-2 and XLNet, or if `frozen` layers cannot stay as they are.
     """
     set_seed(seed)  # the new layer's weights
     with minilm_folder() if name == PACKAGED_MINILM else nullcontext(name) as source:
         model, tokenizer = _pretrained(name, source, layers)
+    _freeze(model, frozen)
     model.config.context_words = sorted(words)
     return model, tokenizer
 
@@ -130,10 +136,33 @@ def _pretrained(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    # Half of a small encoder's weights stand for single words. They stay as they are, so that words
-    # that training never shows keep their place among the others, and training takes less time.
-    model.get_input_embeddings().weight.requires_grad_(False)
     return model, tokenizer
+
+
+def _freeze(model: PreTrainedModel, layers: int) -> None:
+    """Let training leave the table of words as it is, and the lowest layers with all before them.
+
+    Half of a small encoder's weights stand for single words. They stay as they are, so that words
+    that training never shows keep their place among the others, and training takes less time.
+    """
+    model.get_input_embeddings().weight.requires_grad_(False)
+    if not layers:
+        return
+    encoder, depth = model.base_model, model.config.num_hidden_layers
+    if layers >= depth:
+        raise UserError(f"tagger.frozen must be less than the {depth} layers, got {layers}")
+    lists = [part for part in encoder.modules() if isinstance(part, nn.ModuleList)]
+    stack = next((part for part in lists if len(part) == depth), None)
+    if stack is None:
+        raise UserError(
+            f"tagger.frozen: {model.config.model_type} has no list of {depth} layers of which some "
+            f"could stay as they are; set it to 0"
+        )
+    last = list(stack[layers - 1].parameters())[-1]
+    for weight in encoder.parameters():  # from the table of words upwards
+        weight.requires_grad_(False)
+        if weight is last:
+            break
 
 
 def _label_names() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cir.core.params import Section, Share
 
@@ -43,6 +43,7 @@ class Pretrained(Section):
     start: Literal["pretrained"] = "pretrained"
     checkpoint: str
     layers: PositiveInt | None = None  # the first ones, which are kept; all without it
+    frozen: NonNegativeInt = 0  # of these, the first ones, which training leaves as they are
 
 
 class Varied(Section):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cir.composers.base import made_of
+from cir.core.device import in_threads
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.metrics_files import Fingerprint
@@ -21,7 +22,7 @@ from cir.retrieval.measuring import BOTH, EDIT, IMAGE, Measure, measure_inputs
 from cir.retrieval.near_misses import measure_near_misses
 from cir.retrieval.paraphrases import WAYS, measure_paraphrases
 from cir.retrieval.ranking.device_batches import DeviceBatches
-from cir.retrieval.ranking.embedding import Embeddings, images_at_once, in_threads, unit_rows
+from cir.retrieval.ranking.embedding import Embeddings, images_at_once, unit_rows
 from cir.retrieval.ranking.protocol import Protocol
 from cir.retrieval.results import Absent, Evaluation, Figures, Problem
 from cir.retrieval.retriever import Retriever

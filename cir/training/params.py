@@ -1,6 +1,6 @@
 """The params of the stages that train the encoder and that compare composers."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -26,15 +26,9 @@ class EncoderChoice(Section):
         return encoder
 
 
-# AdamW, or Muon for matrices and AdamW for the rest: see cir.training.shared.optimisers. Muon
-# learns faster from random weights. Each needs a learning rate of its own.
-OptimiserName = Literal["adamw", "muon"]
-
-
 class Pretrain(Optimisation):
     """The first step of training: see cir.training.naming. With 0 `steps` the weights stay."""
 
-    optimiser: OptimiserName
     held_out: PositiveInt  # images that choose the checkpoint
     layer_decay: Decay  # see cir.training.shared.parameter_groups.all_layers
 
@@ -42,7 +36,6 @@ class Pretrain(Optimisation):
 class Finetune(Optimisation):
     """The second step of training: see cir.training.composition."""
 
-    optimiser: OptimiserName
     steps: PositiveInt
     train: Trained
     near_misses: NonNegativeInt  # of each triplet, added to the batch as negatives

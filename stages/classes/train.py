@@ -20,6 +20,7 @@ from cir.core.checkpoints import checkpoint_folder
 from cir.core.curves import Curve, event_folder
 from cir.core.progress import say
 from cir.images.shards import ImageShards
+from cir.training.shared import optimisers
 from cir.training.shared.batches import Pixels
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import trained_weights
@@ -96,6 +97,7 @@ def train(
         checkpoints,
         "training the class embedder",
         curve.follow,
+        optimisers.BY_NAME[section.optimiser],
     )
     return history, trained_weights(groups)
 

@@ -26,6 +26,7 @@ from cir.text_search.training.finetuning import (
 from cir.text_search.training.params import Finetune
 from cir.text_search.training.results import TextFinetuneMetrics as Metrics
 from cir.training.composition import gallery_accuracy
+from cir.training.shared import optimisers
 from cir.training.shared.batches import (
     Pixels,
     plan_batches,
@@ -106,6 +107,7 @@ def train(
         checkpoints,
         "training on captions",
         curve.follow,
+        optimisers.BY_NAME[section.optimiser],
     )
     encoder.load_state_dict(mixed(before, encoder.state_dict(), section.share))
     return history, caption_score(encoder.eval(), val_pixels, val)

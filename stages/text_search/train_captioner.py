@@ -22,6 +22,7 @@ from cir.text_search.training.captioner_training import (
 from cir.text_search.training.finetuning import CaptionBatches, captions_by_image
 from cir.text_search.training.params import Micro, NoCaptioner, Published
 from cir.text_search.training.results import CaptionerMetrics as Metrics
+from cir.training.shared import optimisers
 from cir.training.shared.batches import Pixels, plan_batches
 from cir.training.shared.loop import best_row, fit, sole_writer
 from cir.training.shared.parameter_groups import module_groups
@@ -96,6 +97,7 @@ def train(
         checkpoints,
         "training the captioner",
         curve.follow,
+        optimisers.BY_NAME[section.optimiser],
     )
     return captioner, history
 

@@ -490,7 +490,7 @@ def test_without_a_tagger_all_but_changes_in_sentences_is_answered(tmp_path, cli
         for response in refused:
             assert response.status_code == 503
             assert list(response.json()) == ["error"]
-            assert "dvc repro train_tagger (about 12 minutes)" in response.json()["error"]
+            assert "dvc repro train_tagger (about 10 minutes)" in response.json()["error"]
         ready = bare.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         assert ready.json()["note"] == refused[0].json()["error"]

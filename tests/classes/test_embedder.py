@@ -431,6 +431,14 @@ def test_every_parameter_is_trained_once_with_a_class_token_too():
     assert (token[0]["lr"], token[0]["weight_decay"]) == (pytest.approx(0.1 * 0.5**3), 0.0)
 
 
+def test_the_layers_of_tower_and_head_are_marked_for_muon():
+    embedder, groups = groups_of(MICRO, 0.5)
+    names = {parameter: name for name, parameter in embedder.named_parameters()}
+    marked = {names[w] for group in groups if group["matrices"] for w in group["params"]}
+    assert {"head.1.weight", "backbone.tower.blocks.0.attn.qkv.weight"} <= marked
+    assert not [name for name in marked if name.endswith(("bias", "pos_embed", "exponent"))]
+
+
 class Unlayered(VisionTransformer):
     def group_matcher(self, coarse=False):
         return {"stem": "."}
@@ -440,7 +448,7 @@ def test_a_tower_of_no_known_layers_is_refused():
     embedder = ClassEmbedder(TokenTower(Unlayered(**SIZES, num_classes=0), GeM()), 8, 0.0)
     with pytest.raises(UserError, match=r"layer_decay 0\.75 would have no effect: .* Unlayered"):
         optimiser_groups(embedder, 0.1, 0.05, 0.75)
-    assert len(optimiser_groups(embedder, 0.1, 0.05, 1.0)) == 4
+    assert {group["lr"] for group in optimiser_groups(embedder, 0.1, 0.05, 1.0)} == {0.1}
 
 
 def test_gradient_checkpointing_changes_no_gradient():

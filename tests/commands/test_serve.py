@@ -272,7 +272,7 @@ def test_without_a_tagger_it_serves_and_says_so(model, served, capsys):
     answer()
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "note:" in line]
     assert "no tagger in models/tagger" in line
-    assert "dvc repro train_tagger (about 12 minutes)" in line
+    assert "dvc repro train_tagger (about 10 minutes)" in line
     assert model.loaded == [("models/text_search", "None")]
     assert served[0].found.status_code == 200
     assert "needs the tagger" in served[0].ready.json()["note"]

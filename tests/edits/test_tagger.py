@@ -12,10 +12,15 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.optim.swa_utils import AveragedModel
 from transformers import (
+    AlbertConfig,
+    AlbertModel,
     BertConfig,
     BertModel,
     DistilBertConfig,
     DistilBertForTokenClassification,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
     GPT2Config,
     GPT2Model,
     GPT2TokenizerFast,
@@ -303,6 +308,59 @@ def test_any_encoder_of_transformers_will_do(tmp_path):
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, kept)
     labels = Tagger(model, tokenizer).word_labels(["add a hat " * 40])[0]
     assert len(labels) == 120
+
+
+BERT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+BERT |= {"intermediate_size": 32, "max_position_embeddings": 24}
+ELECTRA = BERT | {"embedding_size": 16}  # a layer between the words and the first block
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "below", "blocks"),
+    [
+        (BertModel, BertConfig(**BERT), ["bert.embeddings."], "bert.encoder.layer"),
+        (
+            DistilBertModel,
+            DistilBertConfig(**TINY | {"n_layers": 3}),
+            ["distilbert.embeddings."],
+            "distilbert.transformer.layer",
+        ),
+        (
+            ElectraModel,
+            ElectraConfig(**ELECTRA),
+            ["electra.embeddings"],
+            "electra.encoder.layer",
+        ),
+    ],
+)
+def test_the_lowest_layers_stay_as_pretrained(tmp_path, kind, config, below, blocks):
+    save_encoder(tmp_path, kind, config)
+    model, _ = pretrained_model(str(tmp_path), seed=0, frozen=2)
+    stay = (*below, f"{blocks}.0.", f"{blocks}.1.")
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert frozen == {name for name, _ in model.named_parameters() if name.startswith(stay)}
+    assert len(frozen) > 20
+    with pytest.raises(UserError, match=r"tagger\.frozen must be less than the 3 layers, got 3$"):
+        pretrained_model(str(tmp_path), seed=0, frozen=3)
+
+
+def test_layers_that_share_their_weights_cannot_stay_one_by_one(tmp_path):
+    save_encoder(tmp_path, AlbertModel, AlbertConfig(**BERT, embedding_size=16))
+    pretrained_model(str(tmp_path), seed=0)
+    with pytest.raises(UserError, match=r"tagger\.frozen: albert has no list of 3 .* set it to 0$"):
+        pretrained_model(str(tmp_path), seed=0, frozen=1)
+
+
+def test_training_changes_all_but_what_is_frozen(tmp_path):
+    save_encoder(tmp_path / "bert", BertModel, BertConfig(**BERT))
+    model, tokenizer = pretrained_model(str(tmp_path / "bert"), 0, None, CONTEXT, frozen=2)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    data, few = sentences(RECIPE.steps * RECIPE.batch_size, seed=1), sentences(4, 2)
+    recipe = RECIPE.model_copy(update={"steps": 4, "evaluations": 1})
+    trained, _ = train(*(model, tokenizer, data, few, recipe, 0, tmp_path / "checkpoints"))
+    stay = ("bert.embeddings.", "bert.encoder.layer.0.", "bert.encoder.layer.1.")
+    for name, weight in trained.named_parameters():
+        assert torch.equal(weight.data, before[name]) is name.startswith(stay), name
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path, monkeypatch):

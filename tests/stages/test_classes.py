@@ -20,6 +20,7 @@ from cir.images.shards import ImageShards
 from cir.retrieval.ranking.embedding import Embeddings
 from cir.retrieval.ranking.metrics import class_figures
 from cir.retrieval.ranking.ranking import cosine, rank_by_class
+from cir.training.shared.optimisers import muon_with_cosine
 from stages.classes import embed as embed_classes
 from stages.classes import prepare as prepare_classes
 from stages.classes import score as score_classes
@@ -316,6 +317,7 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
     change(
         "train_class_embedder",
         mining_from=2,
+        optimiser="muon",
         learning_rate=0.01,
         layer_decay=0.5,
         weight_decay=0.03,
@@ -333,7 +335,7 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
 
     def fit(objective, groups, batches, validate, schedule, seed, *rest):
         given.update(objective=objective, groups=groups, batches=batches)
-        given.update(schedule=schedule, seed=seed)
+        given.update(schedule=schedule, seed=seed, optimiser=rest[-1])
         given["start"] = objective.embedder.backbone.fingerprint()
         return [{"step": 1, "score": 0.5, "map": 0.5, "recall_at_1": 0.5, **validate()}]
 
@@ -342,6 +344,7 @@ def test_training_gets_what_the_params_say(project, monkeypatch):
     embed_classes.main()
     start = read("data/class_embeddings/untrained/query/info.json")["fingerprint"]
     assert start == given["start"]
+    assert given["optimiser"] is muon_with_cosine
     schedule = given["schedule"]
     assert (schedule.steps, schedule.evaluate_every, given["seed"]) == (6, 2, 17)
     assert (schedule.warmup, schedule.gradient_clip) == (0.35, 3.0)

@@ -4,8 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import BertConfig, BertModel
 
+from cir.edits.augmentation import Material
 from cir.edits.measuring import TESTED
+from cir.edits.models import context_tokenizer
+from cir.edits.params import Pretrained
 from cir.edits.reading.tagger import Tagger
 from cir.edits.results import Metrics
 from stages import expand_templates, train_tagger
@@ -43,3 +47,18 @@ def test_templates_become_sentences_become_a_tagger(project, capsys):
     assert len(Tagger.load("models/tagger").tag(["Add a hat.", "no cat"])) == 2
     assert not any(project.glob(".checkpoints/*"))
     assert not list(project.rglob("*.partial"))
+
+
+def test_params_of_a_pretrained_encoder_arrive(tmp_path, monkeypatch):
+    context_tokenizer(["add", "a", "hat"], longest=24).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    BertModel(BertConfig(**sizes, intermediate_size=32)).save_pretrained(tmp_path)
+    monkeypatch.setattr(train_tagger, "context_words", lambda *of_data: {"add"})
+    chosen = Pretrained(checkpoint=str(tmp_path), layers=2, frozen=1)
+    params = train_tagger.Params.model_construct(seed=3, tagger=chosen)
+    model, _ = train_tagger._start(params, Material([], [], [], None, None))
+    assert model.config.context_words == ["add"]
+    assert [
+        all(weight.requires_grad for weight in layer.parameters())
+        for layer in model.bert.encoder.layer
+    ] == [False, True]

@@ -30,6 +30,7 @@ from cir.text_search.training.captioner_training import word_accuracy
 from cir.text_search.training.finetuning import caption_score
 from cir.training.composition import gallery_accuracy
 from cir.training.shared.batches import Pixels
+from cir.training.shared.optimisers import muon_with_cosine
 from stages.text_search import caption as caption_images
 from stages.text_search import finetune as finetune_text_search
 from stages.text_search import prepare as prepare_text_search
@@ -326,6 +327,7 @@ def fit_given(monkeypatch):
 
 
 TRAINING = {"steps": 6, "batch_size": 5, "learning_rate": 0.01, "weight_decay": 0.03}
+TRAINING |= {"optimiser": "muon"}
 TRAINING |= {"warmup": 0.35, "gradient_clip": 3.0, "temperature": 0.2, "evaluate_every": 3}
 
 
@@ -336,8 +338,9 @@ def same_schedule(schedule, seed):
 
 def test_params_of_the_captioner_arrive(project, fit_given):
     change("captioner", **TRAINING, layers=2, heads=4, captioning_weight=1.5, tower_rate=0.0)
-    objective, groups, batches, validate, schedule, seed, *_ = fit_given(train_captioner)
+    objective, groups, batches, validate, schedule, seed, *rest = fit_given(train_captioner)
     same_schedule(schedule, seed)
+    assert rest[-1] is muon_with_cosine
     assert objective.losses.caption_loss_weight == 1.5
     coca = objective.captioner.encoder.clip
     assert len(coca.text_decoder.resblocks) == len(coca.text.transformer.resblocks) == 2
@@ -359,8 +362,9 @@ def test_params_of_the_captioner_arrive(project, fit_given):
 
 def test_params_of_the_finetuning_arrive(project, fit_given):
     change("finetune_text_search", **TRAINING, captions=1, train={"what": "all", "decay": 0.5})
-    objective, groups, batches, _, schedule, seed, *_ = fit_given(finetune_text_search)
+    objective, groups, batches, _, schedule, seed, *rest = fit_given(finetune_text_search)
     same_schedule(schedule, seed)
+    assert rest[-1] is muon_with_cosine
     assert objective.encoder.clip.logit_scale.exp().item() == pytest.approx(5)
     rates = sorted({round(group["lr"], 9) for group in groups})
     assert rates[-2:] == [0.005, 0.01]

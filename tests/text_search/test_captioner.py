@@ -23,6 +23,7 @@ from cir.text_search.training.captioner_training import (
 from cir.text_search.training.finetuning import CaptionBatch
 from cir.text_search.training.vocabulary import PAD, Vocabulary
 from cir.training.shared.batches import Pixels
+from cir.training.shared.parameter_groups import module_groups
 from tests.helpers.tiny_coca import TINY, registered
 
 CAPTIONS = ["a red mug", "two blue cars and a hat", "a green fish", "a hat to the left of a key"]
@@ -62,6 +63,15 @@ def micro(tower):
 def checkpoint(tmp_path_factory):
     with registered(tmp_path_factory.mktemp("coca")) as path:
         yield path
+
+
+def test_muon_trains_its_matrices_but_no_table_of_words(tower):
+    coca = Captioner.micro(tower, CAPTIONS, layers=1, heads=2).encoder.clip
+    groups = module_groups(coca, 0.1, 0.05)
+    marked = {id(weight) for group in groups if group["matrices"] for weight in group["params"]}
+    names = {name for name, weight in coca.named_parameters() if id(weight) in marked}
+    assert {"text.text_projection", "text_decoder.resblocks.0.attn.in_proj_weight"} <= names
+    assert not names & {"text.token_embedding.weight", "text_decoder.text_projection"}
 
 
 @pytest.fixture(scope="module")

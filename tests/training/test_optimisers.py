@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cir.encoders import Encoder
-from cir.training.params import OptimiserName
 from cir.training.shared.optimisers import BY_NAME, Muon, orthogonalised
 from cir.training.shared.parameter_groups import all_layers, encoder_groups
+from cir.training.shared.params import OptimiserName
 
 SHAPES = [(8, 8), (6, 20), (30, 5)]
 

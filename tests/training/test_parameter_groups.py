@@ -91,6 +91,14 @@ def test_every_weight_is_in_one_group_and_only_matrices_decay(encoder):
     assert {group["lr"] for group in groups} == {0.1}
 
 
+def test_the_linear_layers_of_a_composer_are_marked_for_muon(encoder):
+    composer = tirg(encoder)
+    groups = parameter_groups.module_groups(composer, 0.1, 0.5)
+    marked = {id(weight) for group in groups if group["matrices"] for weight in group["params"]}
+    linear = {id(part.weight) for part in composer.modules() if isinstance(part, nn.Linear)}
+    assert marked == linear != set()
+
+
 def test_vectors_decay_where_they_are_asked_to(encoder):
     composer = tirg(encoder)
     groups = parameter_groups.module_groups(composer, 0.1, 0.5, vectors_decay=True)

@@ -9,7 +9,7 @@ from cir.classes.embedder.embedder import ClassEmbedder
 from cir.classes.embedder.pooling import AveragePool, ClassToken
 from cir.classes.embedder.towers import TokenTower
 from cir.core.params import Section, Share
-from cir.training.shared.params import Schedule
+from cir.training.shared.params import OptimiserName, Schedule
 
 
 class Embedder(Section):
@@ -72,6 +72,7 @@ class TrainClassEmbedder(Schedule):
     steps: PositiveInt
     classes: Annotated[int, Field(ge=2)]
     images: Annotated[int, Field(ge=2)]
+    optimiser: OptimiserName
     learning_rate: PositiveFloat
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: NonNegativeFloat

@@ -25,7 +25,7 @@ from cir.images.shards import ImageShards
 from cir.retrieval.ranking.metrics import class_figures
 from cir.retrieval.ranking.ranking import leave_one_out
 from cir.training.shared.batches import Pixels
-from cir.training.shared.parameter_groups import module_groups
+from cir.training.shared.parameter_groups import marked_for_muon, module_groups
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,8 @@ def optimiser_groups(
         for group in groups
     ]
     rest = nn.ModuleList([embedder.backbone.pooling, embedder.head])
-    return of_tower + module_groups(rest, learning_rate, weight_decay)
+    of_rest = module_groups(rest, learning_rate, weight_decay)
+    return marked_for_muon(of_tower, tower) + of_rest
 
 
 def validation(

@@ -2,12 +2,10 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrai
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from cir.core.device import in_threads
 from cir.core.errors import UserError
 from cir.core.records import Edit
 from cir.edits.reading.pieces import Pieces
@@ -23,7 +22,6 @@ from cir.edits.reading.readings import Calibration, Reading
 from cir.edits.reading.viterbi import INSIDE, max_marginals
 from cir.edits.reading.word_splitter import LABELS, split_words
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
 _SAYS_NOTHING = set(".,;:!?()\"'")  # but "-" and "+" have a meaning: "- hat + scarf"
 _OVERLAP = 4  # a quarter of a window is context for each of its neighbours
 
@@ -145,7 +143,7 @@ class Tagger:
         batches = [windows[start : start + batch_size] for start in starts]
         asked = ([pieces[w.text][w.first : w.last] for w in batch] for batch in batches)
         if len(batches) > 1 and self._model.device.type == "cpu":
-            yield from zip(batches, _by_two_threads(self._score, asked), strict=True)
+            yield from zip(batches, in_threads(self._score, asked, 2), strict=True)
             return
         ahead: deque = deque()
         for batch, sentences in zip(batches, asked, strict=True):
@@ -228,25 +226,6 @@ class Tagger:
             yield _Window(index, first, last, range(kept, until))
             first = until - context if until < last else until
             kept = until
-
-
-def _by_two_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield `work(item)` of every item, in order; each thread has half of torch's threads."""
-    threads = torch.get_num_threads()
-    share = max(1, threads // 2)
-    ahead: deque[Future] = deque()
-    with ThreadPoolExecutor(2, "tag", torch.set_num_threads, (share,)) as pool:
-        try:
-            for item in items:
-                ahead.append(pool.submit(work, item))
-                if len(ahead) > 3:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:  # after an error or Ctrl-C, only started work ends
-                future.cancel()
-            torch.set_num_threads(threads)  # the setting is that of the whole process
 
 
 def _offset(model: PreTrainedModel) -> int:

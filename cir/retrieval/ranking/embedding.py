@@ -6,15 +6,13 @@ info.json               the fingerprint of the model, and the counts
 """
 
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from PIL import Image
 from torch.nn import functional
 
 from cir.core import files
+from cir.core.device import in_threads
 from cir.core.english import listed
 from cir.core.errors import UserError
 from cir.core.progress import progress, say
@@ -32,8 +31,6 @@ from cir.retrieval.ranking.device_batches import DeviceBatches
 from cir.retrieval.ranking.mapped import MappedVectors, Vectors
 from cir.retrieval.ranking.shared_storage import SharedStorage
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 _MOST_AT_ONCE, _PIXELS_AT_ONCE = 64, 300_000
 _ROWS = 8192  # vectors that are checked at once
 _Part = tuple[Shard, Path]  # a file of images, and that for their vectors
@@ -165,37 +162,6 @@ def unit_rows(features: torch.Tensor, ids: Sequence[str]) -> torch.Tensor:
             f"finite), the first for the image {ids[int(bad.nonzero()[0])]}"
         )
     return functional.normalize(features, dim=1)
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int = 0
-) -> Iterator[Result]:
-    """Yield `work(item)` of every item, in order, from threads two items ahead of the reader.
-
-    Threads suffice for batches of images, as Pillow decodes and torch computes without Python's
-    lock. On a CPU one batch per thread is faster than all threads on one batch, which wait for
-    each other after every layer and for the decoding. On a GPU, threads decode while the batch of
-    another is computed (see DeviceBatches). `workers` 0: as many threads as torch computes with.
-    """
-    assert workers >= 0
-    threads = torch.get_num_threads()
-    workers = workers or threads
-    share = max(1, threads // workers)
-    waiting: deque[Future] = deque()
-    try:
-        with ThreadPoolExecutor(workers, "embed", torch.set_num_threads, (share,)) as pool:
-            try:
-                for item in items:
-                    waiting.append(pool.submit(work, item))
-                    if len(waiting) > workers + 2:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:  # after an error or Ctrl-C, only started work ends
-                    future.cancel()
-    finally:
-        torch.set_num_threads(threads)  # the setting is that of the whole process
 
 
 def _share_of_a_batch(encoder: ImageEncoder, batch_size: int, workers: int) -> int:

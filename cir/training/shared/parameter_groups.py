@@ -5,7 +5,6 @@
 
 import re
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 
 from torch import nn
 
@@ -52,8 +51,6 @@ def encoder_groups(
 ) -> list[dict]:
     """Return parameter groups for an optimiser, and freeze the weights without a share.
 
-    The groups of weights that `Muon` is made for have a true "matrices"; AdamW takes no notice.
-
     Args:
         encoder: only weights of its `clip` are trained.
         shares: the share of the learning rate by parameter name of `clip`; see `all_layers`.
@@ -72,7 +69,7 @@ def encoder_groups(
     ]
     if not rates:
         raise UserError("No weight of this encoder is left to train; see finetune_encoder.train.")
-    return _grouped(rates, weight_decay, matrices=_matrices(encoder.clip))
+    return marked_for_muon(_grouped(rates, weight_decay), encoder.clip)
 
 
 def module_groups(
@@ -96,7 +93,22 @@ def module_groups(
     part = [] if slower is None else slower.parameters()
     rates = [(weight, learning_rate * share) for weight in part]
     rates += [(weight, learning_rate) for weight in module.parameters()]
-    return _grouped(rates, weight_decay, vectors_decay)
+    return marked_for_muon(_grouped(rates, weight_decay, vectors_decay), module)
+
+
+def marked_for_muon(groups: Iterable[dict], module: nn.Module) -> list[dict]:
+    """Divide groups of a module's weights: those that `Muon` is made for have a true "matrices".
+
+    AdamW takes no notice of it. The groups of the highest rate come last.
+    """
+    matrices = _matrices(module)
+    divided = []
+    for group in groups:
+        for kind in (False, True):
+            weights = [weight for weight in group["params"] if (weight in matrices) is kind]
+            if weights:
+                divided.append({**group, "params": weights, "matrices": kind})
+    return sorted(divided, key=lambda group: group["lr"])
 
 
 def trained_weights(groups: Iterable[dict]) -> int:
@@ -107,7 +119,8 @@ def trained_weights(groups: Iterable[dict]) -> int:
 def _matrices(module: nn.Module) -> set[nn.Parameter]:
     """Return the weights of linear layers, of convolutions and of projections.
 
-    Convolutions of groups of channels are several matrices in one weight, and are left out.
+    Convolutions of groups of channels are several matrices in one weight, and are left out, as is
+    the last layer of a captioner, which has a row for each word.
     """
     found = set()
     for part in module.modules():
@@ -115,30 +128,28 @@ def _matrices(module: nn.Module) -> set[nn.Parameter]:
             found.add(part.weight)
         elif isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
             found.add(part.in_proj_weight)
-    projections = ("text_projection", "visual.proj")  # open_clip's, outside of any layer
-    return found | {w for name, w in module.named_parameters() if name.endswith(projections)}
+    ends = ("text_projection", "visual.proj")  # open_clip's projections, outside of any layer
+    named = [(name, weight) for name, weight in module.named_parameters() if name.endswith(ends)]
+    return found | {weight for name, weight in named if "text_decoder." not in name}
 
 
 def _grouped(
-    rates: Iterable[tuple[nn.Parameter, float]],
-    weight_decay: float,
-    vectors_decay: bool = False,
-    matrices: AbstractSet[nn.Parameter] = frozenset(),
+    rates: Iterable[tuple[nn.Parameter, float]], weight_decay: float, vectors_decay: bool = False
 ) -> list[dict]:
-    """Make one group for each learning rate, weight decay and kind, the highest rates last.
+    """Make one group for each learning rate and weight decay.
 
     If a weight appears twice, its first learning rate counts.
     """
-    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     taken: set[nn.Parameter] = set()
     for weight, rate in rates:
         if weight.requires_grad and weight not in taken:
             taken.add(weight)
             decay = weight_decay if vectors_decay or weight.ndim > 1 else 0.0
-            groups.setdefault((rate, decay, weight in matrices), []).append(weight)
+            groups.setdefault((rate, decay), []).append(weight)
     return [
-        {"params": weights, "lr": rate, "weight_decay": decay, "matrices": kind}
-        for (rate, decay, kind), weights in sorted(groups.items(), key=lambda item: item[0][0])
+        {"params": weights, "lr": rate, "weight_decay": decay}
+        for (rate, decay), weights in groups.items()
     ]
 
 

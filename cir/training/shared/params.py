@@ -12,6 +12,10 @@ from cir.training.shared import parameter_groups
 
 Precision = Literal["no", "bf16", "fp16"]
 Decay = Annotated[PositiveFloat, Field(le=1)]
+# AdamW, or Muon for matrices and AdamW for the rest: see cir.training.shared.optimisers. Muon
+# learns faster in models that did not start from published weights. Each needs a learning rate of
+# its own.
+OptimiserName = Literal["adamw", "muon"]
 
 
 class Schedule(Section):
@@ -29,6 +33,7 @@ class Optimisation(Schedule):
     """How an encoder is trained."""
 
     batch_size: PositiveInt
+    optimiser: OptimiserName
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     temperature: PositiveFloat  # at the start; it is learned
